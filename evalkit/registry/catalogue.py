@@ -1,0 +1,96 @@
+"""The catalogue: short names for models, with what is known about them. The data is in catalogue.yaml."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from evalkit.errors import ModelNotFoundError, UnknownNameError, did_you_mean
+from evalkit.registry.families import Kind, families
+from evalkit.registry.spec import ModelSpec, parse_spec
+
+
+class WeightsPackage(BaseModel):
+    """A Python package that carries a model's weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    module: str
+    folder: str
+    extra: str
+    sha256: str = Field(description="of model.safetensors, as published")
+
+
+class CatalogueEntry(BaseModel):
+    """A named model. `dim` in dimensions, `max_length` in tokens, `parameters` in millions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: Kind
+    spec: str | None = None
+    dim: int | None = None
+    max_length: int | None = None
+    parameters: float | None = None
+    licence: str
+    provider: str | None = None
+    sources: tuple[str, ...] = ()
+    retired: bool = False
+    superseded_by: str | None = None
+    package: WeightsPackage | None = None
+
+    @property
+    def hub_name(self) -> str | None:
+        """The NAME in the entry's spec: what the hub calls these weights."""
+        return self.spec.partition("?")[0].partition(":")[2] if self.spec else None
+
+
+@cache
+def catalogue() -> Mapping[str, CatalogueEntry]:
+    """All entries by short name."""
+    data = yaml.safe_load(files(__package__).joinpath("catalogue.yaml").read_text(encoding="utf-8"))
+    kinds: tuple[tuple[str, Kind], ...] = (("embedders", "embedder"), ("rerankers", "reranker"))
+    return {
+        name: CatalogueEntry(name=name, kind=kind, **facts)
+        for key, kind in kinds
+        for name, facts in data[key].items()
+    }
+
+
+def resolve(text: str) -> ModelSpec:
+    """The spec that a user's string means: a catalogue name, or a spec string.
+
+    In a spec, too, a catalogue name stands for that model's hub name: `bert:all-MiniLM-L6-v2?pooling=cls`.
+    Raises UnknownNameError, SpecError, or ModelNotFoundError for a model that cannot be run (any more).
+    """
+    entry = catalogue().get(text)
+    if entry is not None:
+        return parse_spec(_runnable_spec(entry))
+    family = text.partition("?")[0].partition(":")[0]
+    provided = {known.spec.partition(":")[0] for known in catalogue().values() if known.provider and known.spec}
+    if family in provided and family not in families():
+        raise ModelNotFoundError(f"{text!r}: models of the provider family {family!r} cannot be called yet.")
+    if ":" not in text and family not in families():
+        known_names = [*families(), *catalogue()]
+        raise UnknownNameError(
+            f"unknown model {text!r}: neither in the catalogue nor a FAMILY:NAME spec. "
+            f"{did_you_mean(family, known_names)} `evalkit models` lists them."
+        )
+    spec = parse_spec(text)
+    named = catalogue().get(spec.name)
+    if named is not None and named.hub_name is not None and named.provider is None:
+        return ModelSpec(spec.family, named.hub_name, spec.options)
+    return spec
+
+
+def _runnable_spec(entry: CatalogueEntry) -> str:
+    then = f" Use {entry.superseded_by!r}." if entry.superseded_by else ""
+    if entry.spec is None or entry.retired:
+        raise ModelNotFoundError(f"{entry.name!r} is retired and cannot be run any more.{then}")
+    if entry.provider and entry.spec.partition(":")[0] not in families():
+        raise ModelNotFoundError(
+            f"{entry.name!r} is an API model of {entry.provider}; API models cannot be called yet."
+        )
+    return entry.spec

@@ -1,0 +1,101 @@
+"""The families of models, as data: what each is called, can do, and needs installed.
+
+Another package adds a family by an entry point in the group `evalkit.models` that loads a `Family`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Literal
+
+from evalkit.errors import ConfigError
+from evalkit.registry import options as opt
+
+Kind = Literal["embedder", "retriever", "reranker"]
+ENTRY_POINT_GROUP = "evalkit.models"
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of models.
+
+    `factory` is `module:callable`, imported when a model is built and called with (name, options, compute).
+    `name_help` says what the NAME in FAMILY:NAME is; None means that the family takes no name.
+    `module` is a package that must be installed, by the extra `extra`.
+    """
+
+    name: str
+    kinds: frozenset[Kind]
+    options: type[opt.Options]
+    factory: str
+    summary: str
+    name_help: str | None = None
+    module: str | None = None
+    extra: str | None = None
+
+
+def _family(
+    name: str, kinds: str, options: type[opt.Options], factory: str, summary: str, **more: str
+) -> Family:
+    return Family(name, frozenset(kinds.split()), options, f"evalkit.models.{factory}", summary, **more)  # type: ignore[arg-type]
+
+
+_HUB = "hub name or folder"
+_TORCH = {"module": "torch", "extra": "torch", "name_help": _HUB}
+_WORDS = {"module": "gensim", "extra": "words"}
+
+BUILT_IN = (
+    _family("bow", "embedder", opt.LexicalOptions, "lexical:BagOfWords", "bag of words, counts"),
+    _family("tfidf", "embedder", opt.TfidfOptions, "lexical:Tfidf", "TF-IDF fitted on the task's corpus"),
+    _family("lsa", "embedder", opt.LsaOptions, "lexical:Lsa", "TF-IDF reduced by truncated SVD"),
+    _family("bm25", "retriever reranker", opt.Bm25Options, "bm25:Bm25", "BM25 over the task's corpus"),
+    _family(
+        "glove", "embedder", opt.WordOptions, "words:load_glove",
+        "average of word vectors in GloVe text format", name_help="file (.gz too)", **_WORDS,
+    ),
+    _family(
+        "word2vec", "embedder", opt.TrainedWordOptions, "words:load_word2vec",
+        "average of word2vec vectors, pretrained or trained on the corpus",
+        name_help="file in text or binary format (.gz too), or 'train'", **_WORDS,
+    ),
+    _family(
+        "fasttext", "embedder", opt.TrainedWordOptions, "words:load_fasttext",
+        "average of fastText vectors, pretrained or trained on the corpus",
+        name_help=".vec or .bin file (.gz too), or 'train'", **_WORDS,
+    ),
+    _family(
+        "static", "embedder", opt.StaticOptions, "static:load_static",
+        "Model2Vec static embeddings", name_help=_HUB, module="model2vec", extra="words",
+    ),
+    _family("bert", "embedder", opt.BertOptions, "bert:load_bert", "any transformers encoder, pooled", **_TORCH),
+    _family("sbert", "embedder", opt.SbertOptions, "sbert:load_sbert", "any sentence-transformers model", **_TORCH),
+    _family("ce", "reranker", opt.PairOptions, "cross_encoder:load_cross_encoder", "cross-encoder", **_TORCH),
+    _family(
+        "maxsim", "reranker", opt.PairOptions, "maxsim:load_maxsim",
+        "late interaction over token vectors (ColBERT's MaxSim)", **_TORCH,
+    ),
+)  # fmt: skip
+
+
+@cache
+def families() -> Mapping[str, Family]:
+    """All families by name: the built-in ones, then those of installed packages.
+
+    Raises ConfigError if an entry point is no Family or takes a name that is taken.
+    """
+    found = {family.name: family for family in BUILT_IN}
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        family = entry.load()
+        if not isinstance(family, Family):
+            raise ConfigError(
+                f"entry point {entry.name!r} in group {ENTRY_POINT_GROUP!r} gave a {type(family).__name__}, "
+                "not an evalkit.registry.Family; fix or uninstall that package."
+            )
+        if family.name in found:
+            raise ConfigError(
+                f"entry point {entry.name!r} adds a family {family.name!r}, which exists already; "
+                "rename it or uninstall that package."
+            )
+        found[family.name] = family
+    return found

@@ -1,0 +1,110 @@
+"""The options of each built-in family: their names, types and defaults. Unknown options are errors."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from evalkit.compute import Dtype
+from evalkit.types import Similarity
+
+Pooling = Literal["cls", "mean", "max"]
+
+
+class Options(BaseModel):
+    """Base of all options: frozen, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LexicalOptions(Options):
+    """Options of `bow` and `tfidf`."""
+
+    ngrams: PositiveInt = Field(1, description="longest n-gram counted; 2 means single words and pairs")
+    stop_words: Literal["none", "english"] = Field("none", description="words left out")
+    min_df: PositiveInt = Field(1, description="fewest texts a word must be in")
+    similarity: Similarity = "cosine"
+
+
+class TfidfOptions(LexicalOptions):
+    """Options of `tfidf`."""
+
+    sublinear_tf: bool = Field(False, description="1 + log(tf) in place of tf")
+
+
+class Bm25Options(Options):
+    """Options of `bm25`: the usual free parameters (Robertson & Zaragoza 2009)."""
+
+    k1: float = Field(1.5, ge=0, description="saturation of term frequency")
+    b: float = Field(0.75, ge=0, le=1, description="strength of length normalisation")
+    stop_words: Literal["none", "english"] = Field("english", description="words left out")
+
+
+class DenseOptions(Options):
+    """Options that every dense family has."""
+
+    query_prompt: str | None = Field(None, description="text put before each query")
+    document_prompt: str | None = Field(None, description="text put before each document")
+    sentence_prompt: str | None = Field(None, description="text put before each sentence of a symmetric task")
+    normalize: bool | None = Field(None, description="scale vectors to length 1; unset: as the model does")
+    max_length: PositiveInt | None = Field(None, description="tokens kept of each text")
+    dim: PositiveInt | None = Field(None, description="leading dimensions kept (Matryoshka truncation)")
+    similarity: Similarity | None = Field(None, description="unset: the model's own, else cosine")
+
+
+class LsaOptions(TfidfOptions):
+    """Options of `lsa`: TF-IDF, then truncated SVD (Deerwester et al. 1990)."""
+
+    components: PositiveInt = Field(256, description="singular vectors kept")
+    normalize: bool = Field(False, description="scale vectors to length 1")
+    dim: PositiveInt | None = Field(None, description="leading dimensions kept")
+    seed: int = Field(0, ge=0, description="seed of the randomised SVD")
+
+
+class WordOptions(DenseOptions):
+    """Options of averages of pretrained word vectors."""
+
+    weighting: Literal["mean", "idf", "sif"] = Field("mean", description="weight of each word in the average")
+
+
+class TrainedWordOptions(WordOptions):
+    """Options of word vectors trained on the task's corpus."""
+
+    sg: int = Field(0, ge=0, le=1, description="1: skip-gram, 0: CBOW")
+    size: PositiveInt = Field(100, description="dimensions of the vectors")
+    window: PositiveInt = Field(5, description="words to each side")
+    epochs: PositiveInt = Field(20, description="passes over the corpus")
+    min_count: PositiveInt = Field(1, description="fewest occurrences of a word")
+    seed: int = Field(0, ge=0, description="seed; training is single-threaded so that it decides everything")
+
+
+class StaticOptions(DenseOptions):
+    """Options of `static` (Model2Vec)."""
+
+    revision: str | None = Field(None, description="branch, tag or commit on the hub")
+
+
+class TransformerOptions(StaticOptions):
+    """Options of dense families that run a transformer."""
+
+    dtype: Dtype | None = Field(None, description="dtype of the computation; unset: the run's")
+
+
+class BertOptions(TransformerOptions):
+    """Options of `bert`: any transformers encoder."""
+
+    pooling: Pooling = Field("mean", description="how token vectors become one")
+    layer: int = Field(-1, description="hidden layer pooled: -1 the last, 0 the embeddings")
+
+
+class SbertOptions(TransformerOptions):
+    """Options of `sbert`: any sentence-transformers checkpoint."""
+
+    pooling: Pooling | None = Field(None, description="replaces the checkpoint's pooling")
+
+
+class PairOptions(Options):
+    """Options of rerankers that run a transformer."""
+
+    max_length: PositiveInt | None = Field(None, description="tokens kept; unset: what the model allows")
+    dtype: Dtype | None = Field(None, description="dtype of the computation; unset: the run's")
+    revision: str | None = Field(None, description="branch, tag or commit on the hub")

@@ -1,0 +1,90 @@
+"""Model specs: one string <-> one frozen value, `FAMILY:NAME?option=value&...`."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from pydantic import ValidationError
+
+from evalkit.errors import SpecError, UnknownNameError, did_you_mean
+from evalkit.registry.families import Family, families
+from evalkit.registry.options import Options
+
+# What has a meaning in a spec or in a list of specs, and outer blanks, which a reader would strip.
+_RESERVED = re.compile(r"[%?&=,\x00-\x1f\x7f]|^\s+|\s+$")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model: its family, its name in that family ("" if it takes none), and its options.
+
+    `str()` prints the one canonical form (options that differ from the default, sorted by name);
+    `parse_spec` reads it back to an equal value.
+    """
+
+    family: str
+    name: str
+    options: Options
+
+    def __str__(self) -> str:
+        head = f"{self.family}:{_escape(self.name)}" if self.name else self.family
+        given = sorted(self.options.model_dump(exclude_defaults=True).items())
+        tail = "&".join(f"{key}={_escape(_text(value))}" for key, value in given)
+        return f"{head}?{tail}" if tail else head
+
+
+def parse_spec(text: str) -> ModelSpec:
+    """Read a spec string.
+
+    Raises UnknownNameError for a family that does not exist and SpecError for everything else that is
+    wrong with it, with all wrong options in one message.
+    """
+    head, _, query = text.strip().partition("?")
+    family_name, _, name = head.partition(":")
+    family = families().get(family_name)
+    if family is None:
+        raise UnknownNameError(
+            f"unknown model family {family_name!r} in {text!r}. {did_you_mean(family_name, families())}"
+        )
+    name = unquote(name)
+    if name and family.name_help is None:
+        raise SpecError(f"{text!r}: the family {family_name!r} takes no name. Write {family_name!r}.")
+    if not name and family.name_help is not None:
+        raise SpecError(
+            f"{text!r}: the family {family_name!r} needs a name: {family_name}:NAME, a {family.name_help}."
+        )
+    return ModelSpec(family_name, name, _parse_options(text, family, query))
+
+
+def _parse_options(text: str, family: Family, query: str) -> Options:
+    given: dict[str, str] = {}
+    problems: list[str] = []
+    for part in query.split("&") if query else []:
+        key, equals, value = part.partition("=")
+        if not equals:
+            problems.append(f"{part!r} is not option=value")
+        elif key in given:
+            problems.append(f"option {key!r} is given twice")
+        else:
+            given[key] = unquote(value)
+    allowed = family.options.model_fields
+    unknown = [key for key in given if key not in allowed]
+    problems += [f"unknown option {key!r}. {did_you_mean(key, allowed)}" for key in unknown]
+    try:
+        options = family.options.model_validate({key: given[key] for key in given if key in allowed})
+    except ValidationError as error:
+        problems += [
+            f"option {'.'.join(map(str, detail['loc'][:1]))!r}: {detail['msg']}, got {detail['input']!r}"
+            for detail in error.errors()
+        ]
+    if problems:
+        raise SpecError(f"{text!r}: " + "; ".join(problems))
+    return options
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _escape(text: str) -> str:
+    return _RESERVED.sub(lambda match: quote(match.group(), safe=""), text)

@@ -1,0 +1,1 @@
+"""Exact top-k search over vectors, and the one rule for ties."""

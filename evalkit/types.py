@@ -1,0 +1,101 @@
+"""Frozen values that flow through evalkit, from a task's texts to a ranking."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+Role = Literal["query", "document", "sentence"]
+"""What a text is to the model: a search query, a document, or one side of a symmetric pair (STS)."""
+
+Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
+SIMILARITIES: tuple[Similarity, ...] = ("cosine", "dot", "euclidean", "manhattan")
+
+Qrels = Mapping[str, Mapping[str, float]]
+"""Relevance judgements: query id -> document id -> grade. Relevant means a grade above 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A passage of a corpus."""
+
+    id: str
+    text: str
+    title: str = ""
+
+    @property
+    def content(self) -> str:
+        """What models read: the title, if there is one, and the text, joined by a space (BEIR's rule)."""
+        return f"{self.title} {self.text}".strip() if self.title else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question put to a corpus; `tags` name slices it belongs to (language, kind, subject ...)."""
+
+    id: str
+    text: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StsTask:
+    """Sentence pairs with gold similarity.
+
+    `gold` is float64 of shape (n_pairs,), in the data's own units (`score_range`, if declared).
+    """
+
+    name: str
+    split: str
+    sentences1: tuple[str, ...]
+    sentences2: tuple[str, ...]
+    gold: FloatArray
+    content_hash: str
+    score_range: tuple[float, float] | None = None
+
+    @property
+    def pair_ids(self) -> tuple[str, ...]:
+        """One id a pair: its row number in the data, from 0, as a string."""
+        return tuple(str(row) for row in range(len(self.sentences1)))
+
+
+@dataclass(frozen=True)
+class RetrievalTask:
+    """A corpus, queries over it, and judgements.
+
+    `queries` holds the judged queries only (at least one grade above 0); `excluded` counts the others.
+    """
+
+    name: str
+    split: str
+    corpus: tuple[Document, ...]
+    queries: tuple[Query, ...]
+    qrels: Qrels
+    content_hash: str
+    excluded: int = 0
+
+
+Task = StsTask | RetrievalTask
+
+
+@dataclass(frozen=True)
+class Run:
+    """A ranking: for each query the best documents, best first.
+
+    `documents` is int64 of shape (n_queries, depth): row numbers in the corpus, -1 where there is no further
+    result (only at the end of a row). `scores` is float64 of the same shape, NaN there. Rows descend by score;
+    equal scores descend by document id, as in trec_eval.
+    """
+
+    documents: IntArray
+    scores: FloatArray
+
+    @property
+    def depth(self) -> int:
+        """The largest number of results a query can have."""
+        return int(self.documents.shape[1])

@@ -1,0 +1,20 @@
+"""Fixtures shared by the whole suite."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("EVALKIT_DATA", str(ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data sets; tests that need it skip where it is not there."""
+    folder = Path(os.environ["EVALKIT_DATA"])
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder} is not a folder (set EVALKIT_DATA)")
+    return folder
