@@ -40,5 +40,3 @@ def choose_compute(device: DeviceChoice = "auto", dtype: Dtype = "float32") -> C
     if device not in there:
         raise DeviceError(f"device {device!r} is not on this machine. Allowed here: auto, {', '.join(there)}.")
     return Compute(device, dtype)
-
-

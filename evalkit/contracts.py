@@ -29,21 +29,27 @@ class Embedder(Protocol):
     """Turns texts into vectors. `identity` holds everything that changes them, and becomes the fingerprint."""
 
     @property
-    def identity(self) -> Mapping[str, object]: ...
+    def identity(self) -> Mapping[str, object]:
+        """Everything that changes the vectors, as plain data."""
+        ...
 
     @property
     def similarity(self) -> Similarity:
         """How this model's vectors are compared in retrieval."""
         ...
 
-    def encode(self, texts: Sequence[str], role: Role, advance: Advance = no_progress) -> Vectors: ...
+    def encode(self, texts: Sequence[str], role: Role, advance: Advance = no_progress) -> Vectors:
+        """One vector a text, in order."""
+        ...
 
 
 @runtime_checkable
 class Fittable(Protocol):
     """A model that learns from the task's corpus first. `fit` returns a fitted copy and leaves self as it is."""
 
-    def fit(self, texts: Sequence[str]) -> Self: ...
+    def fit(self, texts: Sequence[str]) -> Self:
+        """A copy that has learned from the corpus."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,9 @@ class Coverage:
 class HasVocabulary(Protocol):
     """A model with a closed vocabulary. A text with no known word gets a zero vector, and is reported."""
 
-    def coverage(self, texts: Sequence[str]) -> Coverage: ...
+    def coverage(self, texts: Sequence[str]) -> Coverage:
+        """How many of the texts' tokens there are, and how many the model does not know."""
+        ...
 
 
 @runtime_checkable
@@ -71,9 +79,13 @@ class Retriever(Protocol):
     """Ranks the documents it was fitted on, with no vectors in between (BM25)."""
 
     @property
-    def identity(self) -> Mapping[str, object]: ...
+    def identity(self) -> Mapping[str, object]:
+        """Everything that changes the ranking, as plain data."""
+        ...
 
-    def search(self, queries: Sequence[str], document_ids: Sequence[str], depth: int) -> Run: ...
+    def search(self, queries: Sequence[str], document_ids: Sequence[str], depth: int) -> Run:
+        """The best documents of each query; `document_ids` names the fitted documents, in order, for ties."""
+        ...
 
 
 @runtime_checkable
@@ -81,10 +93,10 @@ class Reranker(Protocol):
     """Scores pairs of query and document; higher is more relevant."""
 
     @property
-    def identity(self) -> Mapping[str, object]: ...
+    def identity(self) -> Mapping[str, object]:
+        """Everything that changes the scores, as plain data."""
+        ...
 
-    def score(
-        self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress
-    ) -> FloatArray:
+    def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
         """Scores of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,)."""
         ...

@@ -8,6 +8,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# ranx, a peer that results are held to, compiles for most of a minute with numba; interpreted it is exact too.
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 os.environ.setdefault("EVALKIT_DATA", str(ROOT.parent / "shared" / "data"))
 
 

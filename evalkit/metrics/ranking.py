@@ -27,7 +27,8 @@ class Judged:
     @property
     def n_relevant(self) -> IntArray:
         """How many documents are relevant (grade above 0), found or not: int64 of shape (n_queries,)."""
-        return (self.ideal > 0).sum(axis=1, dtype=np.int64)
+        counts: IntArray = (self.ideal > 0).sum(axis=1, dtype=np.int64)
+        return counts
 
 
 def judge(run: Run, document_ids: Sequence[str], query_ids: Sequence[str], qrels: Qrels) -> Judged:
@@ -84,7 +85,7 @@ def hit_rate(judged: Judged, k: int) -> FloatArray:
 
     NaN for a query with no relevant document, as in every metric here.
     """
-    return _defined(judged, _hits(judged, k).max(axis=1, initial=False).astype(np.float64))
+    return _defined(judged, np.where(_hits(judged, k).any(axis=1), 1.0, 0.0))
 
 
 def mrr(judged: Judged, k: int) -> FloatArray:
@@ -110,7 +111,7 @@ def average_precision(judged: Judged, k: int) -> FloatArray:
     """
     hits = _hits(judged, k)
     precisions = np.cumsum(hits, axis=1) / _ranks(hits)
-    return _over((precisions * hits).sum(axis=1), judged.n_relevant.astype(np.float64))
+    return _over(_sum_by_rank(precisions * hits), judged.n_relevant.astype(np.float64))
 
 
 def ndcg(judged: Judged, k: int) -> FloatArray:
@@ -123,10 +124,16 @@ def ndcg(judged: Judged, k: int) -> FloatArray:
 
 
 def _dcg(grades: FloatArray, k: int) -> FloatArray:
-    # Summed rank by rank: padding then never changes the last digit, and a perfect ranking is exactly 1.
-    total = np.zeros(len(grades))
-    for rank, column in enumerate(grades.T[:k], start=1):
-        total += column / np.log2(rank + 1)
+    cut = grades[:, :k]
+    return _sum_by_rank(cut / np.log2(np.arange(2, cut.shape[1] + 2)))
+
+
+def _sum_by_rank(terms: FloatArray) -> FloatArray:
+    # numpy's own sum pairs terms by how many there are. Left to right, the zeros of deeper ranks never change
+    # the last digit: a perfect ranking has an nDCG of exactly 1, and no metric falls as k grows.
+    total = np.zeros(len(terms))
+    for column in terms.T:
+        total += column
     return total
 
 
@@ -143,7 +150,9 @@ def _defined(judged: Judged, values: FloatArray) -> FloatArray:
 
 
 def _over(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
-    return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)
+    quotient = np.full(len(numerator), np.nan)
+    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
+    return quotient
 
 
 RANKING_METRICS: dict[str, Callable[[Judged, int], FloatArray]] = {

@@ -46,9 +46,7 @@ class DenseEmbedder(ABC):
         chosen: str | None = getattr(self.options, f"{role}_prompt")
         return self.default_prompt(role) if chosen is None else chosen
 
-    def encode(
-        self, texts: Sequence[str], role: Role, advance: Advance = no_progress
-    ) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], role: Role, advance: Advance = no_progress) -> NDArray[np.float32]:
         """Vectors of texts: float32 of shape (n_texts, dim), truncated and scaled as the options say."""
         prompt = self.prompt(role)
         vectors = self.raw([prompt + text for text in texts], advance)
@@ -67,4 +65,6 @@ def truncate(vectors: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
 def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Vectors scaled to length 1; zero vectors stay zero, for the caller to report."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    scaled = np.zeros_like(vectors)
+    np.divide(vectors, lengths, out=scaled, where=lengths > 0)
+    return scaled

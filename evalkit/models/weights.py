@@ -4,6 +4,8 @@ One order for every family: a local folder, the hub (its cache where the hub can
 package that the catalogue knows to carry the same weights.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import file_digest, sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +42,20 @@ def locate(name: str, revision: str | None = None) -> Path:
         ) from error
 
 
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Without transformers' own progress bars, which would break into ours."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
 def weights_hash(folder: Path) -> str:
     """SHA-256, in hex, over a model folder's files that decide its output: weights, tokenizer, configuration.
 
@@ -65,7 +81,11 @@ def _from_hub(name: str, revision: str | None) -> Path:
     try:
         return Path(
             snapshot_download(
-                name, revision=revision, allow_patterns=list(FILES), ignore_patterns=list(SKIPPED), etag_timeout=5
+                name,
+                revision=revision,
+                allow_patterns=list(FILES),
+                ignore_patterns=list(SKIPPED),
+                etag_timeout=5,
             )
         )
     except HFValidationError as error:

@@ -35,9 +35,7 @@ class Family:
     extra: str | None = None
 
 
-def _family(
-    name: str, kinds: str, options: type[opt.Options], factory: str, summary: str, **more: str
-) -> Family:
+def _family(name: str, kinds: str, options: type[opt.Options], factory: str, summary: str, **more: str) -> Family:
     return Family(name, frozenset(kinds.split()), options, f"evalkit.models.{factory}", summary, **more)  # type: ignore[arg-type]
 
 

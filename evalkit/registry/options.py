@@ -57,7 +57,7 @@ class LsaOptions(TfidfOptions):
     components: PositiveInt = Field(256, description="singular vectors kept")
     normalize: bool = Field(False, description="scale vectors to length 1")
     dim: PositiveInt | None = Field(None, description="leading dimensions kept")
-    seed: int = Field(0, ge=0, description="seed of the randomised SVD")
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of the randomised SVD")
 
 
 class WordOptions(DenseOptions):
@@ -74,7 +74,7 @@ class TrainedWordOptions(WordOptions):
     window: PositiveInt = Field(5, description="words to each side")
     epochs: PositiveInt = Field(20, description="passes over the corpus")
     min_count: PositiveInt = Field(1, description="fewest occurrences of a word")
-    seed: int = Field(0, ge=0, description="seed; training is single-threaded so that it decides everything")
+    seed: int = Field(0, ge=0, lt=2**32, description="seed; training is single-threaded, so it decides all")
 
 
 class StaticOptions(DenseOptions):

@@ -43,9 +43,7 @@ def best(scores: FloatArray, id_rank: IntArray, depth: int) -> Run:
     return Run(documents, kept_scores)
 
 
-def search(
-    queries: Vectors, corpus: Vectors, document_ids: Sequence[str], similarity: Similarity, depth: int
-) -> Run:
+def search(queries: Vectors, corpus: Vectors, document_ids: Sequence[str], similarity: Similarity, depth: int) -> Run:
     """Exact search: every query against every document, in float64, in blocks of queries.
 
     A document without a representation (a zero vector) is never a result, and a query without one has none.
@@ -75,7 +73,7 @@ def _prepare(vectors: Vectors, similarity: Similarity) -> tuple[FloatArray | csr
     known = lengths > 0
     if similarity == "cosine":
         scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=known)
-        wide = wide.multiply(scale[:, None]).tocsr() if issparse(wide) else wide * scale[:, None]
+        wide = csr_matrix(wide.multiply(scale[:, None])) if issparse(wide) else wide * scale[:, None]
     return wide, known
 
 

@@ -46,16 +46,14 @@ def _resampled_means(values: FloatArray, finite: NDArray[np.bool_], seed: int, r
     # how many columns there are, and the last digit of a mean would change with its neighbours.
     columns = np.ascontiguousarray(values.T)[:, :, None]
     weights = finite.astype(np.float64)
-    means = np.empty((n_columns, resamples))
+    means = np.full((n_columns, resamples), np.nan)
     block = max(1, _COUNTS_AT_ONCE // n_queries)
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
         counts = rng.multinomial(n_queries, even, size=size).astype(np.float64)
         drawn = (counts @ weights).T
         sums = (counts @ columns)[:, :, 0]
-        means[:, start : start + size] = np.divide(
-            sums, drawn, out=np.full(sums.shape, np.nan), where=drawn > 0
-        )
+        np.divide(sums, drawn, out=means[:, start : start + size], where=drawn > 0)
     return means
 
 

@@ -1,0 +1,24 @@
+# `make demo` and `make test` make .venv if need be; nothing else has to be installed but Python 3.11+.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check clean
+
+demo: .venv/demo.installed
+	$(BIN)/evalkit run demo --out reports/demo
+
+test: .venv/dev.installed
+	$(BIN)/python -m pytest
+
+check: .venv/dev.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.venv/%.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist reports/demo

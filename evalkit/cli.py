@@ -1,0 +1,94 @@
+"""The command line: parse, call, exit code. Heavy modules are imported by the command that needs them."""
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalkit.errors import EvalkitError
+
+EXIT_FAILED_CELLS = 1
+EXIT_USAGE = 2
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Pick, compare and regression-test embedding models and rerankers, on your own data.",
+)
+
+
+@app.command()
+def run(
+    suite: Annotated[
+        str | None,
+        typer.Argument(help="YAML file with the keys below, or a bundled suite; options win over it."),
+    ] = None,
+    models: Annotated[str | None, typer.Option(help="Specs or catalogue names, comma-separated.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="Task names or paths, comma-separated.")] = None,
+    rerankers: Annotated[str | None, typer.Option(help="Rerankers; 'none' always takes part.")] = None,
+    top_k: Annotated[str | None, typer.Option(help="Ranks that metrics are cut at, e.g. 5 or 1,5,10.")] = None,
+    candidates: Annotated[int | None, typer.Option(help="Documents reranked; default twice the top k.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random draw; default 0.")] = None,
+    max_queries: Annotated[int | None, typer.Option(help="A seeded sample, for a quick look.")] = None,
+    on_bad_data: Annotated[str | None, typer.Option(help="error, or warn to use faulty data.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; default reports/latest.")] = None,
+) -> None:
+    """Run models on tasks, rerankers behind them, and write the leaderboards."""
+    given = {key: value for key, value in locals().items() if key != "suite" and value is not None}
+    from rich.console import Console
+
+    from evalkit.config import read_config, read_suite
+    from evalkit.pipeline import run_config
+    from evalkit.report.tables import make_tables
+    from evalkit.report.terminal import print_tables
+
+    keys = {"out": Path("reports/latest"), **(read_suite(suite) if suite else {}), **given}
+    config = read_config(keys)
+    results = run_config(config)
+    print_tables(make_tables(results), Console())
+    typer.echo(f"Written to {config.out}: leaderboard.md, leaderboard.csv, scores.csv, results.parquet, run.json")
+    if results.failures:
+        typer.echo(f"{len(results.failures)} cell(s) failed; the reasons are in the last table.", err=True)
+        raise typer.Exit(EXIT_FAILED_CELLS)
+
+
+@app.command()
+def models(search: Annotated[str, typer.Argument(help="Show only what contains this.")] = "") -> None:
+    """List the families of models and the catalogue."""
+    from rich.console import Console
+
+    from evalkit.report.listings import catalogue_table, family_table
+    from evalkit.report.terminal import print_tables
+
+    print_tables([family_table(search), catalogue_table(search)], Console())
+
+
+@app.command()
+def tasks(search: Annotated[str, typer.Argument(help="Show only what contains this.")] = "") -> None:
+    """List the tasks that can be named: the bundled ones, and those in $EVALKIT_DATA."""
+    from rich.console import Console
+
+    from evalkit.report.listings import task_table
+    from evalkit.report.terminal import print_tables
+
+    print_tables([task_table(search)], Console())
+
+
+def main() -> None:
+    """Entry point: an error that evalkit raised on purpose is one message and exit status 2."""
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    try:
+        app()
+    except EvalkitError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_USAGE)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
+    typer.echo(f"{'warning' if issubclass(category, UserWarning) else category.__name__}: {message}", err=True)

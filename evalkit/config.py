@@ -1,0 +1,112 @@
+"""What a run is made of: the same keys in a suite file, on the command line and in Python."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from evalkit.compute import DeviceChoice, Dtype
+from evalkit.errors import ConfigError, UnknownNameError, did_you_mean
+from evalkit.suite.checks import OnBadData
+from evalkit.suite.reference import bundled_tasks
+
+
+def split_list(text: str) -> list[str]:
+    """Parts of a comma-separated list; a comma inside brackets does not split: "a,b(c, d)" has two parts."""
+    parts, start, depth = [], 0, 0
+    for position, character in enumerate(text):
+        depth += (character in "([") - (character in ")]")
+        if character == "," and depth == 0:
+            parts.append(text[start:position])
+            start = position + 1
+    parts.append(text[start:])
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _listed(value: Any) -> Any:
+    """A single value, or a comma-separated string, as the list it stands for."""
+    if isinstance(value, str):
+        return split_list(value)
+    return [value] if isinstance(value, int) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
+class RunConfig(BaseModel):
+    """Everything a run depends on. Lists may be comma-separated strings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: Names = Field(min_length=1, description="specs or catalogue names")
+    tasks: Names = Field(min_length=1, description="names or paths")
+    rerankers: Names = Field(("none",), description='specs or catalogue names; "none" always takes part')
+    top_k: Annotated[tuple[PositiveInt, ...], BeforeValidator(_listed)] = Field((5,), min_length=1)
+    candidates: PositiveInt | None = Field(None, description="documents reranked; unset: twice the largest k")
+    device: DeviceChoice = "auto"
+    dtype: Dtype = "float32"
+    seed: int = Field(0, ge=0)
+    max_queries: PositiveInt | None = Field(None, description="a seeded sample of queries or pairs, for a quick look")
+    on_bad_data: OnBadData = "error"
+    out: Path | None = Field(None, description="folder that the results are written to")
+
+    @model_validator(mode="after")
+    def _enough_candidates(self) -> Self:
+        if self.candidates is not None and self.candidates < max(self.top_k):
+            raise ValueError(
+                f"candidates={self.candidates} is fewer than top_k={max(self.top_k)}; give at least as many"
+            )
+        return self
+
+    @property
+    def rerank_depth(self) -> int:
+        """Documents that a reranker gets of each query."""
+        return self.candidates or 2 * max(self.top_k)
+
+
+def read_config(given: Mapping[str, Any]) -> RunConfig:
+    """Validate keys and values. Raises UnknownNameError for an unknown key, ConfigError for a bad value."""
+    for key in given:
+        if key not in RunConfig.model_fields:
+            raise UnknownNameError(f"unknown key {key!r} in the suite. {did_you_mean(key, RunConfig.model_fields)}")
+    try:
+        return RunConfig.model_validate(given)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, detail['loc'])) or 'suite'}: {detail['msg'].removeprefix('Value error, ')}"
+            + (f", got {detail['input']!r}" if detail["type"] != "missing" and detail["loc"] else "")
+            for detail in error.errors()
+        ]
+        raise ConfigError("the suite cannot be run: " + "; ".join(problems)) from error
+
+
+def read_suite(name: str | Path) -> dict[str, Any]:
+    """The keys of a suite file (YAML), given by path or as the name of a bundled suite.
+
+    Raises UnknownNameError if there is none, ConfigError if it is not a mapping.
+    """
+    path = Path(name)
+    bundled = {file.stem: file for file in (bundled_tasks() / "suites").glob("*.yaml")}
+    if not path.exists() and str(name) in bundled:
+        path = bundled[str(name)]
+    if not path.is_file():
+        raise UnknownNameError(
+            f"no suite {str(name)!r}: neither a file nor bundled. {did_you_mean(str(name), bundled)}"
+        )
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read the suite {path}: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"the suite {path} holds a {type(data).__name__}, not keys and values.")
+    return data

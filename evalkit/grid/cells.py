@@ -1,0 +1,66 @@
+"""The values of a grid: who takes part, which cells there are, and what came of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from evalkit.contracts import Coverage, Embedder, Reranker, Retriever
+from evalkit.types import FloatArray, Run, Similarity, Task
+
+NO_RERANKER = "none"
+
+Model = TypeVar("Model", bound=Embedder | Retriever | Reranker, covariant=True)
+
+
+@dataclass(frozen=True)
+class Entrant(Generic[Model]):
+    """A model that takes part: its label in every table, and how to get it (called once, when its turn comes)."""
+
+    label: str
+    load: Callable[[], Model]
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One place in the grid. `reranker` is "none" for the first stage alone and for STS."""
+
+    task: str
+    split: str
+    model: str
+    reranker: str = NO_RERANKER
+
+    @classmethod
+    def of(cls, task: Task, model: str, reranker: str = NO_RERANKER) -> "Cell":
+        """The cell of a task, by labels."""
+        return cls(task.name, task.split, model, reranker)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that has no score, and why."""
+
+    cell: Cell
+    reason: str
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a model on a task: its fingerprint there, and how much of the texts it knows.
+
+    `blank` lists the ids of texts without a known word; `seconds` is wall-clock time from texts to ranking.
+    """
+
+    fingerprint: str
+    seconds: float
+    coverage: Coverage | None = None
+    blank: tuple[str, ...] = ()
+
+
+@dataclass
+class Outcome:
+    """What a grid gives: a ranking or the pairs' similarities for each cell that worked, a reason for others."""
+
+    rankings: dict[Cell, Run] = field(default_factory=dict)
+    similarities: dict[Cell, dict[Similarity, FloatArray]] = field(default_factory=dict)
+    facts: dict[Cell, ModelFacts] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)

@@ -1,0 +1,123 @@
+"""`bm25`: BM25 over the task's corpus, as first stage and as reranker, by bm25s (Lù 2024).
+
+The variant is Lucene's (Kamphuis et al. 2020): idf = ln(1 + (N - df + 0.5) / (df + 0.5)), and no constant
+factor k1 + 1. A token that a query repeats counts each time.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Self
+
+import bm25s  # type: ignore[import-untyped]
+import numpy as np
+
+from evalkit.compute import Compute
+from evalkit.contracts import Advance, no_progress
+from evalkit.errors import ConfigError, ScoreError
+from evalkit.models.fitting import not_fitted, texts_hash
+from evalkit.registry.options import Bm25Options
+from evalkit.search.exact import BLOCK_CELLS, best, id_ranks
+from evalkit.types import FloatArray, IntArray, Run
+
+WORD = r"(?u)\b\w+\b"
+"""Words of one letter count too, as in `bow` and `tfidf`."""
+
+
+class Bm25:
+    """A retriever and a reranker of the documents it was fitted on."""
+
+    def __init__(self, name: str, options: Bm25Options, compute: Compute) -> None:
+        self.options = options
+        self._index: bm25s.BM25 | None = None
+        self._corpus: str | None = None
+        self._rows: Mapping[str, int] = {}
+        self._size = 0
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """Family and options and, once fitted, the hash of the corpus."""
+        corpus = {} if self._corpus is None else {"corpus": self._corpus}
+        return {"family": "bm25", **self.options.model_dump(), **corpus}
+
+    def fit(self, texts: Sequence[str]) -> Self:
+        """A copy that has `texts` indexed. Raises ConfigError if none of them has a word."""
+        tokens = self._tokens(texts)
+        if not any(tokens):
+            raise ConfigError(
+                f"bm25 cannot be fitted on {len(texts)} texts: none has a word "
+                f"(stop_words={self.options.stop_words}). Give it texts with words, or change this option."
+            )
+        fitted = copy(self)
+        fitted._index = bm25s.BM25(method="lucene", k1=self.options.k1, b=self.options.b, dtype="float64")
+        fitted._index.index(tokens, show_progress=False)
+        fitted._corpus = texts_hash(texts)
+        fitted._rows = {text: row for row, text in enumerate(texts)}
+        fitted._size = len(texts)
+        return fitted
+
+    def search(self, queries: Sequence[str], document_ids: Sequence[str], depth: int) -> Run:
+        """The exact best documents of each query; only those that share a word with it are results.
+
+        `document_ids` are the ids of the fitted texts, in their order. Raises ConfigError before `fit`, or if
+        there are more or fewer ids than texts.
+        """
+        index = self._fitted_index()
+        if len(document_ids) != self._size:
+            raise ConfigError(
+                f"bm25 was fitted on {self._size} documents, but got {len(document_ids)} document ids. "
+                "Give the ids of the fitted documents, in their order."
+            )
+        ranks = id_ranks(document_ids)
+        block = max(1, BLOCK_CELLS // self._size)
+        runs = [
+            _best(index, self._tokens(queries[start : start + block]), ranks, depth)
+            for start in range(0, max(1, len(queries)), block)
+        ]
+        documents = np.concatenate([run.documents for run in runs])
+        return Run(documents, np.concatenate([run.scores for run in runs]))
+
+    def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
+        """BM25 scores of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,).
+
+        Raises ConfigError before `fit`, and ScoreError for a document that was not fitted.
+        """
+        index = self._fitted_index()
+        unknown = [document for document in documents if document not in self._rows]
+        if unknown:
+            raise ScoreError(
+                f"bm25 scores only the {self._size} documents it was fitted on; {len(unknown)} of "
+                f"{len(documents)} are not among them, the first: {unknown[0][:80]!r}. Fit it on them."
+            )
+        rows = np.array([self._rows[document] for document in documents], dtype=np.int64)
+        pairs: defaultdict[str, list[int]] = defaultdict(list)
+        for pair, query in enumerate(queries):
+            pairs[query].append(pair)
+        scores = np.empty(len(rows))
+        for query, positions in pairs.items():
+            scores[positions] = _scores(index, self._tokens([query])[0])[rows[positions]]
+            advance(len(positions))
+        return scores
+
+    def _fitted_index(self) -> bm25s.BM25:
+        if self._index is None:
+            raise not_fitted("bm25")
+        return self._index
+
+    def _tokens(self, texts: Sequence[str]) -> list[list[str]]:
+        stop_words = [] if self.options.stop_words == "none" else self.options.stop_words
+        return list(
+            bm25s.tokenize(
+                list(texts), token_pattern=WORD, stopwords=stop_words, return_ids=False, show_progress=False
+            )
+        )
+
+
+def _scores(index: bm25s.BM25, query: list[str]) -> FloatArray:
+    return np.asarray(index.get_scores_from_ids(index.get_tokens_ids(query)), dtype=np.float64)
+
+
+def _best(index: bm25s.BM25, queries: list[list[str]], ranks: IntArray, depth: int) -> Run:
+    scores = np.array([_scores(index, query) for query in queries]).reshape(-1, len(ranks))
+    # bm25s' own top k promises no order among ties.
+    return best(np.where(scores > 0, scores, -np.inf), ranks, depth)

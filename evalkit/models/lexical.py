@@ -1,0 +1,147 @@
+"""`bow`, `tfidf` and `lsa`: vectors of word counts, fitted on the task's corpus, by scikit-learn."""
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sklearn.decomposition import TruncatedSVD  # type: ignore[import-untyped]
+from sklearn.feature_extraction.text import (  # type: ignore[import-untyped]
+    CountVectorizer,
+    TfidfVectorizer,
+)
+
+from evalkit.compute import Compute
+from evalkit.contracts import Advance, Coverage, Vectors, no_progress
+from evalkit.errors import ConfigError
+from evalkit.models.dense import truncate, unit_length
+from evalkit.models.fitting import not_fitted, texts_hash
+from evalkit.registry.options import LexicalOptions, LsaOptions, TfidfOptions
+from evalkit.types import Role, Similarity
+
+WORD = r"(?u)\b\w+\b"
+"""Words of one letter count too, unlike scikit-learn's default."""
+
+
+class BagOfWords:
+    """Counts of words (or n-grams): CSR float64 of shape (n_texts, n_terms)."""
+
+    family = "bow"
+    options: LexicalOptions
+
+    def __init__(self, name: str, options: LexicalOptions, compute: Compute) -> None:
+        self.options = options
+        self._vectorizer: CountVectorizer | None = None
+        self._corpus: str | None = None
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """Family and options and, once fitted, the hash of the corpus."""
+        corpus = {} if self._corpus is None else {"corpus": self._corpus}
+        return {"family": self.family, **self.options.model_dump(), **corpus}
+
+    @property
+    def similarity(self) -> Similarity:
+        """The option."""
+        return self.options.similarity
+
+    def fit(self, texts: Sequence[str]) -> Self:
+        """A copy that knows the vocabulary of `texts`. Raises ConfigError if no term is left to count."""
+        fitted = copy(self)
+        fitted._vectorizer = self._new_vectorizer()
+        try:
+            fitted._vectorizer.fit(texts)
+        except ValueError as error:
+            raise ConfigError(
+                f"{self.family} cannot be fitted on {len(texts)} texts (min_df={self.options.min_df}, "
+                f"stop_words={self.options.stop_words}): {error}. Give it texts with words, or change these."
+            ) from error
+        fitted._corpus = texts_hash(texts)
+        return fitted
+
+    def encode(self, texts: Sequence[str], role: Role, advance: Advance = no_progress) -> Vectors:
+        """Vectors over the fitted vocabulary; unknown words are left out. Raises ConfigError before `fit`."""
+        vectors = self._terms(texts)
+        advance(len(texts))
+        return vectors
+
+    def coverage(self, texts: Sequence[str]) -> Coverage:
+        """Tokens (words, or n-grams) and those that the fitted corpus does not have."""
+        vectorizer = self._fitted_vectorizer()
+        analyze, vocabulary = vectorizer.build_analyzer(), vectorizer.vocabulary_
+        known = [token in vocabulary for text in texts for token in analyze(text)]
+        return Coverage(len(known), known.count(False))
+
+    def _new_vectorizer(self) -> CountVectorizer:
+        return CountVectorizer(**self._counting(), dtype=np.float64)
+
+    def _counting(self) -> dict[str, object]:
+        return {
+            "token_pattern": WORD,
+            "ngram_range": (1, self.options.ngrams),
+            "stop_words": None if self.options.stop_words == "none" else self.options.stop_words,
+            "min_df": self.options.min_df,
+        }
+
+    def _fitted_vectorizer(self) -> CountVectorizer:
+        if self._vectorizer is None:
+            raise not_fitted(self.family)
+        return self._vectorizer
+
+    def _terms(self, texts: Sequence[str]) -> csr_matrix:
+        vectorizer = self._fitted_vectorizer()
+        if not texts:  # scikit-learn refuses to transform nothing
+            return csr_matrix((0, len(vectorizer.vocabulary_)))
+        return csr_matrix(vectorizer.transform(texts))
+
+
+class Tfidf(BagOfWords):
+    """TF-IDF as scikit-learn has it (smooth, rows of length 1): CSR float64 of shape (n_texts, n_terms)."""
+
+    family = "tfidf"
+    options: TfidfOptions
+
+    def _new_vectorizer(self) -> CountVectorizer:
+        return TfidfVectorizer(**self._counting(), sublinear_tf=self.options.sublinear_tf)
+
+
+class Lsa(Tfidf):
+    """Latent semantic analysis (Deerwester et al. 1990): TF-IDF projected on its largest singular vectors.
+
+    There are min(components, n_terms - 1, n_texts - 1) of them: a small corpus allows fewer than asked for.
+    """
+
+    family = "lsa"
+    options: LsaOptions
+
+    def __init__(self, name: str, options: LsaOptions, compute: Compute) -> None:
+        super().__init__(name, options, compute)
+        self._svd: TruncatedSVD | None = None
+
+    def fit(self, texts: Sequence[str]) -> Self:
+        """A fitted copy. Raises ConfigError for a corpus with fewer than two texts or two terms."""
+        fitted = super().fit(texts)
+        terms = fitted._terms(texts)
+        components = min(self.options.components, *(size - 1 for size in terms.shape))
+        if components < 1:
+            raise ConfigError(
+                f"lsa needs at least 2 texts and 2 terms, got {terms.shape[0]} and {terms.shape[1]}. "
+                "Give it a larger corpus."
+            )
+        fitted._svd = TruncatedSVD(components, random_state=self.options.seed).fit(terms)
+        return fitted
+
+    def encode(self, texts: Sequence[str], role: Role, advance: Advance = no_progress) -> NDArray[np.float32]:
+        """Vectors: float32 of shape (n_texts, components), or (n_texts, dim).
+
+        Raises ConfigError before `fit`, and SpecError if `dim` is more than there are components.
+        """
+        if self._svd is None:
+            raise not_fitted(self.family)
+        vectors = np.asarray(self._terms(texts) @ self._svd.components_.T, dtype=np.float32)
+        advance(len(texts))
+        if self.options.dim is not None:
+            vectors = truncate(vectors, self.options.dim)
+        return unit_length(vectors) if self.options.normalize else vectors

@@ -1,0 +1,71 @@
+"""`maxsim:NAME`: late interaction over a transformer's token vectors (ColBERT, Khattab & Zaharia 2020)."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from evalkit.compute import Compute
+from evalkit.contracts import Advance, no_progress
+from evalkit.models.batching import Features, batches, inference
+from evalkit.models.bert import allowed_length, load_transformer, tokenized
+from evalkit.models.weights import locate, weights_hash
+from evalkit.registry.options import PairOptions
+from evalkit.types import FloatArray
+
+
+def load_maxsim(name: str, options: PairOptions, compute: Compute) -> "MaxSim":
+    """Load a transformers encoder to score by late interaction. Raises ModelNotFoundError if there is none."""
+    return MaxSim(locate(name, options.revision), options, compute)
+
+
+class MaxSim:
+    """Scores a pair by the mean, over the query's tokens, of the best cosine with any token of the document.
+
+    ColBERT's sum, divided by the number of query tokens: the same ranking, and scores in [-1, 1].
+    """
+
+    def __init__(self, folder: Path, options: PairOptions, compute: Compute) -> None:
+        self._compute = Compute(compute.device, options.dtype or compute.dtype)
+        self.identity: Mapping[str, object] = {
+            "family": "maxsim",
+            "weights": weights_hash(folder),
+            "compute_dtype": self._compute.dtype,
+            **options.model_dump(),
+        }
+        self._tokenizer, self._model = load_transformer(folder, "AutoModel", self._compute)
+        self._max_length = allowed_length(self._tokenizer, self._model, options.max_length)
+
+    def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
+        """Scores of the pairs: float64 of shape (n_pairs,). Each distinct text is encoded once."""
+        scores = np.empty(len(queries))
+        pairs_of: dict[str, list[int]] = defaultdict(list)
+        for pair, document in enumerate(documents):
+            pairs_of[document].append(pair)
+        distinct = list(dict.fromkeys(queries))
+        query_tokens = dict(self._token_vectors(distinct))
+        query_row = {query: row for row, query in enumerate(distinct)}
+        distinct_documents = list(pairs_of)
+        # A document's token vectors live only until its pairs are scored: memory does not grow with the corpus.
+        for row, document_tokens in self._token_vectors(distinct_documents):
+            pairs = pairs_of[distinct_documents[row]]
+            for pair in pairs:
+                cosines = query_tokens[query_row[queries[pair]]] @ document_tokens.T
+                scores[pair] = cosines.amax(dim=1).mean().item()
+            advance(len(pairs))
+        return scores
+
+    def _token_vectors(self, texts: list[str]) -> Iterator[tuple[int, Tensor]]:
+        """For each text its row number and its tokens' unit vectors, (n_tokens, dim), in any order."""
+        with torch.inference_mode(), inference(self._compute):
+            for rows, features in batches(texts, self._tokenize, self._compute):
+                hidden = normalize(self._model(**features).last_hidden_state.float(), dim=-1)
+                for row, vectors, mask in zip(rows, hidden, features["attention_mask"], strict=True):
+                    yield int(row), vectors[mask.bool()]
+
+    def _tokenize(self, texts: list[str]) -> Features:
+        return tokenized(self._tokenizer, (texts,), self._max_length)

@@ -1,0 +1,81 @@
+"""`static:NAME`: Model2Vec static embeddings, a mean of token vectors (Tulkens & van Dongen 2024)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from model2vec import StaticModel
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from evalkit.compute import Compute
+from evalkit.contracts import Advance, Coverage
+from evalkit.errors import ModelNotFoundError
+from evalkit.models.dense import DenseEmbedder
+from evalkit.models.weights import locate, weights_hash
+from evalkit.registry.options import StaticOptions
+
+TEXTS_AT_ONCE = 4096
+
+
+def load_static(name: str, options: StaticOptions, compute: Compute) -> "Static":
+    """Load a Model2Vec model. Raises ModelNotFoundError if it cannot be found or read."""
+    return Static(locate(name, options.revision), options)
+
+
+class Static(DenseEmbedder):
+    """A Model2Vec model. Unknown tokens are left out; a text with no token gets a zero vector.
+
+    Without the options, `normalize` and `max_length` (in tokens, exactly) are the model's own.
+    """
+
+    options: StaticOptions
+
+    def __init__(self, folder: Path, options: StaticOptions) -> None:
+        self._model = _load(folder, options)
+        settled = {"normalize": self._model.normalize, "max_length": self._model.max_length}
+        facts = {"family": "static", "weights": weights_hash(folder)}
+        super().__init__(options.model_copy(update=settled), facts)
+        self._table = _token_vectors(self._model)
+
+    def coverage(self, texts: Sequence[str]) -> Coverage:
+        """Tokens kept of the texts, and those that the tokenizer does not know."""
+        encodings = self._model.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        tokens = sum(len(encoding.ids) for encoding in encodings)
+        return Coverage(tokens, tokens - sum(map(len, self._model.tokenize(list(texts)))))
+
+    def raw(self, texts: Sequence[str], advance: Advance) -> NDArray[np.float32]:
+        """Means of token vectors: float32 of shape (n_texts, dim)."""
+        vectors = np.empty((len(texts), self._table.shape[1]), dtype=np.float32)
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            block = list(texts[start : start + TEXTS_AT_ONCE])
+            vectors[start : start + len(block)] = self._means(block)
+            advance(len(block))
+        return vectors
+
+    def _means(self, texts: list[str]) -> NDArray[np.float64]:
+        tokens = self._model.tokenize(texts)
+        lengths = np.array([len(ids) for ids in tokens])
+        distinct, columns = np.unique(
+            np.array([token for ids in tokens for token in ids], dtype=np.int64), return_inverse=True
+        )
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        counts = csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(texts), len(distinct)))
+        sums = counts @ self._table[distinct].astype(np.float64)
+        return np.asarray(sums / np.maximum(lengths, 1)[:, None])
+
+
+def _load(folder: Path, options: StaticOptions) -> StaticModel:
+    chosen = options.model_dump(include={"normalize", "max_length"}, exclude_none=True)
+    try:
+        return StaticModel.from_pretrained(folder, **chosen)
+    except Exception as error:  # safetensors and tokenizers raise bare ones
+        raise ModelNotFoundError(f"{folder} holds no model that model2vec can read: {error}") from error
+
+
+def _token_vectors(model: StaticModel) -> NDArray[np.float32]:
+    """One row a token: int8 as float32, and the compressed vocabulary's rows and weights applied."""
+    table = model.embedding.astype(np.float32)
+    if model.token_mapping is not None:
+        table = table[model.token_mapping]
+    return table if model.weights is None else table * model.weights[:, None].astype(np.float32)

@@ -1,0 +1,97 @@
+"""Compose a run: from names to results. The one place, beside the command line, where everything meets."""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from evalkit.compute import Compute, choose_compute
+from evalkit.config import RunConfig, read_config, read_suite
+from evalkit.contracts import Embedder, Reranker, Retriever
+from evalkit.errors import ConfigError
+from evalkit.grid import Entrant, run_grid
+from evalkit.grid.cells import NO_RERANKER
+from evalkit.progress import Progress
+from evalkit.registry import Kind, ModelSpec, build, families, resolve
+from evalkit.report.write import write_run
+from evalkit.results import Results
+from evalkit.results.provenance import make_provenance
+from evalkit.results.records import make_records
+from evalkit.suite import load_task
+from evalkit.types import Task
+
+
+def run(suite: str | Path | None = None, **keys: Any) -> Results:
+    """Run models on tasks, and rerankers behind them; see `config.RunConfig` for the keys.
+
+    `suite` is a YAML file with the same keys, or the name of a bundled one; keyword arguments take precedence. Results are written to
+    `out` if it is given. Everything the user wrote is checked before any model is loaded: raises
+    EvalkitError. A model that fails during the run does not raise: its cells are in `.failures`.
+    """
+    return run_config(read_config({**(read_suite(suite) if suite is not None else {}), **keys}))
+
+
+def run_config(config: RunConfig) -> Results:
+    """Run a validated configuration."""
+    started = time.time()
+    compute = choose_compute(config.device, config.dtype)
+    models = {label: _resolve(label, {"embedder", "retriever"}) for label in dict.fromkeys(config.models)}
+    rerankers = {
+        label: _resolve(label, {"embedder", "reranker"})
+        for label in dict.fromkeys(config.rerankers)
+        if label != NO_RERANKER
+    }
+    tasks = _load_tasks(config)
+    with Progress() as progress:
+        outcome = run_grid(
+            tasks,
+            [Entrant(label, partial(_build_model, spec, compute)) for label, spec in models.items()],
+            [Entrant(label, partial(_build_reranker, spec, compute)) for label, spec in rerankers.items()],
+            candidates=config.rerank_depth,
+            depth=max(config.top_k),
+            progress=progress,
+        )
+    specs = {label: str(spec) for label, spec in {**models, **rerankers}.items()}
+    results = Results(
+        make_records(outcome, tasks, config.top_k),
+        make_provenance(config, compute, specs, tasks, outcome, started),
+    )
+    if config.out is not None:
+        write_run(results, config.out)
+    return results
+
+
+def _resolve(label: str, allowed: set[Kind]) -> ModelSpec:
+    spec = resolve(label)
+    kinds = families()[spec.family].kinds
+    if not kinds & allowed:
+        raise ConfigError(
+            f"{label!r} is a {' and '.join(sorted(kinds))}; here only {' or '.join(sorted(allowed))} can stand. "
+            + ("Rerankers go under --rerankers." if "reranker" in kinds else "Retrievers go under --models.")
+        )
+    return spec
+
+
+def _build_model(spec: ModelSpec, compute: Compute) -> Embedder | Retriever:
+    return cast(Embedder | Retriever, build(spec, compute))
+
+
+def _build_reranker(spec: ModelSpec, compute: Compute) -> Reranker:
+    model = build(spec, compute)
+    if "reranker" in families()[spec.family].kinds:
+        return cast(Reranker, model)
+    from evalkit.models.embedding_reranker import EmbeddingReranker
+
+    return EmbeddingReranker(cast(Embedder, model))
+
+
+def _load_tasks(config: RunConfig) -> list[Task]:
+    tasks = [
+        load_task(name, on_bad_data=config.on_bad_data, max_queries=config.max_queries, seed=config.seed)
+        for name in dict.fromkeys(config.tasks)
+    ]
+    keys = [f"{task.name} ({task.split})" for task in tasks]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise ConfigError(f"two tasks have the same name and split: {', '.join(twice)}. Rename one.")
+    return tasks

@@ -1,0 +1,63 @@
+"""Tables of what there is: families, catalogue, tasks."""
+
+from collections.abc import Sequence
+
+from evalkit.registry import catalogue, families
+from evalkit.report.tables import Table, TableCell
+from evalkit.suite import list_tasks
+
+
+def family_table(search: str) -> Table:
+    """The families, each with how to write it, what it can be, and its options."""
+    rows = [
+        (
+            family.name if family.name_help is None else f"{family.name}:NAME",
+            ", ".join(sorted(family.kinds)),
+            family.summary + (f"; NAME is a {family.name_help}" if family.name_help else ""),
+            ", ".join(family.options.model_fields),
+        )
+        for family in families().values()
+    ]
+    return _table("Families", ("Spec", "Can be", "What it is", "Options (?option=value&…)"), rows, search)
+
+
+def catalogue_table(search: str) -> Table:
+    """The catalogue: short names that stand for specs."""
+    rows = [
+        (
+            entry.name,
+            entry.spec or "–",
+            str(entry.dim or "–"),
+            str(entry.max_length or "–"),
+            entry.licence,
+            "retired; use " + str(entry.superseded_by)
+            if entry.retired
+            else f"newer: {entry.superseded_by}"
+            if entry.superseded_by
+            else "",
+        )
+        for entry in catalogue().values()
+    ]
+    return _table("Catalogue", ("Name", "Spec", "dim", "max tokens", "Licence", "Note"), rows, search)
+
+
+def task_table(search: str) -> Table:
+    """The tasks on the search path."""
+    rows = [
+        (
+            task.name,
+            task.type,
+            ", ".join(task.splits),
+            task.licence or "–",
+            task.description or str(task.source),
+        )
+        for task in list_tasks()
+    ]
+    return _table("Tasks", ("Name", "Type", "Splits", "Licence", "Description"), rows, search)
+
+
+def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], search: str) -> Table:
+    found = [row for row in rows if search.lower() in " ".join(row).lower()]
+    cells = tuple(tuple(TableCell(text) for text in row) for row in found)
+    note = "" if found else f"Nothing contains {search!r}."
+    return Table(title, columns, cells, note, text_columns=len(columns))

@@ -1,0 +1,88 @@
+"""What a run was made from, as plain data: enough to repeat it and to tell why two runs differ."""
+
+import math
+import platform
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from evalkit.compute import Compute
+from evalkit.config import RunConfig
+from evalkit.grid import Outcome
+from evalkit.grid.cells import ModelFacts
+from evalkit.types import StsTask, Task
+
+SCHEMA = 1
+PACKAGES = (
+    "evalkit", "numpy", "scipy", "pandas", "scikit-learn", "bm25s", "torch", "transformers", "tokenizers",
+    "sentence-transformers", "gensim", "model2vec",
+)  # fmt: skip
+
+
+def make_provenance(
+    config: RunConfig,
+    compute: Compute,
+    specs: Mapping[str, str],
+    tasks: Sequence[Task],
+    outcome: Outcome,
+    started: float,
+) -> dict[str, Any]:
+    """The content of run.json. `specs` maps each label to its full spec; `started` is a time.time()."""
+    return {
+        "schema": SCHEMA,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "seconds": round(time.time() - started, 3),
+        "config": config.model_dump(mode="json", exclude={"out"}),
+        "seed": config.seed,
+        "top_k": list(config.top_k),
+        "candidates": config.rerank_depth,
+        "device": compute.device,
+        "dtype": compute.dtype,
+        "specs": dict(specs),
+        "tasks": [_task(task) for task in tasks],
+        "cells": [{**vars(cell), **_facts(facts)} for cell, facts in outcome.facts.items()],
+        "failures": [{**vars(failure.cell), "reason": failure.reason} for failure in outcome.failures],
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "git_commit": _git_commit(),
+    }
+
+
+def _task(task: Task) -> dict[str, Any]:
+    facts: dict[str, Any] = {"task": task.name, "split": task.split, "content_hash": task.content_hash}
+    if isinstance(task, StsTask):
+        return {**facts, "type": "sts", "pairs": len(task.gold)}
+    counts = {"documents": len(task.corpus), "queries": len(task.queries), "excluded_queries": task.excluded}
+    return {**facts, "type": "retrieval", **counts}
+
+
+def _facts(facts: ModelFacts) -> dict[str, Any]:
+    data: dict[str, Any] = {"fingerprint": facts.fingerprint, "seconds": round(facts.seconds, 3)}
+    if facts.coverage is not None:
+        rate = facts.coverage.oov_rate
+        data["oov_rate"] = None if math.isnan(rate) else round(rate, 6)
+        data["texts_without_known_word"] = list(facts.blank)
+    return data
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The commit of the working folder, marked if files differ from it; None outside a repository."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True, text=True, check=False, cwd=Path.cwd(),
+        )  # fmt: skip
+    except FileNotFoundError:
+        return None
+    return described.stdout.strip() or None

@@ -1,0 +1,77 @@
+"""The results of a run: records and provenance; scores and leaderboard derived; reading and writing."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from evalkit.errors import ConfigError
+from evalkit.results.records import CELL_KEYS
+from evalkit.results.scores import score
+
+RECORDS, SCORES, LEADERBOARD, PROVENANCE = "results.parquet", "scores.csv", "leaderboard.csv", "run.json"
+
+
+@dataclass(frozen=True)
+class Results:
+    """Per-query records (see `records.make_records`) and the provenance of a run (what run.json holds)."""
+
+    records: pd.DataFrame
+    provenance: Mapping[str, Any]
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """One row per cell and metric, fractions: task, split, model, reranker, metric, score, ci_low, ci_high, n."""
+        return score(self.records, seed=self.provenance["seed"])
+
+    @property
+    def failures(self) -> list[dict[str, str]]:
+        """Cells without a score: task, split, model, reranker, reason."""
+        return list(self.provenance["failures"])
+
+    def leaderboard(self) -> pd.DataFrame:
+        """One row per task, split, model and reranker, one column per metric (fractions), best first in a task.
+
+        Best by `ranking_metric`. A cell that failed is a row of NaN at the task's end; its reason is in `failures`.
+        """
+        parts = []
+        for _, scores in self.scores.groupby(["task", "split"], sort=False):
+            wide = scores.pivot_table(
+                index=CELL_KEYS, columns="metric", values="score", sort=False, observed=True, dropna=False
+            ).dropna(how="all")
+            parts.append(wide.sort_values(ranking_metric(scores), ascending=False, kind="stable").reset_index())
+        failed = pd.DataFrame(self.failures, columns=[*CELL_KEYS, "reason"]).drop(columns="reason")
+        board = pd.concat([*parts, failed], ignore_index=True)
+        order = {name: row for row, name in enumerate(dict.fromkeys(board["task"] + "\0" + board["split"]))}
+        ranked = (board["task"] + "\0" + board["split"]).map(order).sort_values(kind="stable").index
+        return board.loc[ranked].reset_index(drop=True).rename_axis(columns=None)
+
+    def write(self, folder: Path) -> None:
+        """Write the records, scores, leaderboard and provenance into a folder, which is made if need be."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.records.to_parquet(folder / RECORDS, index=False)
+        self.scores.to_csv(folder / SCORES, index=False, float_format="%.8f", lineterminator="\n")
+        self.leaderboard().to_csv(folder / LEADERBOARD, index=False, float_format="%.8f", lineterminator="\n")
+        text = json.dumps(self.provenance, indent=2, ensure_ascii=False, allow_nan=False)
+        (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Results":
+        """Read what `write` wrote. Raises ConfigError if the folder holds no results."""
+        try:
+            provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+            return cls(pd.read_parquet(folder / RECORDS), provenance)
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f"{folder} holds no results of a run: {Path(error.filename).name} is missing."
+            ) from error
+
+
+def ranking_metric(scores: pd.DataFrame) -> str:
+    """The metric that a task's cells are ranked by: Spearman of the cosine, or nDCG at the largest k."""
+    metrics: list[str] = list(dict.fromkeys(scores["metric"]))
+    return "spearman_cosine" if "spearman_cosine" in metrics else [m for m in metrics if "ndcg@" in m][-1]

@@ -1,0 +1,51 @@
+"""Scores of cells, with intervals, derived from per-query records."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from evalkit.metrics.similarity import pearson, spearman
+from evalkit.results.records import CELL_KEYS, GOLD
+from evalkit.stats.intervals import bootstrap_mean, correlation_interval
+from evalkit.types import SIMILARITIES
+
+SCORE_COLUMNS = [*CELL_KEYS, "metric", "score", "ci_low", "ci_high", "n"]
+
+
+def score(records: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """One row per cell and metric: score and the bounds of its 95 % interval (fractions), and n.
+
+    `n` is the number of judged queries, or of pairs whose similarity is defined. Retrieval scores are means
+    with a bootstrap interval over queries; STS scores are correlations with Fisher's.
+    """
+    rows: list[tuple[object, ...]] = []
+    for (_, _), task_records in records.groupby(["task", "split"], observed=True, sort=False):
+        is_sts = GOLD in set(task_records["metric"])
+        rows += _correlations(task_records) if is_sts else _means(task_records, seed)
+    return pd.DataFrame(rows, columns=SCORE_COLUMNS)
+
+
+def _means(records: pd.DataFrame, seed: int) -> Iterator[tuple[object, ...]]:
+    # A row a query, a column a cell and metric: every column is resampled by the same draws of queries.
+    wide = records.pivot_table(
+        index="id", columns=[*CELL_KEYS, "metric"], values="value", observed=True, sort=False, dropna=False
+    )
+    values = wide.to_numpy()
+    low, high = bootstrap_mean(values, seed=seed)
+    for column, key in enumerate(wide.columns):
+        defined = values[:, column][np.isfinite(values[:, column])]
+        mean = defined.mean() if defined.size else np.nan
+        yield (*key, mean, low[column], high[column], defined.size)
+
+
+def _correlations(records: pd.DataFrame) -> Iterator[tuple[object, ...]]:
+    for key, cell in records.groupby(CELL_KEYS, observed=True, sort=False):
+        by_metric = {metric: part["value"].to_numpy() for metric, part in cell.groupby("metric", observed=True)}
+        for similarity in SIMILARITIES:
+            predicted = by_metric[similarity]
+            n = int(np.isfinite(predicted).sum())
+            r = spearman(predicted, by_metric[GOLD])
+            yield (*key, f"spearman_{similarity}", r, *correlation_interval(r, n, kind="spearman"), n)
+            r = pearson(predicted, by_metric[GOLD])
+            yield (*key, f"pearson_{similarity}", r, *correlation_interval(r, n, kind="pearson"), n)

@@ -1,0 +1,122 @@
+"""The rules that a task's data must keep, and what becomes of data that breaks them but is accepted."""
+
+import math
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from evalkit.errors import DataError
+from evalkit.types import Document, Qrels, Query
+
+OnBadData = Literal["error", "warn"]
+Judgement = tuple[str, str, float]
+"""Query id, document id, grade."""
+
+_Item = TypeVar("_Item", Document, Query)
+
+_SHOWN = 10
+_NEXT_STEP = "Fix the data, or accept it as it is with --on-bad-data warn."
+_NEXT_STEP_FATAL = "Fix the data: not all of this can be accepted with --on-bad-data warn."
+_ACCEPTED = (
+    "Accepted as it is: the first of repeated ids and the higher of two grades count, empty texts and "
+    "judgements of absent documents stay, judgements of absent queries and scores that are not finite "
+    "numbers are left out."
+)
+
+
+class DataWarning(UserWarning):
+    """A task's data breaks the rules and is used all the same, because the user asked for that."""
+
+
+class Problems:
+    """All that is wrong with one task's data, grouped by kind, to be reported at once."""
+
+    def __init__(self, source: Path) -> None:
+        self.fatal = False
+        self._source = source
+        # The inner dict is an ordered set: a thing that is wrong twice in the same way is told once.
+        self._kinds: dict[str, dict[str, None]] = {}
+
+    def add(self, kind: str, item: str | None = None, *, fatal: bool = False) -> None:
+        """Note a problem; `item` says where (an id, a line); a fatal one cannot be accepted by a warning."""
+        items = self._kinds.setdefault(kind, {})
+        if item is not None:
+            items[item] = None
+        self.fatal |= fatal
+
+    def settle(self, on_bad_data: OnBadData) -> None:
+        """Do nothing if the data is clean, else warn once, or raise.
+
+        Raises DataError if `on_bad_data` is "error" or a problem is fatal.
+        """
+        if not self._kinds:
+            return
+        listed = [_told(kind, list(items)) for kind, items in self._kinds.items()]
+        if self.fatal:
+            raise DataError(str(self._source), listed, _NEXT_STEP_FATAL)
+        if on_bad_data == "error":
+            raise DataError(str(self._source), listed, _NEXT_STEP)
+        # Level 4 is the caller of load_task.
+        warnings.warn(str(DataError(str(self._source), listed, _ACCEPTED)), DataWarning, stacklevel=4)
+
+
+def _told(kind: str, items: list[str]) -> str:
+    if not items:
+        return kind
+    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return f"{kind} ({len(items)}): {', '.join(items[:_SHOWN])}{more}"
+
+
+def keep_first(items: Iterable[_Item], where: str, problems: Problems) -> dict[str, _Item]:
+    """Documents or queries by id, in order; notes repeated ids (the first is kept) and empty texts."""
+    kept: dict[str, _Item] = {}
+    for item in items:
+        what, text = ("document", item.content) if isinstance(item, Document) else ("query", item.text)
+        if item.id in kept:
+            problems.add(f"{where}: repeated {what} id", repr(item.id))
+            continue
+        if not text.strip():
+            problems.add(f"{where}: {what} with no text", repr(item.id))
+        kept[item.id] = item
+    return kept
+
+
+def keep_highest(judgements: Iterable[Judgement], where: str, problems: Problems) -> dict[str, dict[str, float]]:
+    """Qrels from judgements with a finite grade; notes pairs that have two different grades."""
+    qrels: dict[str, dict[str, float]] = {}
+    for query, document, grade in judgements:
+        if not math.isfinite(grade):
+            continue
+        grades = qrels.setdefault(query, {})
+        if grades.setdefault(document, grade) != grade:
+            problems.add(f"{where}: judged twice with different grades", f"{document!r} (query {query!r})")
+            grades[document] = max(grade, grades[document])
+    return qrels
+
+
+def check_judgements(
+    documents: Mapping[str, Document],
+    queries: Mapping[str, Query],
+    qrels: Qrels,
+    where: str,
+    problems: Problems,
+) -> None:
+    """Note judgements of absent documents or queries, an empty corpus, and that no query is judged."""
+    for query, grades in qrels.items():
+        if query not in queries:
+            problems.add(f"{where}: judgement of an absent query", repr(query))
+        for document in grades:
+            if document not in documents:
+                problems.add(f"{where}: judgement of an absent document", f"{document!r} (query {query!r})")
+    if problems.fatal:
+        return  # what could not be read already explains what is missing
+    if not documents:
+        problems.add("the corpus has no documents", fatal=True)
+    if not any(is_judged(query, qrels) for query in queries):
+        problems.add(f"{where}: no query has a judgement above 0", fatal=True)
+
+
+def is_judged(query: str, qrels: Qrels) -> bool:
+    """Whether a query has a grade above 0; without one no ranking of it can be right or wrong."""
+    return any(grade > 0 for grade in qrels.get(query, {}).values())

@@ -1,0 +1,116 @@
+"""Recognising the layouts that a task can have on disk, without reading its data."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from evalkit.errors import ConfigError
+from evalkit.suite.declaration import DECLARATION, StsDeclaration, read_declaration
+from evalkit.suite.reading import read_columns
+
+PAIR_COLUMNS = ("sentence1", "sentence2", "score")
+_PAIR_SUFFIXES = (".jsonl", ".csv", ".tsv")
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What is known of a task before its data is read.
+
+    `splits` maps each split to its file: sentence pairs, qrels, or a LlamaIndex dataset that holds everything
+    (then `corpus` is None in a retrieval task). `source` is the folder or file of the task.
+    """
+
+    name: str
+    type: Literal["sts", "retrieval"]
+    splits: Mapping[str, Path]
+    source: Path
+    description: str = ""
+    licence: str = ""
+    language: str = ""
+    score_range: tuple[float, float] | None = None
+    corpus: Path | None = None
+    queries: Path | None = None
+
+
+def describe(path: Path) -> TaskInfo:
+    """Recognise the task at a path that exists.
+
+    Raises ConfigError if it has none of the known layouts, or its task.yaml cannot be used.
+    """
+    if path.is_file():
+        return _single_file(path)
+    if (path / DECLARATION).is_file():
+        return _declared(path)
+    corpus, queries = _plain_or_gz(path / "corpus.jsonl"), _plain_or_gz(path / "queries.jsonl")
+    if corpus.is_file() and queries.is_file():
+        return _beir(path, corpus, queries)
+    return _pair_folder(path)
+
+
+def _declared(folder: Path) -> TaskInfo:
+    declared = read_declaration(folder / DECLARATION)
+    task = TaskInfo(
+        name=declared.name or folder.resolve().name,
+        type=declared.type,
+        splits={split: folder / file for split, file in declared.splits.items()},
+        source=folder,
+        description=declared.description,
+        licence=declared.licence,
+        language=declared.language,
+    )
+    if isinstance(declared, StsDeclaration):
+        return replace(task, score_range=declared.score_range)
+    corpus, queries = _plain_or_gz(folder / declared.corpus), _plain_or_gz(folder / declared.queries)
+    return replace(task, corpus=corpus, queries=queries)
+
+
+def _beir(folder: Path, corpus: Path, queries: Path) -> TaskInfo:
+    splits = _by_split((folder / "qrels").glob("*.tsv"))
+    if not splits:
+        raise ConfigError(f"{folder}: has {corpus.name} but no judgements. Put them in {folder / 'qrels'}/*.tsv.")
+    name = folder.resolve().name
+    return TaskInfo(name, "retrieval", splits, folder, corpus=corpus, queries=queries)
+
+
+def _single_file(path: Path) -> TaskInfo:
+    if path.suffix == ".json":
+        return TaskInfo(path.stem, "retrieval", {"test": path}, path)
+    if path.suffix in _PAIR_SUFFIXES:
+        return TaskInfo(path.stem, "sts", {path.stem: path}, path)
+    raise _no_task(path, "a single file must end in .json, " + ", ".join(_PAIR_SUFFIXES))
+
+
+def _pair_folder(folder: Path) -> TaskInfo:
+    files = [file for file in folder.iterdir() if file.is_file() and file.suffix in _PAIR_SUFFIXES]
+    # One file with the right columns makes all of them splits: leaving out a faulty test file in silence
+    # would score another split in its place.
+    if not any(set(PAIR_COLUMNS) <= set(read_columns(file)) for file in files):
+        raise _no_task(folder, f"no file in it has the columns {', '.join(PAIR_COLUMNS)}")
+    return TaskInfo(folder.resolve().name, "sts", _by_split(files), folder)
+
+
+def _no_task(path: Path, reason: str) -> ConfigError:
+    return ConfigError(
+        f"{path}: not a task: {reason}. A task is a folder with {DECLARATION}, a BEIR folder (corpus.jsonl, "
+        f"queries.jsonl, qrels/*.tsv), JSONL, CSV or TSV with {', '.join(PAIR_COLUMNS)}, or a LlamaIndex "
+        "EmbeddingQAFinetuneDataset in a .json file."
+    )
+
+
+def _plain_or_gz(path: Path) -> Path:
+    zipped = path.with_name(path.name + ".gz")
+    return zipped if zipped.is_file() and not path.is_file() else path
+
+
+def _by_split(files: Iterable[Path]) -> dict[str, Path]:
+    splits: dict[str, Path] = {}
+    for file in sorted(files):
+        if file.stem in splits:
+            both = f"{splits[file.stem].name} and {file.name}"
+            raise ConfigError(
+                f"{file.parent}: two files for the split {file.stem!r}: {both}. "
+                f"Remove one, or name the files in {DECLARATION}."
+            )
+        splits[file.stem] = file
+    return splits

@@ -1,0 +1,173 @@
+"""Loading a task: its files become checked, frozen values."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from evalkit.errors import ConfigError
+from evalkit.suite.checks import (
+    Judgement,
+    OnBadData,
+    Problems,
+    check_judgements,
+    is_judged,
+    keep_first,
+    keep_highest,
+)
+from evalkit.suite.hashing import hash_retrieval, hash_sts
+from evalkit.suite.layouts import TaskInfo
+from evalkit.suite.reading import read_lines, read_qrels, read_rows
+from evalkit.suite.reference import find_task
+from evalkit.types import Document, IntArray, Query, RetrievalTask, StsTask, Task
+
+
+def load_task(
+    reference: str,
+    *,
+    on_bad_data: OnBadData = "error",
+    max_queries: int | None = None,
+    seed: int = 0,
+) -> Task:
+    """Load the task that `NAME_OR_PATH[?split=SPLIT]` names, and check all of its data.
+
+    `max_queries` keeps a random sample (by `seed`) of that many judged queries, or sentence pairs, in the
+    order of the data. With `on_bad_data="warn"` problems are one DataWarning, and the data is used in a
+    defined way: the first of repeated ids and the higher of two grades count, empty texts and judgements of
+    absent documents stay, judgements of absent queries and scores that are not finite numbers are left out.
+
+    Raises UnknownNameError or ConfigError if the reference or an argument cannot be used, DataError with
+    every problem in the data; under "warn" only if a file cannot be read, or fields, documents or all
+    judgements are missing.
+    """
+    if on_bad_data not in get_args(OnBadData):
+        raise ConfigError(f"on_bad_data is {on_bad_data!r}. Allowed: {', '.join(get_args(OnBadData))}.")
+    if max_queries is not None and max_queries < 1:
+        raise ConfigError(f"max_queries is {max_queries}; it must be at least 1, or None for all.")
+    info, split = find_task(reference)
+    load = _load_sts if info.type == "sts" else _load_retrieval
+    return load(info, split, on_bad_data, max_queries, seed)
+
+
+def _load_sts(info: TaskInfo, split: str, on_bad_data: OnBadData, max_pairs: int | None, seed: int) -> StsTask:
+    problems = Problems(info.source)
+    pairs = [pair for pair in _read_pairs(info, split, problems) if math.isfinite(pair[2])]
+    if not pairs and not problems.fatal:
+        problems.add(f"{info.splits[split].name}: no sentence pair with a score", fatal=True)
+    problems.settle(on_bad_data)
+    kept = [pairs[row] for row in _sample(len(pairs), max_pairs, seed)]
+    sentences1, sentences2, scores = zip(*kept, strict=True)
+    gold = np.array(scores, dtype=np.float64)
+    return StsTask(
+        name=info.name,
+        split=split,
+        sentences1=sentences1,
+        sentences2=sentences2,
+        gold=gold,
+        content_hash=hash_sts(sentences1, sentences2, gold),
+        score_range=info.score_range,
+    )
+
+
+def _load_retrieval(
+    info: TaskInfo, split: str, on_bad_data: OnBadData, max_queries: int | None, seed: int
+) -> RetrievalTask:
+    problems = Problems(info.source)
+    file = info.splits[split]
+    if info.corpus and info.queries:
+        documents = keep_first(_read_corpus(info.corpus, problems), info.corpus.name, problems)
+        queries = keep_first(_read_queries(info.queries, problems), info.queries.name, problems)
+        judgements = _read_judgements(file, problems)
+    else:
+        dataset = _read_dataset(file, problems)
+        documents = keep_first((Document(*entry) for entry in dataset["corpus"]), file.name, problems)
+        queries = keep_first((Query(*entry) for entry in dataset["queries"]), file.name, problems)
+        judgements = ((query, document, 1.0) for query, document in dataset["relevant_docs"])
+    qrels = keep_highest(judgements, file.name, problems)
+    check_judgements(documents, queries, qrels, file.name, problems)
+    problems.settle(on_bad_data)
+    judged = [query for query in queries.values() if is_judged(query.id, qrels)]
+    corpus = tuple(documents.values())
+    kept = tuple(judged[row] for row in _sample(len(judged), max_queries, seed))
+    kept_qrels = {query.id: qrels[query.id] for query in kept}
+    return RetrievalTask(
+        name=info.name,
+        split=split,
+        corpus=corpus,
+        queries=kept,
+        qrels=kept_qrels,
+        content_hash=hash_retrieval(corpus, kept, kept_qrels),
+        excluded=len(queries) - len(judged),
+    )
+
+
+def _sample(count: int, size: int | None, seed: int) -> IntArray:
+    if size is None or size >= count:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))
+
+
+def _read_pairs(info: TaskInfo, split: str, problems: Problems) -> Iterator[tuple[str, str, float]]:
+    for row in read_rows(info.splits[split], problems):
+        sentences = {key: row.text(key) for key in ("sentence1", "sentence2")}
+        for key, sentence in sentences.items():
+            if sentence is not None and not sentence.strip():
+                row.report(f"{key} with no text")
+        score = row.number("score")
+        if info.score_range and math.isfinite(score):
+            low, high = info.score_range
+            if not low <= score <= high:
+                row.report(f"score outside {low:g} to {high:g}")
+        yield sentences["sentence1"] or "", sentences["sentence2"] or "", score
+
+
+def _read_corpus(path: Path, problems: Problems) -> Iterator[Document]:
+    for row in read_rows(path, problems):
+        identifier, text = row.identifier("_id"), row.text("text")
+        title = row.text("title") if row.values.get("title") is not None else None
+        if identifier is not None:
+            yield Document(identifier, text or "", title or "")
+
+
+def _read_queries(path: Path, problems: Problems) -> Iterator[Query]:
+    for row in read_rows(path, problems):
+        identifier, text, metadata = row.identifier("_id"), row.text("text"), row.values.get("metadata")
+        # Nested values name no slice.
+        tags = metadata.items() if isinstance(metadata, dict) else ()
+        if identifier is not None:
+            named = {str(key): str(value) for key, value in tags if isinstance(value, str | int | float)}
+            yield Query(identifier, text or "", named)
+
+
+def _read_judgements(path: Path, problems: Problems) -> Iterator[Judgement]:
+    for row in read_qrels(path, problems):
+        query, document, grade = row.text("query-id"), row.text("corpus-id"), row.number("score")
+        if query is not None and document is not None:
+            yield query, document, grade
+
+
+def _read_dataset(path: Path, problems: Problems) -> dict[str, list[tuple[str, str]]]:
+    """Id and text of LlamaIndex's `corpus` and `queries`, query and document id of its `relevant_docs`."""
+    sections: dict[str, list[tuple[str, str]]] = {"corpus": [], "queries": [], "relevant_docs": []}
+    text = "".join(line for _, line in read_lines(path, problems))
+    try:
+        # Pairs, not dicts, so that ids which appear twice can be seen.
+        top = json.loads(text, object_pairs_hook=tuple)
+    except json.JSONDecodeError as error:
+        problems.add(f"{path.name}: not JSON: {error.msg}", f"line {error.lineno}", fatal=True)
+        return sections
+    found = dict(top) if isinstance(top, tuple) else {}
+    for section, entries in sections.items():
+        if not isinstance(found.get(section), tuple):
+            problems.add(f"{path.name}: no object {section!r}", fatal=True)
+            continue
+        for key, value in found[section]:
+            values = value if section == "relevant_docs" else [value]
+            if isinstance(values, list) and all(isinstance(each, str) for each in values):
+                entries.extend((key, each) for each in values)
+            else:
+                problems.add(f"{path.name}: {section} must hold strings", repr(key), fatal=True)
+    return sections

@@ -1,0 +1,179 @@
+"""Each rule for retrieval data: its exact message, and what is used when bad data is accepted."""
+
+import gzip
+import json
+import warnings
+
+import pytest
+from suite_data import assert_fatal, assert_told, raised
+
+from evalkit.suite import load_task
+
+D1, D2 = {"_id": "d1", "text": "Cats sleep."}, {"_id": "d2", "text": "Dogs bark."}
+Q1, Q2 = {"_id": "q1", "text": "what sleeps?"}, {"_id": "q2", "text": "what barks?"}
+HEADER = "query-id\tcorpus-id\tscore\n"
+GOOD = "q1\td1\t1\n"
+
+
+@pytest.fixture
+def beir(tmp_path):
+    """Writes a BEIR folder; rows may be dicts or raw lines."""
+
+    def write(corpus=(D1, D2), queries=(Q1, Q2), qrels=GOOD, header=HEADER):
+        (tmp_path / "qrels").mkdir()
+        for name, rows in (("corpus", corpus), ("queries", queries)):
+            lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+            (tmp_path / f"{name}.jsonl").write_text("".join(line + "\n" for line in lines))
+        (tmp_path / "qrels" / "test.tsv").write_text(header + qrels)
+        return str(tmp_path)
+
+    return write
+
+
+def test_clean_data_warns_of_nothing(beir):
+    reference = beir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_task(reference, on_bad_data="warn") == load_task(reference)
+
+
+def test_repeated_document_id(beir):
+    task = assert_told(
+        beir(corpus=[D1, D2, {"_id": "d1", "text": "other"}]), "corpus.jsonl: repeated document id (1): 'd1'"
+    )
+    assert [document.text for document in task.corpus] == ["Cats sleep.", "Dogs bark."]
+
+
+def test_repeated_query_id(beir):
+    task = assert_told(
+        beir(queries=[Q1, {"_id": "q1", "text": "other"}]), "queries.jsonl: repeated query id (1): 'q1'"
+    )
+    assert [query.text for query in task.queries] == ["what sleeps?"]
+
+
+def test_empty_document(beir):
+    corpus = [D1, {"_id": "d3", "text": " \n"}, {"_id": "d4", "title": "only a title", "text": ""}]
+    task = assert_told(beir(corpus=corpus), "corpus.jsonl: document with no text (1): 'd3'")
+    assert task.corpus[1].text == " \n"
+
+
+def test_empty_query(beir):
+    task = assert_told(beir(queries=[{"_id": "q1", "text": "\t"}]), "queries.jsonl: query with no text (1): 'q1'")
+    assert task.queries[0].text == "\t"
+
+
+def test_judgement_of_an_absent_document(beir):
+    task = assert_told(
+        beir(qrels="q1\td1\t1\nq1\td9\t1\n"),
+        "test.tsv: judgement of an absent document (1): 'd9' (query 'q1')",
+    )
+    assert task.qrels == {"q1": {"d1": 1, "d9": 1}}
+
+
+def test_judgement_of_an_absent_query(beir):
+    task = assert_told(
+        beir(qrels=GOOD + "q9\td1\t1\nq9\td2\t1\n"), "test.tsv: judgement of an absent query (1): 'q9'"
+    )
+    assert task.qrels == {"q1": {"d1": 1}}
+    assert task.excluded == 1
+
+
+def test_pair_judged_twice(beir):
+    rows = "q1\td1\t1\nq1\td1\t1\nq1\td2\t3\nq1\td2\t1\nq1\td2\t2\n"
+    task = assert_told(beir(qrels=rows), "test.tsv: judged twice with different grades (1): 'd2' (query 'q1')")
+    assert task.qrels == {"q1": {"d1": 1, "d2": 3}}
+
+
+def test_grades_that_are_no_finite_numbers(beir):
+    rows = GOOD + "q1\td2\thigh\nq2\td1\tinf\nq2\td2\tnan\n"
+    task = assert_told(
+        beir(qrels=rows),
+        "test.tsv: score is not a number (1): line 3",
+        "test.tsv: score is not finite (2): line 4, line 5",
+    )
+    assert task.qrels == {"q1": {"d1": 1}}
+
+
+def test_trec_grade_that_is_no_number_and_line_of_another_length(beir):
+    reference = beir(header="", qrels="q1 0 d1 1\nq1 0 d2 x\nq1 0 d2\n")
+    assert_fatal(
+        reference,
+        "test.tsv: score is not a number (1): line 2",
+        "test.tsv: not QUERY 0 DOCUMENT GRADE (1): line 3",
+    )
+
+
+def test_all_problems_at_once(beir):
+    reference = beir(
+        corpus=[D1, D1, {"_id": "d3", "text": ""}],
+        queries=[Q1, Q1, {"_id": "q2", "text": ""}],
+        qrels="q1\td1\t1\nq1\td1\t2\nq1\td8\t1\nq8\td1\t1\nq2\td3\t?\n",
+    )
+    task = assert_told(
+        reference,
+        "corpus.jsonl: repeated document id (1): 'd1'",
+        "corpus.jsonl: document with no text (1): 'd3'",
+        "queries.jsonl: repeated query id (1): 'q1'",
+        "queries.jsonl: query with no text (1): 'q2'",
+        "test.tsv: judged twice with different grades (1): 'd1' (query 'q1')",
+        "test.tsv: score is not a number (1): line 6",
+        "test.tsv: judgement of an absent document (1): 'd8' (query 'q1')",
+        "test.tsv: judgement of an absent query (1): 'q8'",
+    )
+    assert task.qrels == {"q1": {"d1": 2, "d8": 1}}
+
+
+def test_more_than_ten_of_a_kind(beir):
+    corpus = [D1] + [{"_id": f"e{n}", "text": ""} for n in range(12)]
+    assert_told(
+        beir(corpus=corpus),
+        "corpus.jsonl: document with no text (12): "
+        "'e0', 'e1', 'e2', 'e3', 'e4', 'e5', 'e6', 'e7', 'e8', 'e9' and 2 more",
+    )
+
+
+def test_missing_fields_name_their_lines(beir):
+    reference = beir(corpus=[D1, {"text": "no id"}, {"_id": "d2"}, {"_id": "d3", "text": None}, "[1]", "{"])
+    assert_fatal(
+        reference,
+        "corpus.jsonl: no field '_id' (1): line 2",
+        "corpus.jsonl: no field 'text' (1): line 3",
+        "corpus.jsonl: document with no text (2): 'd2', 'd3'",
+        "corpus.jsonl: field 'text' is not a string (1): line 4",
+        "corpus.jsonl: not a JSON object (2): line 5, line 6",
+    )
+
+
+def test_missing_column_in_qrels(beir):
+    assert_fatal(beir(header="query-id\tcorpus-id\tcode\n"), "test.tsv: no field 'score' (1): line 2")
+
+
+def test_bytes_that_are_not_utf8(beir, tmp_path):
+    reference = beir()
+    (tmp_path / "corpus.jsonl").write_bytes(json.dumps(D1).encode() + b'\n{"_id": "d2", "text": "caf\xe9"}\n')
+    assert_fatal(reference, "corpus.jsonl: not UTF-8 (1): line 2")
+
+
+def test_truncated_gzip(beir, tmp_path):
+    reference = beir()
+    (tmp_path / "corpus.jsonl").unlink()
+    (tmp_path / "corpus.jsonl.gz").write_bytes(gzip.compress(json.dumps(D1).encode())[:-9])
+    assert "corpus.jsonl.gz: cannot be read: " in str(raised(reference))
+
+
+def test_file_that_is_declared_but_not_there(beir, tmp_path):
+    reference = beir()
+    (tmp_path / "task.yaml").write_text("type: retrieval\nsplits: {test: qrels/tset.tsv}\n")
+    assert_fatal(reference, "tset.tsv: cannot be read: No such file or directory")
+
+
+def test_empty_corpus(beir):
+    assert_fatal(
+        beir(corpus=[]),
+        "test.tsv: judgement of an absent document (1): 'd1' (query 'q1')",
+        "the corpus has no documents",
+    )
+
+
+def test_no_judged_query(beir):
+    assert_fatal(beir(qrels="q1\td1\t0\n"), "test.tsv: no query has a judgement above 0")
