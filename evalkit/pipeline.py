@@ -24,9 +24,9 @@ from evalkit.types import Task
 def run(suite: str | Path | None = None, **keys: Any) -> Results:
     """Run models on tasks, and rerankers behind them; see `config.RunConfig` for the keys.
 
-    `suite` is a YAML file with the same keys, or the name of a bundled one; keyword arguments take precedence. Results are written to
-    `out` if it is given. Everything the user wrote is checked before any model is loaded: raises
-    EvalkitError. A model that fails during the run does not raise: its cells are in `.failures`.
+    `suite` is a YAML file with the same keys, or the name of a bundled one; keyword arguments win over it.
+    Results are written to `out` if it is given. Everything the user wrote is checked before any model is
+    loaded: raises EvalkitError. A model that fails during the run does not raise: its cells are in `.failures`.
     """
     return run_config(read_config({**(read_suite(suite) if suite is not None else {}), **keys}))
 

@@ -15,13 +15,10 @@ import numpy as np
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, no_progress
 from evalkit.errors import ConfigError, ScoreError
-from evalkit.models.fitting import not_fitted, texts_hash
+from evalkit.models.fitting import WORD, not_fitted, texts_hash
 from evalkit.registry.options import Bm25Options
 from evalkit.search.exact import BLOCK_CELLS, best, id_ranks
 from evalkit.types import FloatArray, IntArray, Run
-
-WORD = r"(?u)\b\w+\b"
-"""Words of one letter count too, as in `bow` and `tfidf`."""
 
 
 class Bm25:

@@ -1,9 +1,12 @@
-"""What models that learn from the task's corpus share: the corpus's hash, and the error before `fit`."""
+"""What models that learn from the task's corpus share: its hash, what a word is, the error before `fit`."""
 
 from collections.abc import Iterable
 from hashlib import sha256
 
 from evalkit.errors import ConfigError
+
+WORD = r"(?u)\b\w+\b"
+"""What a word is to lexical models. One letter is enough, unlike in the defaults of scikit-learn and bm25s."""
 
 
 def texts_hash(texts: Iterable[str]) -> str:

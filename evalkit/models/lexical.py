@@ -17,12 +17,9 @@ from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage, Vectors, no_progress
 from evalkit.errors import ConfigError
 from evalkit.models.dense import truncate, unit_length
-from evalkit.models.fitting import not_fitted, texts_hash
+from evalkit.models.fitting import WORD, not_fitted, texts_hash
 from evalkit.registry.options import LexicalOptions, LsaOptions, TfidfOptions
 from evalkit.types import Role, Similarity
-
-WORD = r"(?u)\b\w+\b"
-"""Words of one letter count too, unlike scikit-learn's default."""
 
 
 class BagOfWords:
@@ -55,8 +52,9 @@ class BagOfWords:
             fitted._vectorizer.fit(texts)
         except ValueError as error:
             raise ConfigError(
-                f"{self.family} cannot be fitted on {len(texts)} texts (min_df={self.options.min_df}, "
-                f"stop_words={self.options.stop_words}): {error}. Give it texts with words, or change these."
+                f"{self.family} cannot be fitted on {len(texts)} texts: no word is left to count (min_df="
+                f"{self.options.min_df}, stop_words={self.options.stop_words}). Give it texts with words, or "
+                "change these options."
             ) from error
         fitted._corpus = texts_hash(texts)
         return fitted

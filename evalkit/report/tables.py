@@ -1,7 +1,7 @@
 """Tables for people, derived from results; how they are drawn is for the renderers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -9,6 +9,7 @@ import pandas as pd
 from evalkit.grid.cells import NO_RERANKER
 from evalkit.results import Results
 
+INTERVALS = "In brackets: 95 % intervals."
 TITLES = {"hit_rate": "Hit Rate", "mrr": "MRR", "ndcg": "nDCG", "recall": "Recall"}
 
 
@@ -50,37 +51,37 @@ def make_tables(results: Results) -> list[Table]:
 
 
 def _sts_table(task: dict[str, Any], scores: pd.DataFrame) -> Table:
-    wide = scores.pivot(index="model", columns="metric", values="score")
-    cosine = scores[scores["metric"] == "spearman_cosine"].set_index("model")
+    by_metric = {metric: found.set_index("model") for metric, found in scores.groupby("metric", sort=False)}
+    cosine = by_metric["spearman_cosine"]
     order = cosine["score"].sort_values(ascending=False, kind="stable").index.tolist()
-    shown = ["spearman_cosine", "pearson_cosine", "spearman_dot", "spearman_euclidean", "spearman_manhattan"]
-    columns = [_best_in_column([f"{value:.2f}" for value in 100 * wide.loc[order, name]]) for name in shown]
-    intervals = [_interval(100 * cosine.loc[model], 2) for model in order]
-    pairs = [str(n) for n in cosine.loc[order, "n"]]
-    left_out = task["pairs"] - cosine["n"].min()
+    pairs = cosine.loc[order, "n"]
+    left_out = " Pairs with a text of which the model knows no word are left out."
     return Table(
-        f"STS: {task['task']} ({task['split']}), {task['pairs']} pairs, correlation × 100",
-        ("Model", "Spearman cosine", "95 % interval", "Pearson cosine", "Spearman dot", "Spearman euclidean",
-         "Spearman manhattan", "pairs"),
-        _rows(order, columns[0], _plain(intervals), *columns[1:], _plain(pairs)),
-        "Pairs with a text of which the model knows no word are left out of its score." if left_out else "",
-    )  # fmt: skip
+        f"STS: {task['task']} ({task['split']}), {task['pairs']} pairs, Spearman and Pearson × 100",
+        ("Model", "Spearman cosine", "Pearson cosine", "Sp. dot", "Sp. eucl.", "Sp. manh.", "pairs"),
+        _rows(
+            order,
+            _scored(by_metric["spearman_cosine"].loc[order], "{:.1f}", 100),
+            _scored(by_metric["pearson_cosine"].loc[order], "{:.1f}", 100),
+            *(
+                _best_in_column([f"{value:.1f}" for value in 100 * by_metric[f"spearman_{name}"].loc[order, "score"]])
+                for name in ("dot", "euclidean", "manhattan")
+            ),
+            _plain(pairs),
+        ),
+        INTERVALS + (left_out if pairs.min() < task["pairs"] else ""),
+    )
 
 
 def _retrieval_table(task: dict[str, Any], scores: pd.DataFrame, k: int) -> Table:
     by_metric = {name: scores[scores["metric"] == f"{name}@{k}"].set_index("model") for name in TITLES}
     order = by_metric["ndcg"]["score"].sort_values(ascending=False, kind="stable").index.tolist()
-    columns, titles = [], ["Model"]
-    for name, title in TITLES.items():
-        columns.append(_best_in_column([f"{value:.4f}" for value in by_metric[name].loc[order, "score"]]))
-        columns.append(_plain([_interval(by_metric[name].loc[model], 3) for model in order]))
-        titles += [f"{title}@{k}", "95 % interval"]
     excluded = task["excluded_queries"]
     return Table(
         f"Retrieval: {task['task']} ({task['split']}), {task['queries']} queries, {task['documents']} documents",
-        tuple(titles),
-        _rows(order, *columns),
-        f"{excluded} queries have no relevant document and are excluded." if excluded else "",
+        ("Model", *(f"{title}@{k}" for title in TITLES.values())),
+        _rows(order, *(_scored(found.loc[order], "{:.3f}", 1) for found in by_metric.values())),
+        INTERVALS + (f" {excluded} more queries have no relevant document and are excluded." if excluded else ""),
     )
 
 
@@ -137,12 +138,18 @@ def _plain(texts: Sequence[str]) -> list[TableCell]:
     return [TableCell(str(text)) for text in texts]
 
 
+def _scored(found: pd.DataFrame, form: str, scale: float) -> list[TableCell]:
+    """Scores with their intervals; the best score marked."""
+    cells = _best_in_column([form.format(scale * value) for value in found["score"]])
+    bounds = [
+        f" ({form.format(scale * low)}–{form.format(scale * high)})"
+        for low, high in zip(found["ci_low"], found["ci_high"], strict=True)
+    ]
+    return [replace(cell, text=cell.text + bound) for cell, bound in zip(cells, bounds, strict=True)]
+
+
 def _best_in_column(values: Sequence[str]) -> list[TableCell]:
     """The highest shown value, and those shown equal to it, are best."""
     numbers = [float(value) for value in values if value not in ("failed", "nan")]
     top = max(numbers, default=None)
     return [TableCell(value, value not in ("failed", "nan") and float(value) == top) for value in values]
-
-
-def _interval(row: pd.Series, digits: int) -> str:
-    return f"{row['ci_low']:.{digits}f} – {row['ci_high']:.{digits}f}"

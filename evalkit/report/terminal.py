@@ -18,8 +18,13 @@ def print_tables(tables: Sequence[Table], console: Console) -> None:
             caption=Text(table.note) if table.note else None, caption_justify="left",
         )  # fmt: skip
         for number, column in enumerate(table.columns):
+            is_text = number < table.text_columns
+            longest = max((len(row[number].text) for row in table.rows), default=0)
             drawn.add_column(
-                Text(column), justify="left" if number < table.text_columns else "right", overflow="fold"
+                Text(column),
+                justify="left" if is_text else "right",
+                overflow="fold",
+                min_width=None if is_text else longest,
             )
         for row in table.rows:
             drawn.add_row(*(Text(cell.text, style="bold green" if cell.best else "") for cell in row))

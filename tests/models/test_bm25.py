@@ -163,18 +163,18 @@ def test_fits_a_copy_and_says_so_in_its_identity():
         ),
         (
             lambda: bm25().fit(["the", "!"]), ConfigError,
-            "bm25 cannot be fitted on 2 texts: none has a word (stop_words=english). Give it texts with words, or "
-            "change this option.",
+            "bm25 cannot be fitted on 2 texts: none has a word (stop_words=english). "
+            "Give it texts with words, or change this option.",
         ),
         (
             lambda: bm25().fit([]), ConfigError,
-            "bm25 cannot be fitted on 0 texts: none has a word (stop_words=english). Give it texts with words, or "
-            "change this option.",
+            "bm25 cannot be fitted on 0 texts: none has a word (stop_words=english). "
+            "Give it texts with words, or change this option.",
         ),
         (
             lambda: bm25().fit(TEXTS).search(["cat"], ["1"], 1), ConfigError,
-            "bm25 was fitted on 5 documents, but got 1 document ids. Give the ids of the fitted documents, in "
-            "their order.",
+            "bm25 was fitted on 5 documents, but got 1 document ids. "
+            "Give the ids of the fitted documents, in their order.",
         ),
         (
             lambda: bm25().fit(TEXTS).score(["cat"] * 2, ["a cat sat", "A cat sat"]), ScoreError,

@@ -1,4 +1,4 @@
-"""Lexical embedders against scikit-learn used directly and numpy; and what every embedder of these families keeps."""
+"""Lexical embedders against scikit-learn and numpy; the contract of all embedders that run without torch."""
 
 import hashlib
 import json
@@ -182,18 +182,18 @@ def test_identity_holds_what_changes_the_vectors():
     [
         (
             lambda: bow().fit(["!", ""]),
-            "bow cannot be fitted on 2 texts (min_df=1, stop_words=none): empty vocabulary; perhaps the documents "
-            "only contain stop words. Give it texts with words, or change these.",
+            "bow cannot be fitted on 2 texts: no word is left to count (min_df=1, stop_words=none). "
+            "Give it texts with words, or change these options.",
         ),
         (
             lambda: tfidf(min_df=2, stop_words="english").fit(["cat the", "dog the"]),
-            "tfidf cannot be fitted on 2 texts (min_df=2, stop_words=english): After pruning, no terms remain. Try "
-            "a lower min_df or a higher max_df.. Give it texts with words, or change these.",
+            "tfidf cannot be fitted on 2 texts: no word is left to count (min_df=2, stop_words=english). "
+            "Give it texts with words, or change these options.",
         ),
         (
             lambda: lsa().fit([]),
-            "lsa cannot be fitted on 0 texts (min_df=1, stop_words=none): empty vocabulary; perhaps the documents "
-            "only contain stop words. Give it texts with words, or change these.",
+            "lsa cannot be fitted on 0 texts: no word is left to count (min_df=1, stop_words=none). "
+            "Give it texts with words, or change these options.",
         ),
         (
             lambda: lsa().fit(["a b c"]),
