@@ -68,6 +68,13 @@ class RunConfig(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _writable_folder(self) -> Self:
+        there = next((path for path in (self.out, *self.out.parents) if path.exists()), None) if self.out else None
+        if there is not None and not there.is_dir():
+            raise ValueError(f"out={self.out} cannot be a folder, since {there} is a file; choose another")
+        return self
+
     @property
     def rerank_depth(self) -> int:
         """Documents that a reranker gets of each query."""
@@ -78,7 +85,9 @@ def read_config(given: Mapping[str, Any]) -> RunConfig:
     """Validate keys and values. Raises UnknownNameError for an unknown key, ConfigError for a bad value."""
     for key in given:
         if key not in RunConfig.model_fields:
-            raise UnknownNameError(f"unknown key {key!r} in the suite. {did_you_mean(key, RunConfig.model_fields)}")
+            raise UnknownNameError(
+                f"unknown key {key!r} in the suite. {did_you_mean(str(key), RunConfig.model_fields)}"
+            )
     try:
         return RunConfig.model_validate(given)
     except ValidationError as error:
@@ -86,6 +95,7 @@ def read_config(given: Mapping[str, Any]) -> RunConfig:
             f"{'.'.join(map(str, detail['loc'])) or 'suite'}: {detail['msg'].removeprefix('Value error, ')}"
             + (f", got {detail['input']!r}" if detail["type"] != "missing" and detail["loc"] else "")
             for detail in error.errors()
+            if detail["type"] != "too_short" or not detail["input"]  # else it counts what is left of bad items
         ]
         raise ConfigError("the suite cannot be run: " + "; ".join(problems)) from error
 

@@ -1,30 +1,34 @@
 """`ce:NAME`: cross-encoders, which read query and document together (Nogueira & Cho 2019)."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, no_progress
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.batching import Features, batches, inference
-from evalkit.models.bert import allowed_length, load_transformer, tokenized
 from evalkit.models.weights import locate, weights_hash
 from evalkit.registry.options import PairOptions
 from evalkit.types import FloatArray
 
+if TYPE_CHECKING:
+    from evalkit.models.transformer import Network
+
 
 def load_cross_encoder(name: str, options: PairOptions, compute: Compute) -> "CrossEncoder":
-    """Load a sequence classifier with one label. Raises ModelNotFoundError if there is none."""
+    """Find a sequence classifier. Raises ModelNotFoundError if it cannot be found."""
     return CrossEncoder(locate(name, options.revision), options, compute)
 
 
 class CrossEncoder:
-    """A transformers sequence classifier with one output, the relevance logit."""
+    """A transformers sequence classifier with one output, the relevance logit; loaded when it first scores."""
 
     def __init__(self, folder: Path, options: PairOptions, compute: Compute) -> None:
+        self._folder = folder
+        self._options = options
         self._compute = Compute(compute.device, options.dtype or compute.dtype)
         self.identity: Mapping[str, object] = {
             "family": "ce",
@@ -32,24 +36,26 @@ class CrossEncoder:
             "compute_dtype": self._compute.dtype,
             **options.model_dump(),
         }
-        self._tokenizer, self._model = load_transformer(folder, "AutoModelForSequenceClassification", self._compute)
-        if self._model.config.num_labels != 1:
+
+    @cached_property
+    def _network(self) -> "Network":
+        from evalkit.models.transformer import Network
+
+        auto_class = "AutoModelForSequenceClassification"
+        network = Network(self._folder, auto_class, self._options.max_length, self._compute)
+        if network.config.num_labels != 1:
             raise ModelNotFoundError(
-                f"{folder} has {self._model.config.num_labels} labels; a reranker has one, the relevance. "
+                f"{self._folder} has {network.config.num_labels} labels; a reranker has one, the relevance. "
                 "Choose a checkpoint trained for ranking."
             )
-        self._max_length = allowed_length(self._tokenizer, self._model, options.max_length)
+        return network
 
-    def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
+    def score(
+        self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress
+    ) -> FloatArray:
         """Relevance logits of the pairs: float64 of shape (n_pairs,)."""
         scores = np.empty(len(queries))
-        pairs = list(zip(queries, documents, strict=True))
-        with torch.inference_mode(), inference(self._compute):
-            for rows, features in batches(pairs, self._tokenize, self._compute):
-                scores[rows] = self._model(**features).logits[:, 0].float().cpu().numpy()
-                advance(len(rows))
+        for rows, _, output in self._network.run(list(zip(queries, documents, strict=True))):
+            scores[rows] = output.logits[:, 0].float().cpu().numpy()
+            advance(len(rows))
         return scores
-
-    def _tokenize(self, pairs: list[tuple[str, str]]) -> Features:
-        queries, documents = map(list, zip(*pairs, strict=True))
-        return tokenized(self._tokenizer, (queries, documents), self._max_length)

@@ -1,4 +1,4 @@
-"""What every dense embedder shares: prompts, truncation, normalisation, identity."""
+"""What every dense embedder shares: prompts, and what is derived from its full vectors."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,13 @@ from numpy.typing import NDArray
 
 from evalkit.contracts import Advance, no_progress
 from evalkit.errors import SpecError
-from evalkit.registry.options import DenseOptions
+from evalkit.registry.options import DenseOptions, Precision
 from evalkit.types import Role, Similarity
+
+DERIVED = frozenset(
+    {"query_prompt", "document_prompt", "sentence_prompt", "normalize", "dim", "precision", "similarity"}
+)
+"""Options that do not change `raw`: prompts are its argument, and the others are applied to its result."""
 
 
 class DenseEmbedder(ABC):
@@ -23,23 +28,38 @@ class DenseEmbedder(ABC):
         self._facts = facts
 
     @abstractmethod
-    def raw(self, texts: Sequence[str], advance: Advance) -> NDArray[np.float32]:
-        """Full vectors of texts that carry their prompts already: float32 of shape (n_texts, full dim)."""
+    def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
+        """Full vectors of texts, each read after the prompt: float32 of shape (n_texts, full dim)."""
 
     def default_prompt(self, role: Role) -> str:
         """The model's own prompt for a role; options override it."""
         return ""
 
+    def default_normalize(self) -> bool:
+        """Whether the model itself scales its vectors to length 1; the option overrides it."""
+        return False
+
+    @property
+    def raw_identity(self) -> Mapping[str, object]:
+        """Everything that changes the result of `raw` for given arguments."""
+        own = {key: value for key, value in self.options.model_dump().items() if key not in DERIVED}
+        return {**self._facts, **own}
+
     @property
     def identity(self) -> Mapping[str, object]:
         """Everything that changes this model's vectors."""
         prompts = {f"{role}_prompt": self.prompt(role) for role in ("query", "document", "sentence")}
-        return {**self._facts, **self.options.model_dump(), **prompts}
+        derived = {"normalize": self._normalize, "dim": self.options.dim, "precision": self.options.precision}
+        return {**self.raw_identity, **prompts, **derived, "similarity": self.similarity}
 
     @property
     def similarity(self) -> Similarity:
         """How vectors are compared in retrieval: the option, else cosine."""
         return self.options.similarity or "cosine"
+
+    @property
+    def _normalize(self) -> bool:
+        return self.default_normalize() if self.options.normalize is None else self.options.normalize
 
     def prompt(self, role: Role) -> str:
         """The text put before each text of this role."""
@@ -47,12 +67,18 @@ class DenseEmbedder(ABC):
         return self.default_prompt(role) if chosen is None else chosen
 
     def encode(self, texts: Sequence[str], role: Role, advance: Advance = no_progress) -> NDArray[np.float32]:
-        """Vectors of texts: float32 of shape (n_texts, dim), truncated and scaled as the options say."""
-        prompt = self.prompt(role)
-        vectors = self.raw([prompt + text for text in texts], advance)
+        """Vectors of texts: float32 of shape (n_texts, dim). Each distinct text is encoded once."""
+        row_of = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        advance(len(texts) - len(row_of))
+        return self.derive(self.raw(list(row_of), self.prompt(role), advance)[[row_of[text] for text in texts]])
+
+    def derive(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """This model's vectors from full ones: truncated, scaled to length 1, quantised, as the options say."""
         if self.options.dim is not None:
             vectors = truncate(vectors, self.options.dim)
-        return unit_length(vectors) if self.options.normalize else vectors
+        if self._normalize:
+            vectors = unit_length(vectors)
+        return quantize(vectors, self.options.precision)
 
 
 def truncate(vectors: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
@@ -68,3 +94,20 @@ def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     scaled = np.zeros_like(vectors)
     np.divide(vectors, lengths, out=scaled, where=lengths > 0)
     return scaled
+
+
+def quantize(vectors: NDArray[np.float32], precision: Precision) -> NDArray[np.float32]:
+    """The values that vectors have when they are kept in less space, as float32.
+
+    int8: each vector in 255 even steps up to its largest magnitude. binary: the signs, +1 or -1 (0 counts as
+    -1), so that the cosine falls evenly with the Hamming distance; a zero vector stays zero.
+    """
+    if precision == "float32":
+        return vectors
+    if precision == "binary":
+        signs = np.where(vectors > 0, np.float32(1), np.float32(-1))
+        return np.where(vectors.any(axis=1, keepdims=True), signs, np.float32(0))
+    step = np.abs(vectors).max(axis=1, keepdims=True, initial=0) / 127
+    steps = np.zeros_like(vectors)
+    np.divide(vectors, step, out=steps, where=step > 0)
+    return np.asarray(np.round(steps) * step, dtype=np.float32)

@@ -2,24 +2,26 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.functional import normalize
 
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, no_progress
-from evalkit.models.batching import Features, batches, inference
-from evalkit.models.bert import allowed_length, load_transformer, tokenized
 from evalkit.models.weights import locate, weights_hash
 from evalkit.registry.options import PairOptions
 from evalkit.types import FloatArray
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from evalkit.models.transformer import Network
+
 
 def load_maxsim(name: str, options: PairOptions, compute: Compute) -> "MaxSim":
-    """Load a transformers encoder to score by late interaction. Raises ModelNotFoundError if there is none."""
+    """Find a transformers encoder to score by late interaction. Raises ModelNotFoundError if there is none."""
     return MaxSim(locate(name, options.revision), options, compute)
 
 
@@ -27,9 +29,12 @@ class MaxSim:
     """Scores a pair by the mean, over the query's tokens, of the best cosine with any token of the document.
 
     ColBERT's sum, divided by the number of query tokens: the same ranking, and scores in [-1, 1].
+    The network is loaded when it first scores.
     """
 
     def __init__(self, folder: Path, options: PairOptions, compute: Compute) -> None:
+        self._folder = folder
+        self._options = options
         self._compute = Compute(compute.device, options.dtype or compute.dtype)
         self.identity: Mapping[str, object] = {
             "family": "maxsim",
@@ -37,8 +42,12 @@ class MaxSim:
             "compute_dtype": self._compute.dtype,
             **options.model_dump(),
         }
-        self._tokenizer, self._model = load_transformer(folder, "AutoModel", self._compute)
-        self._max_length = allowed_length(self._tokenizer, self._model, options.max_length)
+
+    @cached_property
+    def _network(self) -> "Network":
+        from evalkit.models.transformer import Network
+
+        return Network(self._folder, "AutoModel", self._options.max_length, self._compute)
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
         """Scores of the pairs: float64 of shape (n_pairs,). Each distinct text is encoded once."""
@@ -59,13 +68,11 @@ class MaxSim:
             advance(len(pairs))
         return scores
 
-    def _token_vectors(self, texts: list[str]) -> Iterator[tuple[int, Tensor]]:
+    def _token_vectors(self, texts: list[str]) -> Iterator[tuple[int, "Tensor"]]:
         """For each text its row number and its tokens' unit vectors, (n_tokens, dim), in any order."""
-        with torch.inference_mode(), inference(self._compute):
-            for rows, features in batches(texts, self._tokenize, self._compute):
-                hidden = normalize(self._model(**features).last_hidden_state.float(), dim=-1)
-                for row, vectors, mask in zip(rows, hidden, features["attention_mask"], strict=True):
-                    yield int(row), vectors[mask.bool()]
+        from torch.nn.functional import normalize
 
-    def _tokenize(self, texts: list[str]) -> Features:
-        return tokenized(self._tokenizer, (texts,), self._max_length)
+        for rows, masks, output in self._network.run(texts):
+            hidden = normalize(output.last_hidden_state.float(), dim=-1)
+            for row, vectors, mask in zip(rows, hidden, masks, strict=True):
+                yield int(row), vectors[mask.bool()]

@@ -1,23 +1,24 @@
 """`sbert:NAME`: any sentence-transformers checkpoint, with its own modules, prompts and maximum length."""
 
+import json
 from collections.abc import Sequence
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Normalize, Transformer
-from sentence_transformers.sentence_transformer.modules import Pooling
 
 from evalkit.compute import Compute
 from evalkit.contracts import Advance
 from evalkit.errors import ModelNotFoundError, SpecError
-from evalkit.models.batching import Features, batches, inference
 from evalkit.models.dense import DenseEmbedder
 from evalkit.models.weights import locate, quiet_loading, weights_hash
 from evalkit.registry.options import SbertOptions
 from evalkit.types import SIMILARITIES, Role, Similarity
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 # The names that checkpoints use for the prompt of each role, in the order sentence-transformers tries them.
 PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
@@ -28,60 +29,82 @@ PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
 
 
 def load_sbert(name: str, options: SbertOptions, compute: Compute) -> "Sbert":
-    """Load a sentence-transformers checkpoint. Raises ModelNotFoundError if it cannot be found or read."""
+    """Find a sentence-transformers checkpoint. Raises ModelNotFoundError if it cannot be found."""
     return Sbert(locate(name, options.revision), options, compute)
 
 
 class Sbert(DenseEmbedder):
-    """A sentence-transformers model; its batching is ours, its modules are its own."""
+    """A sentence-transformers model: its modules are its own, batches and scaling to length 1 are ours.
+
+    Loaded when it first has to encode; prompts, similarity and scaling are read from its configuration.
+    """
 
     options: SbertOptions
 
     def __init__(self, folder: Path, options: SbertOptions, compute: Compute) -> None:
+        self._folder = folder
         self._compute = Compute(compute.device, options.dtype or compute.dtype)
         facts = {"family": "sbert", "weights": weights_hash(folder), "compute_dtype": self._compute.dtype}
         super().__init__(options, facts)
-        self._model = _load(folder, self._compute)
-        if options.max_length is not None:
-            self._model.max_seq_length = options.max_length
-        if options.pooling is not None:
-            _replace_pooling(self._model, options)
-        if options.normalize is False:
-            _drop_normalize(self._model)
+        config = _read_json(folder / "config_sentence_transformers.json", {})
+        self._prompts: dict[str, str] = config.get("prompts") or {}
+        self._default_prompt_name: str | None = config.get("default_prompt_name")
+        self._own_similarity: str | None = config.get("similarity_fn_name")
+        self._module_types = [module["type"] for module in _read_json(folder / "modules.json", [])]
 
     @property
     def similarity(self) -> Similarity:
         """The option, else the checkpoint's own similarity, else cosine."""
-        own = self._model.similarity_fn_name
-        known: dict[str, Similarity] = {similarity: similarity for similarity in SIMILARITIES}
-        return self.options.similarity or known.get(str(own), "cosine")
+        own = next((known for known in SIMILARITIES if known == self._own_similarity), None)
+        return self.options.similarity or own or "cosine"
 
     def default_prompt(self, role: Role) -> str:
         """The checkpoint's prompt for this role, else its default prompt."""
-        prompts = self._model.prompts
-        names = [*PROMPT_NAMES[role], self._model.default_prompt_name]
-        return next((prompt for name in names if name and (prompt := prompts.get(name))), "")
+        names = [*PROMPT_NAMES[role], self._default_prompt_name]
+        return next((prompt for name in names if name and (prompt := self._prompts.get(name))), "")
 
-    def raw(self, texts: Sequence[str], advance: Advance) -> NDArray[np.float32]:
-        """Sentence vectors: float32 of shape (n_texts, dim)."""
-        dim = self._model.get_embedding_dimension()
-        vectors = np.empty((len(texts), dim or 0), dtype=np.float32)
-        if not texts:
-            return vectors
-        if not isinstance(self._model[0], Transformer):
+    def default_normalize(self) -> bool:
+        """Whether the checkpoint ends with a module that scales to length 1."""
+        return bool(self._module_types) and self._module_types[-1].endswith("Normalize")
+
+    @cached_property
+    def _model(self) -> "SentenceTransformer":
+        model = _load(self._folder, self._compute)
+        if self.default_normalize():
+            model.pop(len(model) - 1)
+        if self.options.max_length is not None:
+            model.max_seq_length = self.options.max_length
+        if self.options.pooling is not None:
+            _replace_pooling(model, self.options)
+        return model
+
+    def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
+        """Sentence vectors, not scaled: float32 of shape (n_texts, full dim)."""
+        import torch
+        from sentence_transformers.base.modules import Transformer
+
+        from evalkit.models.batching import batches, inference
+
+        vectors = np.empty((len(texts), self._model.get_embedding_dimension() or 0), dtype=np.float32)
+        if texts and not isinstance(self._model[0], Transformer):
             advance(len(texts))
-            return self._model.encode(list(texts), show_progress_bar=False).astype(np.float32)
+            return self._model.encode(list(texts), prompt=prompt or None, show_progress_bar=False).astype(np.float32)
+        tokenize: Any = partial(self._model.preprocess, prompt=prompt or None)
         with torch.inference_mode(), inference(self._compute):
-            for rows, features in batches(texts, self._tokenize, self._compute):
+            for rows, features in batches(texts, tokenize, self._compute):
                 vectors[rows] = self._model(features)["sentence_embedding"].float().cpu().numpy()
                 advance(len(rows))
         return vectors
 
-    def _tokenize(self, texts: list[str]) -> Features:
-        return self._model.preprocess(texts)
+
+def _read_json(path: Path, default: Any) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else default
 
 
-def _load(folder: Path, compute: Compute) -> SentenceTransformer:
+def _load(folder: Path, compute: Compute) -> "SentenceTransformer":
+    import torch
+    from sentence_transformers import SentenceTransformer
+
     try:
         with quiet_loading():
             model = SentenceTransformer(
@@ -95,15 +118,11 @@ def _load(folder: Path, compute: Compute) -> SentenceTransformer:
     return model.eval()
 
 
-def _replace_pooling(model: SentenceTransformer, options: SbertOptions) -> None:
+def _replace_pooling(model: "SentenceTransformer", options: SbertOptions) -> None:
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
     for name, module in model.named_children():
         if isinstance(module, Pooling):
             setattr(model, name, Pooling(module.embedding_dimension, pooling_mode=options.pooling))
             return
     raise SpecError(f"pooling={options.pooling}: this checkpoint has no pooling module to replace; leave it out.")
-
-
-def _drop_normalize(model: SentenceTransformer) -> None:
-    for name, module in list(model.named_children()):
-        if isinstance(module, Normalize):
-            delattr(model, name)

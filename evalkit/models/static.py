@@ -44,11 +44,11 @@ class Static(DenseEmbedder):
         tokens = sum(len(encoding.ids) for encoding in encodings)
         return Coverage(tokens, tokens - sum(map(len, self._model.tokenize(list(texts)))))
 
-    def raw(self, texts: Sequence[str], advance: Advance) -> NDArray[np.float32]:
+    def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
         """Means of token vectors: float32 of shape (n_texts, dim)."""
         vectors = np.empty((len(texts), self._table.shape[1]), dtype=np.float32)
         for start in range(0, len(texts), TEXTS_AT_ONCE):
-            block = list(texts[start : start + TEXTS_AT_ONCE])
+            block = [prompt + text for text in texts[start : start + TEXTS_AT_ONCE]]
             vectors[start : start + len(block)] = self._means(block)
             advance(len(block))
         return vectors

@@ -164,7 +164,7 @@ def _is_number(field: bytes) -> bool:
 def _read_text(content: mmap, dim: int, line_number: int, count: int | None = None) -> WordVectors:
     start = content.tell()
     found = sum(1 for line in iter(content.readline, b"") if not line.isspace())
-    if count is not None and found < count:
+    if count is not None and found != count:
         raise ValueError(f"its first line says {count} words, but there are {found}")
     content.seek(start)
     matrix = np.empty((found, dim), dtype=np.float32)

@@ -84,8 +84,9 @@ class WordAverage(DenseEmbedder):
         unknown = sum(count for token, count in counts.items() if self._vectors.find(token) is None)
         return Coverage(counts.total(), unknown)
 
-    def raw(self, texts: Sequence[str], advance: Advance) -> NDArray[np.float32]:
+    def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
         """Averages: float32 of shape (n_texts, full dim)."""
+        texts = [prompt + text for text in texts]
         vectors = np.empty((len(texts), self._vectors.matrix.shape[1]), dtype=np.float32)
         done = 0
         for block in self._averages(texts):
@@ -157,10 +158,10 @@ class FittedWordAverage(WordAverage):
         self._check_fitted()
         return super().coverage(texts)
 
-    def raw(self, texts: Sequence[str], advance: Advance) -> NDArray[np.float32]:
+    def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
         """Averages: float32 of shape (n_texts, full dim). Raises ConfigError before `fit`."""
         self._check_fitted()
-        return super().raw(texts, advance)
+        return super().raw(texts, prompt, advance)
 
     def _check_fitted(self) -> None:
         if "corpus" not in self._facts:

@@ -8,6 +8,7 @@ from evalkit.compute import Dtype
 from evalkit.types import Similarity
 
 Pooling = Literal["cls", "mean", "max"]
+Precision = Literal["float32", "int8", "binary"]
 
 
 class Options(BaseModel):
@@ -48,6 +49,7 @@ class DenseOptions(Options):
     normalize: bool | None = Field(None, description="scale vectors to length 1; unset: as the model does")
     max_length: PositiveInt | None = Field(None, description="tokens kept of each text")
     dim: PositiveInt | None = Field(None, description="leading dimensions kept (Matryoshka truncation)")
+    precision: Precision = Field("float32", description="what vectors are quantised to")
     similarity: Similarity | None = Field(None, description="unset: the model's own, else cosine")
 
 

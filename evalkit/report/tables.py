@@ -97,11 +97,14 @@ def _grid_table(task: dict[str, Any], scores: pd.DataFrame, k: int, candidates: 
             values = ["failed" if pd.isna(value) else f"{value:.4f}" for value in by_model["score"]]
             columns.append(_best_in_column(values))
             titles.append(f"{'no reranker' if reranker == NO_RERANKER else reranker}: {TITLES[name]}")
+    reach = max(half_widths)
     return Table(
         f"Grid: {task['task']} ({task['split']}), at {k} over {candidates} candidates, {task['queries']} queries",
         tuple(titles),
         _rows(models, *columns),
-        f"95 % intervals reach up to ±{max(half_widths):.3f} here (scores.csv has each): smaller gaps may be noise.",
+        "Too few queries for intervals."
+        if pd.isna(reach)
+        else f"95 % intervals reach up to ±{reach:.3f} here (scores.csv has each): smaller gaps may be noise.",
     )
 
 

@@ -14,12 +14,13 @@ def print_tables(tables: Sequence[Table], console: Console) -> None:
     """Draw all tables; the best of a column in bold."""
     for table in tables:
         drawn = RichTable(
-            title=Text(table.title), title_justify="left", title_style="bold cyan", box=box.SIMPLE_HEAD,
+            pad_edge=False, title=Text(table.title), title_justify="left", title_style="bold cyan", box=box.SIMPLE_HEAD,
             caption=Text(table.note) if table.note else None, caption_justify="left",
         )  # fmt: skip
         for number, column in enumerate(table.columns):
             is_text = number < table.text_columns
-            longest = max((len(row[number].text) for row in table.rows), default=0)
+            # A number never folds; a score and its interval may stand one below the other.
+            longest = max((len(word) for row in table.rows for word in row[number].text.split()), default=0)
             drawn.add_column(
                 Text(column),
                 justify="left" if is_text else "right",

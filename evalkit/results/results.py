@@ -40,9 +40,7 @@ class Results:
         """
         parts = []
         for _, scores in self.scores.groupby(["task", "split"], sort=False):
-            wide = scores.pivot_table(
-                index=CELL_KEYS, columns="metric", values="score", sort=False, observed=True, dropna=False
-            ).dropna(how="all")
+            wide = scores.set_index([*CELL_KEYS, "metric"])["score"].unstack("metric", sort=False)
             parts.append(wide.sort_values(ranking_metric(scores), ascending=False, kind="stable").reset_index())
         failed = pd.DataFrame(self.failures, columns=[*CELL_KEYS, "reason"]).drop(columns="reason")
         board = pd.concat([*parts, failed], ignore_index=True)

@@ -28,9 +28,9 @@ def score(records: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 def _means(records: pd.DataFrame, seed: int) -> Iterator[tuple[object, ...]]:
     # A row a query, a column a cell and metric: every column is resampled by the same draws of queries.
-    wide = records.pivot_table(
-        index="id", columns=[*CELL_KEYS, "metric"], values="value", observed=True, sort=False, dropna=False
-    )
+    # Not pivot_table: it drops all-NaN columns, or else makes up columns for cells that there are not.
+    columns = [*CELL_KEYS, "metric"]
+    wide = records.set_index(["id", *columns])["value"].unstack(columns, sort=False).sort_index(axis=1)
     values = wide.to_numpy()
     low, high = bootstrap_mean(values, seed=seed)
     for column, key in enumerate(wide.columns):

@@ -169,6 +169,8 @@ def test_a_facebook_file_cut_off_anywhere_is_said(facebook: Path, tmp_path: Path
         with pytest.raises(ModelNotFoundError, match=r"cannot read .*Allowed: fastText"):
             fasttext(written(tmp_path / "m.bin", whole[:end]))
     fasttext(written(tmp_path / "m.bin", whole[:input_vectors]))
+    with pytest.raises(ModelNotFoundError, match="it ends after 0 of its 6 words"):
+        fasttext(written(tmp_path / "m.bin", whole[: 8 + 56 + 28 + 1]))
 
 
 def test_facebook_files_of_other_kinds_are_refused(facebook: Path, tmp_path: Path):

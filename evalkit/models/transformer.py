@@ -1,0 +1,82 @@
+"""A transformers network on the device: loading, tokenising, and forward passes in batches. Imports torch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from evalkit.compute import Compute
+from evalkit.errors import ModelNotFoundError, SpecError
+from evalkit.models.batching import Text, batches, inference
+from evalkit.models.weights import quiet_loading
+from evalkit.registry.options import Pooling
+from evalkit.types import IntArray
+
+
+class Network:
+    """A tokenizer and a model in evaluation mode.
+
+    In float32 whatever the checkpoint stores: lower precision is a matter of the computation (see
+    `batching.inference`), and half-precision weights run several times slower on a CPU.
+    Raises ModelNotFoundError if the folder holds no such model, SpecError if `max_length` is more than the
+    model has positions for.
+    """
+
+    def __init__(self, folder: Path, auto_class: str, max_length: int | None, compute: Compute) -> None:
+        import transformers
+
+        try:
+            with quiet_loading():
+                self.tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder))
+                model = getattr(transformers, auto_class).from_pretrained(
+                    str(folder), dtype=torch.float32, use_safetensors=True
+                )
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelNotFoundError(
+                f"{folder} holds no transformers model that {auto_class} can read: {error}"
+            ) from error
+        self.model = model.eval().to(compute.device)
+        self.config = model.config
+        self._compute = compute
+        self._max_length = _allowed_length(self.tokenizer, self.config, max_length)
+
+    def run(self, texts: Sequence[Text], **arguments: object) -> Iterator[tuple[IntArray, Tensor, Any]]:
+        """For each batch: rows of `texts`, attention mask (batch, length), and the model's output."""
+        with torch.inference_mode(), inference(self._compute):
+            for rows, features in batches(texts, self._tokenize, self._compute):
+                yield rows, features["attention_mask"], self.model(**features, **arguments)
+
+    def _tokenize(self, texts: Sequence[Text]) -> Mapping[str, Tensor]:
+        sides = zip(*texts, strict=True) if isinstance(texts[0], tuple) else (texts,)
+        features = self.tokenizer(
+            *map(list, sides), padding=True, truncation=True, max_length=self._max_length, return_tensors="pt"
+        )
+        return cast(Mapping[str, Tensor], dict(features))
+
+
+def pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:
+    """One vector a text from its token vectors, padding left out.
+
+    `hidden` is (batch, length, dim), `mask` (batch, length) with 1 for real tokens; returns (batch, dim).
+    cls: the first real token; mean, max: over the real tokens (Reimers & Gurevych 2019, section 3).
+    """
+    if how == "cls":
+        return hidden[torch.arange(len(hidden), device=hidden.device), mask.int().argmax(dim=1)]
+    real = mask.unsqueeze(-1).bool()
+    if how == "max":
+        return hidden.masked_fill(~real, -torch.inf).amax(dim=1)
+    return (hidden * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+
+
+def _allowed_length(tokenizer: Any, config: Any, asked: int | None) -> int:
+    """Tokens kept of a text: what was asked for, else what tokenizer and positions allow."""
+    # RoBERTa and its kin begin to count positions after the padding id.
+    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+    positions = getattr(config, "max_position_embeddings", None)
+    if asked is None:
+        return min(int(tokenizer.model_max_length), (positions or 10**6) - offset, 10**6)
+    if positions is not None and asked > positions - offset:
+        raise SpecError(f"max_length={asked} is more than the model's {positions - offset} positions; lower it.")
+    return asked

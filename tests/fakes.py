@@ -1,0 +1,195 @@
+"""Models that count what they are asked, tasks small enough to check by hand, and the grid under test."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from uuid import uuid4
+
+import numpy as np
+
+from evalkit.contracts import Coverage, no_progress
+from evalkit.grid import Entrant, Outcome, run_grid
+from evalkit.progress import Progress
+from evalkit.types import Document, Query, RetrievalTask, StsTask
+
+
+class FakeEmbedder:
+    """Looks vectors up; notes the role and texts of every call."""
+
+    def __init__(self, vectors: Mapping[str, Sequence[float]], similarity="dot"):
+        self.vectors, self.similarity = vectors, similarity
+        self.calls: list[tuple[str, list[str]]] = []
+        self.identity = {"fake": uuid4().hex}
+
+    def encode(self, texts, role, advance=no_progress):
+        self.calls.append((role, list(texts)))
+        advance(len(texts))
+        return np.array([self.vectors[text] for text in texts], dtype=np.float32)
+
+
+class FakeVocabulary(FakeEmbedder):
+    """Knows some words only: other texts get zero vectors."""
+
+    def encode(self, texts, role, advance=no_progress):
+        return np.array([self.vectors.get(text, (0.0, 0.0)) for text in texts], dtype=np.float32)
+
+    def coverage(self, texts):
+        return Coverage(len(texts), sum(text not in self.vectors for text in texts))
+
+
+class FakeFitted(FakeEmbedder):
+    """Learns from a corpus: `fits` is shared by all copies, `learned` is each copy's own."""
+
+    def __init__(self, vectors: Mapping[str, Sequence[float]]):
+        super().__init__(vectors)
+        self.fits: list[list[str]] = []
+        self.learned: list[str] = []
+
+    def fit(self, texts):
+        fitted = copy(self)
+        self.fits.append(list(texts))
+        fitted.learned = [*self.learned, *texts]
+        fitted.identity = {**self.identity, "corpus": fitted.learned}
+        return fitted
+
+    def encode(self, texts, role, advance=no_progress):
+        unknown = set(texts) - set(self.learned) if role != "query" else set()
+        assert not unknown, f"never fitted on {unknown}"
+        return super().encode(texts, role, advance)
+
+
+class FakeReranker:
+    """Scores pairs by a function of query and document; notes every pair it is asked for."""
+
+    def __init__(self, score: Callable[[str, str], float] = lambda query, document: 0.0):
+        self.score_pair = score
+        self.pairs: list[tuple[str, str]] = []
+        self.identity = {"fake": uuid4().hex}
+
+    def score(self, queries, documents, advance=no_progress):
+        pairs = list(zip(queries, documents, strict=True))
+        self.pairs += pairs
+        advance(len(pairs))
+        return np.array([self.score_pair(*pair) for pair in pairs], dtype=np.float64)
+
+
+class Failing:
+    """Wraps a model: from the `first` call on (from 0), `calls` calls answer with `answer` of the true answer."""
+
+    def __init__(self, model, answer, first=0, calls=10**9):
+        self.model, self.answer, self.left = model, answer, [False] * first + [True] * min(calls, 1000)
+
+    def __getattr__(self, name):
+        found = getattr(self.model, name)
+        return self._broken(found) if name in ("encode", "score") else found
+
+    def _broken(self, method):
+        def answer(*arguments):
+            true = method(*arguments)
+            return self.answer(true) if self.left and self.left.pop(0) else true
+
+        return answer
+
+
+class Broken(Failing):
+    """A Failing embedder."""
+
+    def encode(self, texts, role, advance=no_progress):
+        return self._broken(self.model.encode)(texts, role, advance)
+
+
+class BrokenReranker(Failing):
+    """A Failing reranker."""
+
+    def score(self, queries, documents, advance=no_progress):
+        return self._broken(self.model.score)(queries, documents, advance)
+
+
+def retrieval_task(corpus, queries, qrels=None, name="pets") -> RetrievalTask:
+    """`corpus` and `queries` map ids to texts; without `qrels` the first document answers every query."""
+    first = next(iter(corpus))
+    return RetrievalTask(
+        name=name,
+        split="test",
+        corpus=tuple(Document(*item) for item in corpus.items()),
+        queries=tuple(Query(*item) for item in queries.items()),
+        qrels=qrels or {query: {first: 1.0} for query in queries},
+        content_hash=uuid4().hex,
+    )
+
+
+def sts_task(pairs, name="pairs") -> StsTask:
+    """`pairs` are (sentence1, sentence2, gold)."""
+    first, second, gold = zip(*pairs, strict=True)
+    return StsTask(name, "test", first, second, np.array(gold, dtype=np.float64), uuid4().hex)
+
+
+def entrants(models, loads: list[str] | None = None) -> list[Entrant]:
+    """Entrants of a mapping from label to model, or to an exception that loading raises; `loads` notes loading."""
+
+    def loader(label, model):
+        def load():
+            if loads is not None:
+                loads.append(label)
+            if isinstance(model, Exception):
+                raise model
+            return model
+
+        return load
+
+    return [Entrant(label, loader(label, model)) for label, model in models.items()]
+
+
+def run(tasks, models, rerankers=None, *, candidates=2, depth=1, loads=None) -> Outcome:
+    """`run_grid` over mappings from label to model."""
+    return run_grid(
+        tasks,
+        entrants(models, loads),
+        entrants(rerankers or {}, loads),
+        candidates=candidates,
+        depth=depth,
+        progress=Progress(),
+    )
+
+
+def ranked(outcome: Outcome, task: RetrievalTask, model: str, reranker="none") -> dict[str, list[str]]:
+    """The ids of each query's results, best first, without the padding."""
+    run = next(
+        run for cell, run in outcome.rankings.items() if (cell.task, cell.model, cell.reranker) == (task.name, model, reranker)
+    )
+    return {
+        query.id: [task.corpus[row].id for row in rows if row >= 0]
+        for query, rows in zip(task.queries, run.documents, strict=True)
+    }
+
+
+def failures(outcome: Outcome) -> dict[tuple[str, str, str], str]:
+    """Reasons by task, model and reranker."""
+    return {(each.cell.task, each.cell.model, each.cell.reranker): each.reason for each in outcome.failures}
+
+
+def write_tasks(folder):
+    """A tiny retrieval task `pets` and a tiny STS task `pairs.jsonl` on disk; returns both paths as strings.
+
+    Of 4 queries one has no relevant document, and one shares no word with any document.
+    """
+    pets = folder / "pets"
+    (pets / "qrels").mkdir(parents=True)
+    corpus = {"9": "a cat naps", "10": "a cat naps", "a": "dogs bark at cats", "b": "fish swim"}
+    queries = {"q1": "cat", "q2": "dogs bark", "q3": "zebra", "q4": "unjudged fish"}
+    for name, texts in (("corpus", corpus), ("queries", queries)):
+        _write_jsonl(pets / f"{name}.jsonl", [{"_id": key, "text": text} for key, text in texts.items()])
+    judgements = ["query-id\tcorpus-id\tscore", "q1\t10\t1", "q2\ta\t2", "q3\tb\t1"]
+    (pets / "qrels" / "test.tsv").write_text("\n".join(judgements) + "\n")
+    pairs = [
+        ("a cat naps", "the cat naps", 4.5), ("dogs bark", "a dog barks", 3.0), ("fish swim", "cars drive", 0.0),
+        ("a red car", "a red bus", 2.0), ("she reads a book", "she reads", 3.5), ("rain falls", "it is dry", 0.5),
+    ]  # fmt: skip
+    _write_jsonl(
+        folder / "pairs.jsonl", [dict(zip(("sentence1", "sentence2", "score"), pair, strict=True)) for pair in pairs]
+    )
+    return str(pets), str(folder / "pairs.jsonl")
+
+
+def _write_jsonl(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -1,0 +1,127 @@
+"""Hit rate, MRR and nDCG on real sets, computed a second time in plain numpy from plain library calls."""
+
+import gzip
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+import evalkit
+from evalkit.models.weights import locate
+
+SETS = ["llamaindex-10k-val", "cranfield"]
+K = 10
+
+
+def _read(folder: Path) -> tuple[dict[str, str], dict[str, str], dict[str, dict[str, float]]]:
+    def lines(name: str) -> list[dict[str, str]]:
+        return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
+
+    corpus = {row["_id"]: f"{row['title']} {row['text']}".strip() for row in lines("corpus.jsonl")}
+    queries = {row["_id"]: row["text"] for row in lines("queries.jsonl")}
+    qrels: dict[str, dict[str, float]] = {}
+    for line in (folder / "qrels/test.tsv").read_text().splitlines()[1:]:
+        query, document, grade = line.split("\t")
+        qrels.setdefault(query, {})[document] = float(grade)
+    return corpus, queries, qrels
+
+
+def _tfidf(data_dir: Path, corpus: list[str], queries: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    vectorizer = TfidfVectorizer(token_pattern=r"(?u)\b\w+\b").fit(corpus)
+    return vectorizer.transform(corpus).toarray(), vectorizer.transform(queries).toarray()
+
+
+def _glove(data_dir: Path, corpus: list[str], queries: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    import re
+
+    table = {}
+    with gzip.open(data_dir / "glove-6b-50d-slice/glove.6B.50d.slice.txt.gz", "rt", encoding="utf-8") as file:
+        for line in file:
+            word, *values = line.rstrip().split(" ")
+            table[word] = np.array(values, dtype=np.float32).astype(np.float64)
+
+    def average(text: str) -> np.ndarray:
+        found = [table[w] for w in (t if t in table else t.lower() for t in re.findall(r"\w+", text)) if w in table]
+        return np.mean(found, axis=0).astype(np.float32).astype(np.float64) if found else np.zeros(50)
+
+    return np.array([average(text) for text in corpus]), np.array([average(text) for text in queries])
+
+
+def _minilm(data_dir: Path, corpus: list[str], queries: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    model = SentenceTransformer(str(locate("sentence-transformers/all-MiniLM-L6-v2")), device="cpu")
+    return model.encode(corpus).astype(np.float64), model.encode(queries).astype(np.float64)
+
+
+Encode = Callable[[Path, list[str], list[str]], tuple[np.ndarray, np.ndarray]]
+MODELS: dict[str, tuple[str, Encode]] = {
+    "tfidf": ("tfidf", _tfidf),
+    "glove": ("glove:{data}/glove-6b-50d-slice/glove.6B.50d.slice.txt.gz", _glove),
+    "minilm": ("sbert:all-MiniLM-L6-v2", _minilm),
+}
+
+
+def _expected(encode: Encode, data_dir: Path, name: str) -> dict[str, float]:
+    corpus, queries, qrels = _read(data_dir / name)
+    judged = [query for query in queries if query in qrels]
+    document_vectors, query_vectors = encode(data_dir, list(corpus.values()), [queries[query] for query in judged])
+    with np.errstate(invalid="ignore"):
+        document_vectors /= np.linalg.norm(document_vectors, axis=1, keepdims=True)
+        query_vectors /= np.linalg.norm(query_vectors, axis=1, keepdims=True)
+    ids = list(corpus)
+    values: dict[str, list[float]] = {"hit_rate@5": [], "mrr@5": [], "ndcg@10": []}
+    for query, vector in zip(judged, query_vectors, strict=True):
+        scored = [(s, i) for s, i in zip(document_vectors @ vector, ids, strict=True) if not np.isnan(s)]
+        grades = [qrels[query].get(i, 0.0) for _, i in sorted(scored, reverse=True)[:K]]
+        ranks = [rank for rank, grade in enumerate(grades[:5], 1) if grade > 0]
+        ideal = sorted(qrels[query].values(), reverse=True)[:K]
+        discount = np.log2(np.arange(2, K + 2))
+        values["hit_rate@5"].append(float(bool(ranks)))
+        values["mrr@5"].append(1 / ranks[0] if ranks else 0.0)
+        dcg, best = np.sum(grades / discount[: len(grades)]), np.sum(ideal / discount[: len(ideal)])
+        values["ndcg@10"].append(dcg / best)
+    return {metric: float(np.mean(found)) for metric, found in values.items()}
+
+
+@pytest.fixture(scope="module")
+def results(data_dir: Path) -> evalkit.Results:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Cranfield has two empty documents
+        return evalkit.run(
+            models=[spec.format(data=data_dir) for spec, _ in MODELS.values()],
+            tasks=[str(data_dir / name) for name in SETS],
+            top_k=[5, 10],
+            on_bad_data="warn",
+        )
+
+
+def _scores(results: evalkit.Results, data_dir: Path, name: str, model: str) -> dict[str, float]:
+    scores = results.scores
+    cell = scores[(scores["task"] == name) & (scores["model"] == MODELS[model][0].format(data=data_dir))]
+    return dict(zip(cell["metric"], cell["score"], strict=True))
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("model", MODELS)
+def test_equals_plain_numpy(name: str, model: str, results: evalkit.Results, data_dir: Path) -> None:
+    found = _scores(results, data_dir, name, model)
+    for metric, value in _expected(MODELS[model][1], data_dir, name).items():
+        assert found[metric] == pytest.approx(value, abs=1e-6), metric
+
+
+@pytest.mark.parametrize(
+    ("name", "hit_rate", "mrr", "ndcg"),
+    [("llamaindex-10k-val", 0.7278, 0.5859, 0.6407), ("cranfield", 0.7956, 0.5341, 0.3998)],
+)
+def test_minilm_gives_the_known_figures(
+    name: str, hit_rate: float, mrr: float, ndcg: float, results: evalkit.Results, data_dir: Path
+) -> None:
+    """Figures of sentence-transformers with pytrec_eval, computed apart from this project."""
+    found = _scores(results, data_dir, name, "minilm")
+    assert found["hit_rate@5"] == pytest.approx(hit_rate, abs=5e-5)
+    assert found["mrr@5"] == pytest.approx(mrr, abs=5e-5)
+    assert found["ndcg@10"] == pytest.approx(ndcg, abs=5e-5)
