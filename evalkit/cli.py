@@ -37,6 +37,8 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Of every random draw; default 0.")] = None,
     max_queries: Annotated[int | None, typer.Option(help="A seeded sample, for a quick look.")] = None,
     on_bad_data: Annotated[str | None, typer.Option(help="error, or warn to use faulty data.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Folder of what was computed before.")] = None,
+    no_store: Annotated[bool | None, typer.Option("--no-store", help="Compute everything, keep nothing.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; default reports/latest.")] = None,
 ) -> None:
     """Run models on tasks, rerankers behind them, and write the leaderboards."""
@@ -53,6 +55,9 @@ def run(
     results = run_config(config)
     print_tables(make_tables(results), Console())
     typer.echo(f"Written to {config.out}: leaderboard.md, leaderboard.csv, scores.csv, results.parquet, run.json")
+    if config.no_store is False:
+        reused, computed = results.provenance["reused"], results.provenance["computed"]
+        typer.echo(f"Store: {reused} texts and pairs were there, {computed} were computed.")
     if results.failures:
         typer.echo(f"{len(results.failures)} cell(s) failed; the reasons are in the last table.", err=True)
         raise typer.Exit(EXIT_FAILED_CELLS)

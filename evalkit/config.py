@@ -58,6 +58,10 @@ class RunConfig(BaseModel):
     seed: int = Field(0, ge=0)
     max_queries: PositiveInt | None = Field(None, description="a seeded sample of queries or pairs, for a quick look")
     on_bad_data: OnBadData = "error"
+    store: Path | None = Field(
+        None, description="folder of vectors and scores computed before; unset: the user's cache"
+    )
+    no_store: bool = Field(False, description="compute everything, and keep nothing")
     out: Path | None = Field(None, description="folder that the results are written to")
 
     @model_validator(mode="after")

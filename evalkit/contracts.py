@@ -5,7 +5,7 @@ A model is any object with these methods; no base class is needed.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,20 @@ from evalkit.types import FloatArray, Role, Run, Similarity
 
 Vectors = NDArray[np.float32] | csr_matrix
 """One row a text: float32 of shape (n_texts, dim), or a scipy CSR matrix for lexical models."""
+
+
+class VectorRows(Protocol):
+    """Vectors that need not be in memory: rows come by a slice, or an array of row numbers."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of texts, and dimension."""
+        ...
+
+    def __getitem__(self, index: Any, /) -> Any:
+        """The rows as `Vectors`."""
+        ...
+
 
 Advance = Callable[[int], None]
 """Called by a model with the number of texts (or pairs) finished since the last call; drives progress bars."""
@@ -40,6 +54,28 @@ class Embedder(Protocol):
 
     def encode(self, texts: Sequence[str], role: Role, advance: Advance = no_progress) -> Vectors:
         """One vector a text, in order."""
+        ...
+
+
+@runtime_checkable
+class FullVectors(Protocol):
+    """An embedder whose vectors are derived from full ones that can be kept: encode = derive of raw."""
+
+    @property
+    def raw_identity(self) -> Mapping[str, object]:
+        """Everything that changes the result of `raw` for given arguments, as plain data."""
+        ...
+
+    def prompt(self, role: Role) -> str:
+        """The text put before each text of this role."""
+        ...
+
+    def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
+        """Full vectors of texts read after the prompt: float32 of shape (n_texts, full dim)."""
+        ...
+
+    def derive(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The embedder's vectors from full ones."""
         ...
 
 

@@ -38,6 +38,10 @@ class ScoreError(EvalkitError):
     """A reranker returned scores that cannot be ranked: not finite, or the wrong count."""
 
 
+class StoreError(EvalkitError):
+    """The store cannot be read or written, or holds altered rows. It stops a run; it is not one cell's fault."""
+
+
 class ModelNotFoundError(EvalkitError):
     """Weights are neither in a local folder, nor in the hub's cache, nor reachable, nor in a package."""
 

@@ -1,6 +1,7 @@
 """Compose a run: from names to results. The one place, beside the command line, where everything meets."""
 
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -9,14 +10,15 @@ from evalkit.compute import Compute, choose_compute
 from evalkit.config import RunConfig, read_config, read_suite
 from evalkit.contracts import Embedder, Reranker, Retriever
 from evalkit.errors import ConfigError
-from evalkit.grid import Entrant, run_grid
+from evalkit.grid import Entrant, Means, run_grid
 from evalkit.grid.cells import NO_RERANKER
 from evalkit.progress import Progress
-from evalkit.registry import Kind, ModelSpec, build, families, resolve
+from evalkit.registry import Kind, ModelSpec, build, expand, families, resolve
 from evalkit.report.write import write_run
 from evalkit.results import Results
 from evalkit.results.provenance import make_provenance
 from evalkit.results.records import make_records
+from evalkit.store import Store, default_root
 from evalkit.suite import load_task
 from evalkit.types import Task
 
@@ -35,13 +37,14 @@ def run_config(config: RunConfig) -> Results:
     """Run a validated configuration."""
     started = time.time()
     compute = choose_compute(config.device, config.dtype)
-    models = {label: _resolve(label, {"embedder", "retriever"}) for label in dict.fromkeys(config.models)}
+    models = {label: _resolve(label, {"embedder", "retriever"}) for label in _labels(config.models)}
     rerankers = {
         label: _resolve(label, {"embedder", "reranker"})
-        for label in dict.fromkeys(config.rerankers)
+        for label in _labels(config.rerankers)
         if label != NO_RERANKER
     }
     tasks = _load_tasks(config)
+    store = None if config.no_store else Store(config.store or default_root())
     with Progress() as progress:
         outcome = run_grid(
             tasks,
@@ -49,16 +52,21 @@ def run_config(config: RunConfig) -> Results:
             [Entrant(label, partial(_build_reranker, spec, compute)) for label, spec in rerankers.items()],
             candidates=config.rerank_depth,
             depth=max(config.top_k),
-            progress=progress,
+            means=Means(compute, store, progress),
         )
     specs = {label: str(spec) for label, spec in {**models, **rerankers}.items()}
     results = Results(
         make_records(outcome, tasks, config.top_k),
-        make_provenance(config, compute, specs, tasks, outcome, started),
+        make_provenance(config, compute, specs, tasks, outcome, store, started),
     )
     if config.out is not None:
         write_run(results, config.out)
     return results
+
+
+def _labels(names: Iterable[str]) -> list[str]:
+    """Each name once, sweeps written out."""
+    return list(dict.fromkeys(label for name in names for label in expand(name)))
 
 
 def _resolve(label: str, allowed: set[Kind]) -> ModelSpec:
@@ -76,13 +84,8 @@ def _build_model(spec: ModelSpec, compute: Compute) -> Embedder | Retriever:
     return cast(Embedder | Retriever, build(spec, compute))
 
 
-def _build_reranker(spec: ModelSpec, compute: Compute) -> Reranker:
-    model = build(spec, compute)
-    if "reranker" in families()[spec.family].kinds:
-        return cast(Reranker, model)
-    from evalkit.models.embedding_reranker import EmbeddingReranker
-
-    return EmbeddingReranker(cast(Embedder, model))
+def _build_reranker(spec: ModelSpec, compute: Compute) -> Embedder | Reranker:
+    return cast(Embedder | Reranker, build(spec, compute))
 
 
 def _load_tasks(config: RunConfig) -> list[Task]:

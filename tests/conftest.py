@@ -20,3 +20,9 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is not a folder (set EVALKIT_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_store(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One fresh store for the whole suite: nothing of the user's is read, and tests share what they compute."""
+    os.environ["EVALKIT_STORE"] = str(tmp_path_factory.mktemp("store"))

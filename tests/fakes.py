@@ -7,24 +7,27 @@ from uuid import uuid4
 
 import numpy as np
 
+from evalkit.compute import Compute
 from evalkit.contracts import Coverage, no_progress
-from evalkit.grid import Entrant, Outcome, run_grid
+from evalkit.grid import Cell, Entrant, Means, Outcome, run_grid
 from evalkit.progress import Progress
 from evalkit.types import Document, Query, RetrievalTask, StsTask
 
 
 class FakeEmbedder:
-    """Looks vectors up; notes the role and texts of every call."""
+    """Looks vectors up; notes the role and texts of every call. `spoil` changes what encode gives."""
 
-    def __init__(self, vectors: Mapping[str, Sequence[float]], similarity="dot"):
-        self.vectors, self.similarity = vectors, similarity
+    def __init__(
+        self, vectors: Mapping[str, Sequence[float]], similarity="dot", spoil=lambda vectors, texts: vectors
+    ):
+        self.vectors, self.similarity, self.spoil = vectors, similarity, spoil
         self.calls: list[tuple[str, list[str]]] = []
         self.identity = {"fake": uuid4().hex}
 
     def encode(self, texts, role, advance=no_progress):
         self.calls.append((role, list(texts)))
         advance(len(texts))
-        return np.array([self.vectors[text] for text in texts], dtype=np.float32)
+        return self.spoil(np.array([self.vectors[text] for text in texts], dtype=np.float32), texts)
 
 
 class FakeVocabulary(FakeEmbedder):
@@ -61,8 +64,8 @@ class FakeFitted(FakeEmbedder):
 class FakeReranker:
     """Scores pairs by a function of query and document; notes every pair it is asked for."""
 
-    def __init__(self, score: Callable[[str, str], float] = lambda query, document: 0.0):
-        self.score_pair = score
+    def __init__(self, score: Callable[[str, str], float] = lambda query, document: 0.0, spoil=lambda scores: scores):
+        self.score_pair, self.spoil = score, spoil
         self.pairs: list[tuple[str, str]] = []
         self.identity = {"fake": uuid4().hex}
 
@@ -70,39 +73,7 @@ class FakeReranker:
         pairs = list(zip(queries, documents, strict=True))
         self.pairs += pairs
         advance(len(pairs))
-        return np.array([self.score_pair(*pair) for pair in pairs], dtype=np.float64)
-
-
-class Failing:
-    """Wraps a model: from the `first` call on (from 0), `calls` calls answer with `answer` of the true answer."""
-
-    def __init__(self, model, answer, first=0, calls=10**9):
-        self.model, self.answer, self.left = model, answer, [False] * first + [True] * min(calls, 1000)
-
-    def __getattr__(self, name):
-        found = getattr(self.model, name)
-        return self._broken(found) if name in ("encode", "score") else found
-
-    def _broken(self, method):
-        def answer(*arguments):
-            true = method(*arguments)
-            return self.answer(true) if self.left and self.left.pop(0) else true
-
-        return answer
-
-
-class Broken(Failing):
-    """A Failing embedder."""
-
-    def encode(self, texts, role, advance=no_progress):
-        return self._broken(self.model.encode)(texts, role, advance)
-
-
-class BrokenReranker(Failing):
-    """A Failing reranker."""
-
-    def score(self, queries, documents, advance=no_progress):
-        return self._broken(self.model.score)(queries, documents, advance)
+        return self.spoil(np.array([self.score_pair(*pair) for pair in pairs], dtype=np.float64))
 
 
 def retrieval_task(corpus, queries, qrels=None, name="pets") -> RetrievalTask:
@@ -140,7 +111,7 @@ def entrants(models, loads: list[str] | None = None) -> list[Entrant]:
     return [Entrant(label, loader(label, model)) for label, model in models.items()]
 
 
-def run(tasks, models, rerankers=None, *, candidates=2, depth=1, loads=None) -> Outcome:
+def run(tasks, models, rerankers=None, *, candidates=2, depth=1, loads=None, store=None) -> Outcome:
     """`run_grid` over mappings from label to model."""
     return run_grid(
         tasks,
@@ -148,15 +119,13 @@ def run(tasks, models, rerankers=None, *, candidates=2, depth=1, loads=None) -> 
         entrants(rerankers or {}, loads),
         candidates=candidates,
         depth=depth,
-        progress=Progress(),
+        means=Means(Compute(), store, Progress()),
     )
 
 
 def ranked(outcome: Outcome, task: RetrievalTask, model: str, reranker="none") -> dict[str, list[str]]:
     """The ids of each query's results, best first, without the padding."""
-    run = next(
-        run for cell, run in outcome.rankings.items() if (cell.task, cell.model, cell.reranker) == (task.name, model, reranker)
-    )
+    run = outcome.rankings[Cell(task.name, task.split, model, reranker)]
     return {
         query.id: [task.corpus[row].id for row in rows if row >= 0]
         for query, rows in zip(task.queries, run.documents, strict=True)

@@ -2,5 +2,6 @@
 
 from evalkit.grid.cells import Cell, Entrant, Failure, Outcome
 from evalkit.grid.grid import run_grid
+from evalkit.grid.stages import Means
 
-__all__ = ["Cell", "Entrant", "Failure", "Outcome", "run_grid"]
+__all__ = ["Cell", "Entrant", "Failure", "Means", "Outcome", "run_grid"]

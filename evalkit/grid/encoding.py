@@ -1,21 +1,21 @@
-"""From texts to checked vectors."""
+"""From texts to checked vectors, and from pairs to checked scores, through the store where there is one."""
 
-import json
-from collections.abc import Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 from scipy.sparse import issparse
 
-from evalkit.contracts import Advance, Embedder, Fittable, HasVocabulary, Vectors
-from evalkit.errors import VectorError
-from evalkit.types import IntArray, Role
+from evalkit.contracts import Advance, Embedder, Fittable, FullVectors, HasVocabulary, Reranker, VectorRows, Vectors
+from evalkit.errors import ScoreError, VectorError
+from evalkit.store import Store, encode_once, score_once
+from evalkit.types import FloatArray, IntArray, Role
 
 Model = TypeVar("Model")
 
 SHOWN = 5
 """Text ids named in an error message; the rest are counted."""
+ROWS_AT_ONCE = 65_536
 
 
 def fitted(model: Model, texts: Sequence[str]) -> Model:
@@ -23,42 +23,85 @@ def fitted(model: Model, texts: Sequence[str]) -> Model:
     return model.fit(texts) if isinstance(model, Fittable) else model
 
 
-def fingerprint(identity: Mapping[str, object]) -> str:
-    """SHA-256, in hex, over everything that changes a model's output."""
-    return sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
 def encode(
-    embedder: Embedder, label: str, texts: Sequence[str], ids: Sequence[str], role: Role, advance: Advance
-) -> Vectors:
-    """Vectors of `texts`, held to be scorable.
+    embedder: Embedder,
+    label: str,
+    texts: Sequence[str],
+    ids: Sequence[str],
+    role: Role,
+    store: Store | None,
+    advance: Advance,
+) -> VectorRows:
+    """Vectors of `texts`, held to be scorable; those of a dense model come from the store if it has them.
 
     Raises VectorError, naming the model and the texts' ids, for vectors of the wrong shape, not finite, or
     all zero; zero is allowed for models with a closed vocabulary, where it means "no known word".
     """
+
+    def check(vectors: Vectors, rows: IntArray) -> None:
+        if vectors.ndim != 2 or vectors.shape[0] != len(rows):
+            raise VectorError(
+                f"model {label!r} gave an array of shape {vectors.shape} for {len(rows)} {role} texts; "
+                f"it must be ({len(rows)}, dim)."
+            )
+        finite = np.isfinite(np.asarray(vectors.sum(axis=1)).ravel())
+        if not finite.all():
+            raise VectorError(f"model {label!r} gave vectors that are not finite for {named(rows[~finite], ids)}.")
+        if not isinstance(embedder, HasVocabulary) and (zero := _zero(vectors)).any():
+            raise VectorError(f"model {label!r} gave vectors that are all zero for {named(rows[zero], ids)}.")
+
+    if store is not None and isinstance(embedder, FullVectors):
+        return encode_once(store, embedder, label, texts, role, check, advance)
     vectors = embedder.encode(texts, role, advance)
-    if vectors.ndim != 2 or vectors.shape[0] != len(texts):
-        raise VectorError(
-            f"model {label!r} gave an array of shape {vectors.shape} for {len(texts)} {role} texts; "
-            f"it must be ({len(texts)}, dim)."
-        )
-    values = vectors.data if issparse(vectors) else vectors
-    if not np.isfinite(values).all():
-        bad = np.flatnonzero(~np.isfinite(vectors.sum(axis=1).A1 if issparse(vectors) else vectors.sum(axis=1)))
-        raise VectorError(f"model {label!r} gave vectors that are not finite for {named(bad, ids)}.")
-    if not isinstance(embedder, HasVocabulary) and (zero := zero_rows(vectors)).size:
-        raise VectorError(f"model {label!r} gave vectors that are all zero for {named(zero, ids)}.")
+    check(vectors, np.arange(len(texts)))
     return vectors
 
 
-def zero_rows(vectors: Vectors) -> IntArray:
+def score_pairs(
+    reranker: Reranker,
+    label: str,
+    queries: Sequence[str],
+    documents: Sequence[str],
+    pair_ids: Sequence[str],
+    store: Store | None,
+    advance: Advance,
+) -> FloatArray:
+    """Scores of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,).
+
+    Raises ScoreError, naming the reranker and the pairs, for scores that are NaN or +inf, or of the wrong
+    count; -inf ranks last.
+    """
+
+    def check(scores: FloatArray, rows: IntArray) -> None:
+        if scores.size != len(rows):
+            raise ScoreError(f"reranker {label!r} gave {scores.size} scores for {len(rows)} pairs.")
+        bad = np.isnan(scores.ravel()) | (scores.ravel() == np.inf)
+        if bad.any():
+            raise ScoreError(f"reranker {label!r} gave scores that are not finite for {named(rows[bad], pair_ids)}.")
+
+    if store is not None:
+        return score_once(store, reranker, label, queries, documents, check, advance)
+    scores = reranker.score(queries, documents, advance)
+    check(scores, np.arange(len(queries)))
+    return scores
+
+
+def zero_rows(vectors: VectorRows) -> IntArray:
     """Rows that are all zero: int64 of shape (n_zero,)."""
+    blocks = [
+        start + np.flatnonzero(_zero(vectors[start : start + ROWS_AT_ONCE]))
+        for start in range(0, vectors.shape[0], ROWS_AT_ONCE)
+    ]
+    return np.concatenate([np.empty(0, dtype=np.int64), *blocks])
+
+
+def _zero(vectors: Vectors) -> np.ndarray:
     entries = vectors.getnnz(axis=1) if issparse(vectors) else np.count_nonzero(vectors, axis=1)
-    return np.flatnonzero(entries == 0)
+    return np.asarray(entries == 0)
 
 
 def named(rows: IntArray, ids: Sequence[str]) -> str:
     """The first few ids at `rows`, for a message, and how many there are."""
-    shown = ", ".join(repr(ids[row]) for row in rows[:SHOWN])
+    shown = ", ".join(repr(ids[row]) for row in sorted(rows)[:SHOWN])
     more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
     return f"{len(rows)} of {len(ids)} texts: {shown}{more}"

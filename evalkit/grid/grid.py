@@ -5,10 +5,9 @@ from functools import partial
 from typing import TypeVar
 
 from evalkit.contracts import Embedder, Reranker, Retriever
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, StoreError
 from evalkit.grid.cells import NO_RERANKER, Cell, Entrant, Failure, Outcome
-from evalkit.grid.stages import first_stage, pair_similarities, second_stage
-from evalkit.progress import Progress
+from evalkit.grid.stages import Means, first_stage, pair_similarities, second_stage
 from evalkit.types import RetrievalTask, Run, StsTask, Task
 
 Result = TypeVar("Result")
@@ -17,11 +16,11 @@ Result = TypeVar("Result")
 def run_grid(
     tasks: Sequence[Task],
     models: Sequence[Entrant[Embedder | Retriever]],
-    rerankers: Sequence[Entrant[Reranker]],
+    rerankers: Sequence[Entrant[Embedder | Reranker]],
     *,
     candidates: int,
     depth: int,
-    progress: Progress,
+    means: Means,
 ) -> Outcome:
     """Every model on every task, then every reranker behind every model on the retrieval tasks.
 
@@ -30,10 +29,10 @@ def run_grid(
     """
     outcome = Outcome()
     for entrant in models:
-        _first_stages(outcome, entrant, tasks, max(depth, candidates), progress, [r.label for r in rerankers])
+        _first_stages(outcome, entrant, tasks, max(depth, candidates), means, [r.label for r in rerankers])
     retrieval_tasks = [task for task in tasks if isinstance(task, RetrievalTask)]
     for reranker in rerankers:
-        _second_stages(outcome, reranker, retrieval_tasks, [m.label for m in models], candidates, progress)
+        _second_stages(outcome, reranker, retrieval_tasks, [m.label for m in models], candidates, means)
     return outcome
 
 
@@ -42,14 +41,14 @@ def _first_stages(
     entrant: Entrant[Embedder | Retriever],
     tasks: Sequence[Task],
     depth: int,
-    progress: Progress,
+    means: Means,
     rerankers: Sequence[str],
 ) -> None:
     def cells(task: Task) -> list[Cell]:
         behind = rerankers if isinstance(task, RetrievalTask) else ()
         return [Cell.of(task, entrant.label, reranker) for reranker in (NO_RERANKER, *behind)]
 
-    with progress.step(f"loading {entrant.label}", 1, "models"):
+    with means.progress.step(f"loading {entrant.label}", 1, "models"):
         model = _attempt(entrant.load, outcome, [cell for task in tasks for cell in cells(task)])
     if model is None:
         return
@@ -58,24 +57,22 @@ def _first_stages(
         if isinstance(task, StsTask):
             if not isinstance(model, Embedder):
                 continue
-            pairs = _attempt(partial(pair_similarities, model, entrant.label, task, progress), outcome, cells(task))
+            pairs = _attempt(partial(pair_similarities, model, entrant.label, task, means), outcome, cells(task))
             if pairs is not None:
                 outcome.similarities[cell], outcome.facts[cell] = pairs
         else:
-            ranking = _attempt(
-                partial(first_stage, model, entrant.label, task, depth, progress), outcome, cells(task)
-            )
+            ranking = _attempt(partial(first_stage, model, entrant.label, task, depth, means), outcome, cells(task))
             if ranking is not None:
                 outcome.rankings[cell], outcome.facts[cell] = ranking
 
 
 def _second_stages(
     outcome: Outcome,
-    entrant: Entrant[Reranker],
+    entrant: Entrant[Embedder | Reranker],
     tasks: Sequence[RetrievalTask],
     models: Sequence[str],
     candidates: int,
-    progress: Progress,
+    means: Means,
 ) -> None:
     def runs(task: Task) -> dict[str, Run]:
         ranked = {model: outcome.rankings.get(Cell.of(task, model)) for model in models}
@@ -87,12 +84,12 @@ def _second_stages(
     waiting = [task for task in tasks if runs(task)]
     if not waiting:
         return
-    with progress.step(f"loading {entrant.label}", 1, "models"):
+    with means.progress.step(f"loading {entrant.label}", 1, "models"):
         reranker = _attempt(entrant.load, outcome, [cell for task in waiting for cell in cells(task)])
     if reranker is None:
         return
     for task in waiting:
-        work = partial(second_stage, reranker, entrant.label, task, runs(task), candidates, progress)
+        work = partial(second_stage, reranker, entrant.label, task, runs(task), candidates, means)
         reranked = _attempt(work, outcome, cells(task))
         if reranked is not None:
             by_model, facts = reranked
@@ -105,6 +102,8 @@ def _attempt(work: Callable[[], Result], outcome: Outcome, cells: Sequence[Cell]
     """What `work` gives; if it raises, the cells that needed it are failures with the reason."""
     try:
         return work()
+    except StoreError:
+        raise
     except Exception as error:  # whatever a model raises is its cells' result
         reason = str(error) if isinstance(error, EvalkitError) else f"{type(error).__name__}: {error}"
         outcome.failures.extend(Failure(cell, reason) for cell in cells)

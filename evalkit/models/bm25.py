@@ -17,7 +17,7 @@ from evalkit.contracts import Advance, no_progress
 from evalkit.errors import ConfigError, ScoreError
 from evalkit.models.fitting import WORD, not_fitted, texts_hash
 from evalkit.registry.options import Bm25Options
-from evalkit.search.exact import BLOCK_CELLS, best, id_ranks
+from evalkit.search.ranking import BLOCK_CELLS, best, id_ranks
 from evalkit.types import FloatArray, IntArray, Run
 
 

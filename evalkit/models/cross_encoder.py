@@ -50,9 +50,7 @@ class CrossEncoder:
             )
         return network
 
-    def score(
-        self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress
-    ) -> FloatArray:
+    def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
         """Relevance logits of the pairs: float64 of shape (n_pairs,)."""
         scores = np.empty(len(queries))
         for rows, _, output in self._network.run(list(zip(queries, documents, strict=True))):

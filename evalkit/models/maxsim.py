@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from evalkit.models.transformer import Network
 
+QUERIES_KEPT = 10_000
+"""Queries whose token vectors are kept from one call to the next, since batches share queries."""
+
 
 def load_maxsim(name: str, options: PairOptions, compute: Compute) -> "MaxSim":
     """Find a transformers encoder to score by late interaction. Raises ModelNotFoundError if there is none."""
@@ -42,6 +45,7 @@ class MaxSim:
             "compute_dtype": self._compute.dtype,
             **options.model_dump(),
         }
+        self._query_tokens: dict[str, Tensor] = {}
 
     @cached_property
     def _network(self) -> "Network":
@@ -55,18 +59,23 @@ class MaxSim:
         pairs_of: dict[str, list[int]] = defaultdict(list)
         for pair, document in enumerate(documents):
             pairs_of[document].append(pair)
-        distinct = list(dict.fromkeys(queries))
-        query_tokens = dict(self._token_vectors(distinct))
-        query_row = {query: row for row, query in enumerate(distinct)}
+        query_tokens = self._tokens_of_queries(list(dict.fromkeys(queries)))
         distinct_documents = list(pairs_of)
         # A document's token vectors live only until its pairs are scored: memory does not grow with the corpus.
         for row, document_tokens in self._token_vectors(distinct_documents):
             pairs = pairs_of[distinct_documents[row]]
             for pair in pairs:
-                cosines = query_tokens[query_row[queries[pair]]] @ document_tokens.T
+                cosines = query_tokens[queries[pair]] @ document_tokens.T
                 scores[pair] = cosines.amax(dim=1).mean().item()
             advance(len(pairs))
         return scores
+
+    def _tokens_of_queries(self, queries: list[str]) -> Mapping[str, "Tensor"]:
+        if len(self._query_tokens) > QUERIES_KEPT:
+            self._query_tokens.clear()
+        new = [query for query in queries if query not in self._query_tokens]
+        self._query_tokens.update((new[row], vectors) for row, vectors in self._token_vectors(new))
+        return self._query_tokens
 
     def _token_vectors(self, texts: list[str]) -> Iterator[tuple[int, "Tensor"]]:
         """For each text its row number and its tokens' unit vectors, (n_tokens, dim), in any order."""

@@ -73,7 +73,7 @@ class Sbert(DenseEmbedder):
         if self.default_normalize():
             model.pop(len(model) - 1)
         if self.options.max_length is not None:
-            model.max_seq_length = self.options.max_length
+            _limit_length(model, self.options.max_length)
         if self.options.pooling is not None:
             _replace_pooling(model, self.options)
         return model
@@ -88,7 +88,7 @@ class Sbert(DenseEmbedder):
         vectors = np.empty((len(texts), self._model.get_embedding_dimension() or 0), dtype=np.float32)
         if texts and not isinstance(self._model[0], Transformer):
             advance(len(texts))
-            return self._model.encode(list(texts), prompt=prompt or None, show_progress_bar=False).astype(np.float32)
+            return self._model.encode(list(texts), prompt=prompt, show_progress_bar=False).astype(np.float32)
         tokenize: Any = partial(self._model.preprocess, prompt=prompt or None)
         with torch.inference_mode(), inference(self._compute):
             for rows, features in batches(texts, tokenize, self._compute):
@@ -116,6 +116,16 @@ def _load(folder: Path, compute: Compute) -> "SentenceTransformer":
     except (OSError, ValueError, KeyError) as error:
         raise ModelNotFoundError(f"{folder} holds no model that sentence-transformers can read: {error}") from error
     return model.eval()
+
+
+def _limit_length(model: "SentenceTransformer", max_length: int) -> None:
+    from sentence_transformers.base.modules import Transformer
+
+    from evalkit.models.transformer import allowed_length
+
+    if not isinstance(model[0], Transformer):
+        raise SpecError(f"max_length={max_length}: this checkpoint runs no transformer; leave it out.")
+    model.max_seq_length = allowed_length(model.tokenizer, model[0].auto_model, max_length)
 
 
 def _replace_pooling(model: "SentenceTransformer", options: SbertOptions) -> None:

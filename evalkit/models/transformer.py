@@ -40,13 +40,15 @@ class Network:
         self.model = model.eval().to(compute.device)
         self.config = model.config
         self._compute = compute
-        self._max_length = _allowed_length(self.tokenizer, self.config, max_length)
+        self._max_length = allowed_length(self.tokenizer, self.model, max_length)
 
     def run(self, texts: Sequence[Text], **arguments: object) -> Iterator[tuple[IntArray, Tensor, Any]]:
         """For each batch: rows of `texts`, attention mask (batch, length), and the model's output."""
-        with torch.inference_mode(), inference(self._compute):
-            for rows, features in batches(texts, self._tokenize, self._compute):
-                yield rows, features["attention_mask"], self.model(**features, **arguments)
+        for rows, features in batches(texts, self._tokenize, self._compute):
+            # Closed before the yield: what the caller makes of the output is not to be in half precision.
+            with torch.inference_mode(), inference(self._compute):
+                output = self.model(**features, **arguments)
+            yield rows, features["attention_mask"], output
 
     def _tokenize(self, texts: Sequence[Text]) -> Mapping[str, Tensor]:
         sides = zip(*texts, strict=True) if isinstance(texts[0], tuple) else (texts,)
@@ -70,11 +72,16 @@ def pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:
     return (hidden * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
 
 
-def _allowed_length(tokenizer: Any, config: Any, asked: int | None) -> int:
-    """Tokens kept of a text: what was asked for, else what tokenizer and positions allow."""
-    # RoBERTa and its kin begin to count positions after the padding id.
-    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
-    positions = getattr(config, "max_position_embeddings", None)
+def allowed_length(tokenizer: Any, model: Any, asked: int | None) -> int:
+    """Tokens kept of a text: what was asked for, else what tokenizer and positions allow.
+
+    Raises SpecError if more is asked for than the model has positions.
+    """
+    # RoBERTa and its kin (MPNet, CamemBERT, Longformer) begin to count positions after the padding id.
+    tables = [part for name, part in model.named_modules() if name.endswith("position_embeddings")]
+    paddings = [padding for table in tables if (padding := getattr(table, "padding_idx", None)) is not None]
+    offset = max(paddings, default=-1) + 1
+    positions = getattr(model.config, "max_position_embeddings", None)
     if asked is None:
         return min(int(tokenizer.model_max_length), (positions or 10**6) - offset, 10**6)
     if positions is not None and asked > positions - offset:

@@ -17,7 +17,7 @@ from tempfile import TemporaryFile
 from typing import IO
 
 import numpy as np
-from gensim.models.fasttext import (  # type: ignore[import-untyped]
+from gensim.models.fasttext import (
     FastTextKeyedVectors,
     ft_ngram_hashes,
 )

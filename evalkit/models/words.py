@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from gensim.models import FastText, Word2Vec  # type: ignore[import-untyped]
+from gensim.models import FastText, Word2Vec
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 

@@ -3,7 +3,7 @@
 from evalkit.registry.build import build
 from evalkit.registry.catalogue import CatalogueEntry, catalogue, resolve
 from evalkit.registry.families import Family, Kind, families
-from evalkit.registry.spec import ModelSpec, parse_spec
+from evalkit.registry.spec import ModelSpec, expand, parse_spec
 
 __all__ = [
     "CatalogueEntry",
@@ -12,6 +12,7 @@ __all__ = [
     "ModelSpec",
     "build",
     "catalogue",
+    "expand",
     "families",
     "parse_spec",
     "resolve",

@@ -67,7 +67,10 @@ BUILT_IN = (
         "Model2Vec static embeddings", name_help=_HUB, module="model2vec", extra="words",
     ),
     _family("bert", "embedder", opt.BertOptions, "bert:load_bert", "any transformers encoder, pooled", **_TORCH),
-    _family("sbert", "embedder", opt.SbertOptions, "sbert:load_sbert", "any sentence-transformers model", **_TORCH),
+    _family(
+        "sbert", "embedder", opt.SbertOptions, "sbert:load_sbert", "any sentence-transformers model",
+        name_help=_HUB, module="sentence_transformers", extra="torch",
+    ),
     _family("ce", "reranker", opt.PairOptions, "cross_encoder:load_cross_encoder", "cross-encoder", **_TORCH),
     _family(
         "maxsim", "reranker", opt.PairOptions, "maxsim:load_maxsim",

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import product
 from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
@@ -11,7 +12,7 @@ from evalkit.registry.families import Family, families
 from evalkit.registry.options import Options
 
 # What has a meaning in a spec or in a list of specs, and outer blanks, which a reader would strip.
-_RESERVED = re.compile(r"[%?&=,\x00-\x1f\x7f]|^\s+|\s+$")
+_RESERVED = re.compile(r"[%?&=,|()\[\]\x00-\x1f\x7f]|^\s+|\s+$")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,16 @@ def parse_spec(text: str) -> ModelSpec:
             f"{text!r}: the family {family_name!r} needs a name: {family_name}:NAME, a {family.name_help}."
         )
     return ModelSpec(family_name, name, _parse_options(text, family, query))
+
+
+def expand(text: str) -> list[str]:
+    """The specs that a sweep stands for: values apart by `|`, as in `dim=64|128&precision=int8|binary`."""
+    head, mark, query = text.partition("?")
+    choices = [
+        [f"{key}{equals}{choice}" for choice in value.split("|")]
+        for key, equals, value in (part.partition("=") for part in query.split("&"))
+    ]
+    return [head + mark + "&".join(chosen) for chosen in product(*choices)]
 
 
 def _parse_options(text: str, family: Family, query: str) -> Options:

@@ -1,6 +1,7 @@
 """Tables on the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from rich import box
 from rich.console import Console
@@ -9,24 +10,68 @@ from rich.text import Text
 
 from evalkit.report.tables import Table
 
+PADDING = 3
+"""Characters between two columns."""
+LABEL_WIDTH = 18
+"""Of a text column: what is longer folds before a table is split."""
+HEADER_WIDTH = 9
+"""Of a column's name: what is longer folds."""
+
 
 def print_tables(tables: Sequence[Table], console: Console) -> None:
-    """Draw all tables; the best of a column in bold."""
+    """Draw all tables; the best of a column in bold. One that is too wide is split between columns of numbers."""
     for table in tables:
-        drawn = RichTable(
-            pad_edge=False, title=Text(table.title), title_justify="left", title_style="bold cyan", box=box.SIMPLE_HEAD,
-            caption=Text(table.note) if table.note else None, caption_justify="left",
-        )  # fmt: skip
-        for number, column in enumerate(table.columns):
-            is_text = number < table.text_columns
-            # A number never folds; a score and its interval may stand one below the other.
-            longest = max((len(word) for row in table.rows for word in row[number].text.split()), default=0)
-            drawn.add_column(
-                Text(column),
-                justify="left" if is_text else "right",
-                overflow="fold",
-                min_width=None if is_text else longest,
-            )
-        for row in table.rows:
-            drawn.add_row(*(Text(cell.text, style="bold green" if cell.best else "") for cell in row))
-        console.print(drawn)
+        for part in _parts(table, console.width):
+            console.print(_drawn(part))
+
+
+def _parts(table: Table, width: int) -> Iterator[Table]:
+    labels = list(range(table.text_columns))
+    free = width - sum(min(LABEL_WIDTH, _longest_text(table, label)) + PADDING for label in labels)
+    groups: list[list[int]] = [[]]
+    left = free
+    for number in range(table.text_columns, len(table.columns)):
+        needed = _least_width(table, number) + PADDING
+        if needed > left and groups[-1]:
+            groups.append([])
+            left = free
+        groups[-1].append(number)
+        left -= needed
+    for group in groups:
+        kept = [*labels, *group]
+        yield replace(
+            table,
+            title=table.title if group is groups[0] else "",
+            columns=tuple(table.columns[column] for column in kept),
+            rows=tuple(tuple(row[column] for column in kept) for row in table.rows),
+            note=table.note if group is groups[-1] else "",
+        )
+
+
+def _longest_text(table: Table, column: int) -> int:
+    return max(len(text) for text in (table.columns[column], *(row[column].text for row in table.rows)))
+
+
+def _least_width(table: Table, column: int) -> int:
+    """Numbers never fold; a score and its interval may stand one below the other."""
+    numbers = max((len(word) for row in table.rows for word in row[column].text.split()), default=0)
+    return max(numbers, min(HEADER_WIDTH, max(map(len, table.columns[column].split()), default=0)))
+
+
+def _drawn(table: Table) -> RichTable:
+    drawn = RichTable(
+        pad_edge=False, box=box.SIMPLE_HEAD,
+        title=Text(table.title) if table.title else None, title_justify="left", title_style="bold cyan",
+        caption=Text(table.note) if table.note else None, caption_justify="left",
+    )  # fmt: skip
+    for number, column in enumerate(table.columns):
+        is_text = number < table.text_columns
+        drawn.add_column(
+            Text(column),
+            justify="left" if is_text else "right",
+            overflow="fold",
+            min_width=None if is_text else _least_width(table, number),
+        )
+    for row in table.rows:
+        drawn.add_row(*(Text(cell.text, style="bold green" if cell.best else "") for cell in row))
+    return drawn

