@@ -85,6 +85,57 @@ def tasks(search: Annotated[str, typer.Argument(help="Show only what contains th
     print_tables([task_table(search)], Console())
 
 
+store_app = typer.Typer(no_args_is_help=True, help="Look after the store of vectors and pair scores.")
+app.add_typer(store_app, name="store")
+StorePath = Annotated[Path | None, typer.Option("--store", help="Default: the user's cache folder.")]
+
+
+@store_app.command("ls")
+def store_ls(store: StorePath = None) -> None:
+    """List the tables: model, rows, size, last use."""
+    from rich.console import Console
+
+    from evalkit.report.listings import store_table
+    from evalkit.report.terminal import print_tables
+    from evalkit.store import Store, default_root
+
+    root = store or default_root()
+    print_tables([store_table(f"Store: {root}", Store(root).ls())], Console())
+
+
+@store_app.command("verify")
+def store_verify(store: StorePath = None) -> None:
+    """Check every row; remove altered ones and set unreadable tables aside. Exit status 1 if there were any."""
+    from evalkit.store import Store, default_root
+
+    damaged = False
+    for info, finding in Store(store or default_root()).verify():
+        typer.echo(f"{info.kind} of {info.model} ({info.path.name[:12]}…): {finding}")
+        damaged |= finding != "sound"
+    if damaged:
+        raise typer.Exit(EXIT_FAILED_CELLS)
+
+
+@store_app.command("prune")
+def store_prune(
+    store: StorePath = None,
+    older_than: Annotated[str | None, typer.Option(help="Not used for so long: 30d, 12h.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only models whose name contains this.")] = None,
+    max_size: Annotated[str | None, typer.Option(help="Keep at most so much, last used first: 500MB, 5GB.")] = None,
+) -> None:
+    """Remove tables by age, model or total size."""
+    from evalkit.store import Store, default_root
+    from evalkit.store.amounts import parse_age, parse_size
+
+    if older_than is None and model is None and max_size is None:
+        raise typer.BadParameter("say what to remove: --older-than, --model or --max-size.")
+    removed = Store(store or default_root()).prune(
+        parse_age(older_than) if older_than else None, model, parse_size(max_size) if max_size else None
+    )
+    for info in removed:
+        typer.echo(f"removed {info.kind} of {info.model}: {info.rows} rows, {info.bytes / 1e6:.1f} MB")
+
+
 def main() -> None:
     """Entry point: an error that evalkit raised on purpose is one message and exit status 2."""
     warnings.showwarning = _show_warning  # type: ignore[assignment]

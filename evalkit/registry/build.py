@@ -2,16 +2,18 @@
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from evalkit.compute import Compute
-from evalkit.contracts import Embedder, Reranker, Retriever
 from evalkit.errors import OptionalDependencyError
 from evalkit.registry.families import families
 from evalkit.registry.spec import ModelSpec
 
+if TYPE_CHECKING:
+    from evalkit.contracts import Embedder, Reranker, Retriever
 
-def build(spec: ModelSpec, compute: Compute) -> Embedder | Retriever | Reranker:
+
+def build(spec: ModelSpec, compute: Compute) -> "Embedder | Retriever | Reranker":
     """The model that `spec` names, loaded and ready.
 
     Raises OptionalDependencyError with the install line if a package is missing, and whatever error the
@@ -22,4 +24,4 @@ def build(spec: ModelSpec, compute: Compute) -> Embedder | Retriever | Reranker:
         raise OptionalDependencyError(f"the family {family.name!r}", family.module, family.extra or family.module)
     module, _, name = family.factory.partition(":")
     factory = getattr(import_module(module), name)
-    return cast(Embedder | Retriever | Reranker, factory(spec.name, spec.options, compute))
+    return cast("Embedder | Retriever | Reranker", factory(spec.name, spec.options, compute))

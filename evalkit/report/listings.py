@@ -1,10 +1,14 @@
 """Tables of what there is: families, catalogue, tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from evalkit.registry import catalogue, families
-from evalkit.report.tables import Table, TableCell
+from evalkit.report.table import Table, TableCell
 from evalkit.suite import list_tasks
+
+if TYPE_CHECKING:
+    from evalkit.store.store import TableInfo
 
 
 def family_table(search: str) -> Table:
@@ -54,6 +58,15 @@ def task_table(search: str) -> Table:
         for task in list_tasks()
     ]
     return _table("Tasks", ("Name", "Type", "Splits", "Licence", "Description"), rows, search)
+
+
+def store_table(title: str, tables: Iterable["TableInfo"]) -> Table:
+    """The tables of a store."""
+    rows = [
+        (info.model, info.kind, f"{info.rows:,}", f"{info.bytes / 1e6:,.1f} MB", f"{info.used:%Y-%m-%d %H:%M}")
+        for info in tables
+    ]
+    return _table(title, ("Model", "Kind", "Rows", "Size", "Last used (UTC)"), rows, "")
 
 
 def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], search: str) -> Table:

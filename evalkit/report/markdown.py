@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from evalkit.report.tables import Table, TableCell
+from evalkit.report.table import Table, TableCell
 
 
 def to_markdown(tables: Sequence[Table]) -> str:

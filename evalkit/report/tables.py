@@ -1,35 +1,17 @@
-"""Tables for people, derived from results; how they are drawn is for the renderers."""
+"""The tables of a run, derived from its results."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from evalkit.grid.cells import NO_RERANKER
+from evalkit.report.table import Table, TableCell
 from evalkit.results import Results
 
 INTERVALS = "In brackets: 95 % intervals."
 TITLES = {"hit_rate": "Hit Rate", "mrr": "MRR", "ndcg": "nDCG", "recall": "Recall"}
-
-
-@dataclass(frozen=True)
-class TableCell:
-    """A piece of text; `best` marks the best value of its column."""
-
-    text: str
-    best: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A titled table: column names, rows of as many cells, a note below; columns after `text_columns` are numbers."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[TableCell, ...], ...]
-    note: str = ""
-    text_columns: int = 1
 
 
 def make_tables(results: Results) -> list[Table]:

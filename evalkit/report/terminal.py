@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from evalkit.report.tables import Table
+from evalkit.report.table import Table
 
 PADDING = 3
 """Characters between two columns."""

@@ -5,7 +5,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.compute import Compute
@@ -42,6 +42,7 @@ words = st.text("abc", max_size=30)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
+@settings(deadline=None)
 @given(st.lists(words, max_size=40) | st.lists(st.tuples(words, words), max_size=40))
 def test_every_text_is_in_one_batch_whole_and_within_the_budget(side: str, texts: list):
     found = cut(texts, side)

@@ -4,15 +4,15 @@ import re
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.config import split_list
 from evalkit.errors import SpecError, UnknownNameError
-from evalkit.registry import Family, ModelSpec, families, parse_spec
+from evalkit.registry import Family, ModelSpec, expand, families, parse_spec
 from evalkit.registry.families import BUILT_IN
 
-ODD = "?&%,=:+#()[]{}/\\ '\"\t\n~.-é語🙂\u00a0\u2028%20"
+ODD = "|?&%,=:+#()[]{}/\\ '\"\t\n~.-é語🙂\u00a0\u2028%20"
 odd_text = st.text(st.sampled_from(ODD + string.ascii_letters + string.digits) | st.characters(codec="utf-8"))
 
 
@@ -38,15 +38,34 @@ def specs(draw: st.DrawFn) -> ModelSpec:
     return ModelSpec(family.name, name, family.options(**values))
 
 
+@settings(deadline=None)
 @given(specs())
 def test_parsing_and_printing_are_inverse(spec: ModelSpec):
     assert parse_spec(str(spec)) == spec
     assert str(parse_spec(str(spec))) == str(spec)
+    assert expand(str(spec)) == [str(spec)]
 
 
+@settings(deadline=None)
 @given(st.lists(specs(), max_size=4))
 def test_printed_specs_can_stand_in_a_comma_separated_list(listed: list[ModelSpec]):
     assert [parse_spec(part) for part in split_list(",".join(map(str, listed)))] == listed
+
+
+@pytest.mark.parametrize(
+    ("text", "expanded"),
+    [
+        ("bow", ["bow"]),
+        ("bow?ngrams=1|2", ["bow?ngrams=1", "bow?ngrams=2"]),
+        ("glove:a|b?dim=8", ["glove:a|b?dim=8"]),
+        (
+            "bert:b?dim=4|8&layer=1&pooling=cls|max",
+            [f"bert:b?dim={dim}&layer=1&pooling={pooling}" for dim in (4, 8) for pooling in ("cls", "max")],
+        ),
+    ],
+)
+def test_a_sweep_stands_for_every_combination(text: str, expanded: list[str]):
+    assert expand(text) == expanded
 
 
 @pytest.mark.parametrize("family", BUILT_IN, ids=lambda family: family.name)

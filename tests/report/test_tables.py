@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from evalkit.report.markdown import to_markdown
-from evalkit.report.tables import Table, TableCell, make_tables
+from evalkit.report.table import Table, TableCell
+from evalkit.report.tables import make_tables
 from evalkit.report.terminal import print_tables
 from evalkit.results import Results
 

@@ -1,0 +1,22 @@
+"""A table for people; how it is drawn is for the renderers."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """A piece of text; `best` marks the best value of its column."""
+
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table: column names, rows of as many cells, a note below; columns after `text_columns` are numbers."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[TableCell, ...], ...]
+    note: str = ""
+    text_columns: int = 1
