@@ -20,7 +20,7 @@ from evalkit.results.provenance import make_provenance
 from evalkit.results.records import make_records
 from evalkit.store import Store, default_root
 from evalkit.suite import load_task
-from evalkit.types import Task
+from evalkit.types import StsTask, Task
 
 
 def run(suite: str | Path | None = None, **keys: Any) -> Results:
@@ -44,6 +44,13 @@ def run_config(config: RunConfig) -> Results:
         if label != NO_RERANKER
     }
     tasks = _load_tasks(config)
+    if all(isinstance(task, StsTask) for task in tasks):
+        rankers = [label for label, spec in models.items() if "embedder" not in families()[spec.family].kinds]
+        if rankers:
+            raise ConfigError(
+                f"{', '.join(rankers)} has no vectors, and all tasks are STS: there is nothing it could score. "
+                "Leave it out, or add a retrieval task."
+            )
     store = None if config.no_store else Store(config.store or default_root())
     with Progress() as progress:
         outcome = run_grid(

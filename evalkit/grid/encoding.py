@@ -44,7 +44,7 @@ def encode(
                 f"model {label!r} gave an array of shape {vectors.shape} for {len(rows)} {role} texts; "
                 f"it must be ({len(rows)}, dim)."
             )
-        finite = np.isfinite(np.asarray(vectors.sum(axis=1)).ravel())
+        finite = np.isfinite(np.asarray(vectors.sum(axis=1, dtype=np.float64)).ravel())
         if not finite.all():
             raise VectorError(f"model {label!r} gave vectors that are not finite for {named(rows[~finite], ids)}.")
         if not isinstance(embedder, HasVocabulary) and (zero := _zero(vectors)).any():
@@ -73,11 +73,15 @@ def score_pairs(
     """
 
     def check(scores: FloatArray, rows: IntArray) -> None:
-        if scores.size != len(rows):
-            raise ScoreError(f"reranker {label!r} gave {scores.size} scores for {len(rows)} pairs.")
-        bad = np.isnan(scores.ravel()) | (scores.ravel() == np.inf)
+        if scores.shape != (len(rows),):
+            raise ScoreError(
+                f"reranker {label!r} gave scores of shape {scores.shape} for {len(rows)} pairs; "
+                f"it must be ({len(rows)},)."
+            )
+        bad = np.isnan(scores) | (scores == np.inf)
         if bad.any():
-            raise ScoreError(f"reranker {label!r} gave scores that are not finite for {named(rows[bad], pair_ids)}.")
+            where = named(rows[bad], pair_ids, "pairs")
+            raise ScoreError(f"reranker {label!r} gave scores that are not finite for {where}.")
 
     if store is not None:
         return score_once(store, reranker, label, queries, documents, check, advance)
@@ -100,8 +104,8 @@ def _zero(vectors: Vectors) -> np.ndarray:
     return np.asarray(entries == 0)
 
 
-def named(rows: IntArray, ids: Sequence[str]) -> str:
+def named(rows: IntArray, ids: Sequence[str], what: str = "texts") -> str:
     """The first few ids at `rows`, for a message, and how many there are."""
     shown = ", ".join(repr(ids[row]) for row in sorted(rows)[:SHOWN])
     more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
-    return f"{len(rows)} of {len(ids)} texts: {shown}{more}"
+    return f"{len(rows)} of {len(ids)} {what}: {shown}{more}"

@@ -34,7 +34,7 @@ class CrossEncoder:
             "family": "ce",
             "weights": weights_hash(folder),
             "compute_dtype": self._compute.dtype,
-            **options.model_dump(),
+            "max_length": options.max_length,
         }
 
     @cached_property

@@ -15,6 +15,8 @@ DERIVED = frozenset(
     {"query_prompt", "document_prompt", "sentence_prompt", "normalize", "dim", "precision", "similarity"}
 )
 """Options that do not change `raw`: prompts are its argument, and the others are applied to its result."""
+SETTLED = frozenset({"dtype", "revision"})
+"""Options whose outcome is among the facts: the dtype computed in, the hash of the weights found."""
 
 
 class DenseEmbedder(ABC):
@@ -42,7 +44,7 @@ class DenseEmbedder(ABC):
     @property
     def raw_identity(self) -> Mapping[str, object]:
         """Everything that changes the result of `raw` for given arguments."""
-        own = {key: value for key, value in self.options.model_dump().items() if key not in DERIVED}
+        own = {key: value for key, value in self.options.model_dump().items() if key not in DERIVED | SETTLED}
         return {**self._facts, **own}
 
     @property

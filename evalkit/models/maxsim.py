@@ -43,7 +43,7 @@ class MaxSim:
             "family": "maxsim",
             "weights": weights_hash(folder),
             "compute_dtype": self._compute.dtype,
-            **options.model_dump(),
+            "max_length": options.max_length,
         }
         self._query_tokens: dict[str, Tensor] = {}
 

@@ -70,7 +70,7 @@ def score_once(
     table = store.table("scores", model, reranker.identity)
 
     def compute(rows: IntArray) -> NDArray[np.float64]:
-        return reranker.score([queries[row] for row in rows], [documents[row] for row in rows], advance)[:, None]
+        return reranker.score([queries[row] for row in rows], [documents[row] for row in rows], advance)
 
     document_lengths = np.array([len(document) for document in documents], dtype=np.int64)
     lengths = document_lengths + np.array([len(query) for query in queries], dtype=np.int64)
@@ -106,7 +106,7 @@ def _complete(
         for batch in _batches(missing, lengths):
             values = compute(batch)
             check(values, batch)
-            table.append(keys.take(pa.array(batch)), values)
+            table.append(keys.take(pa.array(batch)), values.reshape(len(batch), -1))
         table.refresh()
         table.compact()
     return table.find(keys)

@@ -126,14 +126,14 @@ def set_last(value):
 
 
 RERANKERS = {
-    "NaN": (set_last(np.nan), "reranker 'bad' gave scores that are not finite for 1 of 4 texts: 'q2 × d2'."),
+    "NaN": (set_last(np.nan), "reranker 'bad' gave scores that are not finite for 1 of 4 pairs: 'q2 × d2'."),
     "all NaN": (
         lambda scores: scores * np.nan,
-        "reranker 'bad' gave scores that are not finite for 4 of 4 texts: "
+        "reranker 'bad' gave scores that are not finite for 4 of 4 pairs: "
         "'q1 × d1', 'q1 × d2', 'q2 × d1', 'q2 × d2'.",
     ),
-    "infinity": (set_last(np.inf), "reranker 'bad' gave scores that are not finite for 1 of 4 texts: 'q2 × d2'."),
-    "a score too few": (lambda scores: scores[1:], "reranker 'bad' gave 3 scores for 4 pairs."),
+    "infinity": (set_last(np.inf), "reranker 'bad' gave scores that are not finite for 1 of 4 pairs: 'q2 × d2'."),
+    "a score too few": (lambda scores: scores[1:], "reranker 'bad' gave scores of shape (3,) for 4 pairs; it must be (4,)."),
     "raising": (raising(RuntimeError("out of memory")), "RuntimeError: out of memory"),
 }
 
