@@ -49,8 +49,9 @@ class ModelNotFoundError(EvalkitError):
 class OptionalDependencyError(EvalkitError):
     """A model family needs a package that is not installed; the message gives the install line."""
 
-    def __init__(self, what: str, module: str, extra: str) -> None:
-        super().__init__(f"{what} needs the package {module!r}. Install it: pip install 'evalkit[{extra}]'")
+    def __init__(self, what: str, module: str, extra: str | None) -> None:
+        install = f"'evalkit[{extra}]'" if extra else module
+        super().__init__(f"{what} needs the package {module!r}. Install it: pip install {install}")
 
 
 class DeviceError(EvalkitError):

@@ -1,7 +1,6 @@
 """Batches for transformers: sorted by length, filled up to a budget of tokens, padded as little as possible."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import numpy as np
@@ -37,13 +36,6 @@ def batches(
         by_length = np.argsort(-lengths, kind="stable")
         for rows in _fill(by_length, lengths, TOKENS_PER_BATCH[compute.device]):
             yield window[rows], {key: _cut(value, rows, mask, compute) for key, value in features.items()}
-
-
-def inference(compute: Compute) -> AbstractContextManager[object]:
-    """The context that a forward pass runs in: in float32, or autocast to the half precision asked for."""
-    if compute.dtype == "float32":
-        return nullcontext()
-    return torch.autocast(compute.device, dtype=getattr(torch, compute.dtype))
 
 
 def _fill(order: IntArray, lengths: IntArray, budget: int) -> Iterator[IntArray]:

@@ -59,9 +59,9 @@ class Sbert(DenseEmbedder):
         return self.options.similarity or own or "cosine"
 
     def default_prompt(self, role: Role) -> str:
-        """The checkpoint's prompt for this role, else its default prompt."""
+        """The checkpoint's prompt for this role, even an empty one, else its default prompt."""
         names = [*PROMPT_NAMES[role], self._default_prompt_name]
-        return next((prompt for name in names if name and (prompt := self._prompts.get(name))), "")
+        return next((self._prompts[name] for name in names if name in self._prompts), "")
 
     def default_normalize(self) -> bool:
         """Whether the checkpoint ends with a module that scales to length 1."""
@@ -83,14 +83,14 @@ class Sbert(DenseEmbedder):
         import torch
         from sentence_transformers.base.modules import Transformer
 
-        from evalkit.models.batching import batches, inference
+        from evalkit.models.batching import batches
 
         vectors = np.empty((len(texts), self._model.get_embedding_dimension() or 0), dtype=np.float32)
         if texts and not isinstance(self._model[0], Transformer):
             advance(len(texts))
             return self._model.encode(list(texts), prompt=prompt, show_progress_bar=False).astype(np.float32)
         tokenize: Any = partial(self._model.preprocess, prompt=prompt or None)
-        with torch.inference_mode(), inference(self._compute):
+        with torch.inference_mode():
             for rows, features in batches(texts, tokenize, self._compute):
                 vectors[rows] = self._model(features)["sentence_embedding"].float().cpu().numpy()
                 advance(len(rows))
@@ -111,7 +111,7 @@ def _load(folder: Path, compute: Compute) -> "SentenceTransformer":
                 str(folder),
                 device=compute.device,
                 local_files_only=True,
-                model_kwargs={"dtype": torch.float32, "use_safetensors": True},
+                model_kwargs={"dtype": getattr(torch, compute.dtype), "use_safetensors": True},
             )
     except (OSError, ValueError, KeyError) as error:
         raise ModelNotFoundError(f"{folder} holds no model that sentence-transformers can read: {error}") from error

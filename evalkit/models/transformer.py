@@ -9,7 +9,7 @@ from torch import Tensor
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
-from evalkit.models.batching import Text, batches, inference
+from evalkit.models.batching import Text, batches
 from evalkit.models.weights import quiet_loading
 from evalkit.registry.options import Pooling
 from evalkit.types import IntArray
@@ -18,10 +18,9 @@ from evalkit.types import IntArray
 class Network:
     """A tokenizer and a model in evaluation mode.
 
-    In float32 whatever the checkpoint stores: lower precision is a matter of the computation (see
-    `batching.inference`), and half-precision weights run several times slower on a CPU.
-    Raises ModelNotFoundError if the folder holds no such model, SpecError if `max_length` is more than the
-    model has positions for.
+    Weights are in the dtype asked for, whatever the checkpoint stores: transformers would follow the checkpoint,
+    and float16 runs several times slower on a CPU. Raises ModelNotFoundError if the folder holds no such model,
+    SpecError if `max_length` is more than the model has positions for.
     """
 
     def __init__(self, folder: Path, auto_class: str, max_length: int | None, compute: Compute) -> None:
@@ -31,12 +30,13 @@ class Network:
             with quiet_loading():
                 self.tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder))
                 model = getattr(transformers, auto_class).from_pretrained(
-                    str(folder), dtype=torch.float32, use_safetensors=True
+                    str(folder), dtype=getattr(torch, compute.dtype), use_safetensors=True
                 )
         except (OSError, ValueError, KeyError) as error:
             raise ModelNotFoundError(
                 f"{folder} holds no transformers model that {auto_class} can read: {error}"
             ) from error
+        self.tokenizer.padding_side = "right"  # so that absolute positions count from a text's first token
         self.model = model.eval().to(compute.device)
         self.config = model.config
         self._compute = compute
@@ -45,8 +45,8 @@ class Network:
     def run(self, texts: Sequence[Text], **arguments: object) -> Iterator[tuple[IntArray, Tensor, Any]]:
         """For each batch: rows of `texts`, attention mask (batch, length), and the model's output."""
         for rows, features in batches(texts, self._tokenize, self._compute):
-            # Closed before the yield: what the caller makes of the output is not to be in half precision.
-            with torch.inference_mode(), inference(self._compute):
+            # Closed before the yield, so that the mode does not reach into the caller's code.
+            with torch.inference_mode():
                 output = self.model(**features, **arguments)
             yield rows, features["attention_mask"], output
 

@@ -15,7 +15,7 @@ from evalkit.registry.catalogue import CatalogueEntry, WeightsPackage, catalogue
 
 # What loading needs; leaves out the ONNX, OpenVINO, TensorFlow and pickled copies that hubs keep beside it.
 FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
-SKIPPED = ("onnx/*", "openvino/*", "coreml/*")
+SKIPPED = ("onnx", "openvino", "coreml")
 
 
 def locate(name: str, revision: str | None = None) -> Path:
@@ -62,9 +62,10 @@ def weights_hash(folder: Path) -> str:
     Depends on the files' relative names and contents only, not on where the folder is.
     """
     total = sha256()
-    files = {path.relative_to(folder).as_posix(): path for pattern in FILES for path in folder.rglob(pattern)}
+    files = {path.relative_to(folder): path for pattern in FILES for path in folder.rglob(pattern)}
     for relative, path in sorted(files.items()):
-        total.update(f"{relative}\0{file_hash(path)}\n".encode())
+        if relative.parts[0] not in SKIPPED:
+            total.update(f"{relative.as_posix()}\0{file_hash(path)}\n".encode())
     return total.hexdigest()
 
 
@@ -84,7 +85,7 @@ def _from_hub(name: str, revision: str | None) -> Path:
                 name,
                 revision=revision,
                 allow_patterns=list(FILES),
-                ignore_patterns=list(SKIPPED),
+                ignore_patterns=[f"{folder}/*" for folder in SKIPPED],
                 etag_timeout=5,
             )
         )

@@ -21,7 +21,7 @@ def build(spec: ModelSpec, compute: Compute) -> "Embedder | Retriever | Reranker
     """
     family = families()[spec.family]
     if family.module and find_spec(family.module) is None:
-        raise OptionalDependencyError(f"the family {family.name!r}", family.module, family.extra or family.module)
+        raise OptionalDependencyError(f"the family {family.name!r}", family.module, family.extra)
     module, _, name = family.factory.partition(":")
     factory = getattr(import_module(module), name)
     return cast("Embedder | Retriever | Reranker", factory(spec.name, spec.options, compute))

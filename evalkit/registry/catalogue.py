@@ -60,16 +60,19 @@ def catalogue() -> Mapping[str, CatalogueEntry]:
 
 
 def resolve(text: str) -> ModelSpec:
-    """The spec that a user's string means: a catalogue name, or a spec string.
+    """The spec that a user's string means: a catalogue name, with more options if any, or a spec string.
 
     In a spec, too, a catalogue name stands for that model's hub name: `bert:all-MiniLM-L6-v2?pooling=cls`.
     Raises UnknownNameError, SpecError, or ModelNotFoundError for a model that cannot be run (any more).
     """
-    entry = catalogue().get(text)
+    short_name, mark, query = text.partition("?")
+    entry = catalogue().get(short_name)
     if entry is not None:
-        return parse_spec(_runnable_spec(entry))
-    family = text.partition("?")[0].partition(":")[0]
-    provided = {known.spec.partition(":")[0] for known in catalogue().values() if known.provider and known.spec}
+        known = parse_spec(_runnable_spec(entry))
+        given = parse_spec(f"{known.family}:{known.name}{mark}{query}").options.model_dump(exclude_unset=True)
+        return ModelSpec(known.family, known.name, known.options.model_copy(update=given))
+    family = short_name.partition(":")[0]
+    provided = {each.spec.partition(":")[0] for each in catalogue().values() if each.provider and each.spec}
     if family in provided and family not in families():
         raise ModelNotFoundError(f"{text!r}: models of the provider family {family!r} cannot be called yet.")
     if ":" not in text and family not in families():

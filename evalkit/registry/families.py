@@ -40,7 +40,7 @@ def _family(name: str, kinds: str, options: type[opt.Options], factory: str, sum
 
 
 _HUB = "hub name or folder"
-_TORCH = {"module": "torch", "extra": "torch", "name_help": _HUB}
+_TORCH = {"module": "transformers", "extra": "torch", "name_help": _HUB}
 _WORDS = {"module": "gensim", "extra": "words"}
 
 BUILT_IN = (
@@ -83,11 +83,17 @@ BUILT_IN = (
 def families() -> Mapping[str, Family]:
     """All families by name: the built-in ones, then those of installed packages.
 
-    Raises ConfigError if an entry point is no Family or takes a name that is taken.
+    Raises ConfigError if an entry point cannot be imported, is no Family, or takes a name that is taken.
     """
     found = {family.name: family for family in BUILT_IN}
     for entry in entry_points(group=ENTRY_POINT_GROUP):
-        family = entry.load()
+        try:
+            family = entry.load()
+        except Exception as error:  # whatever another package does when it is imported
+            raise ConfigError(
+                f"entry point {entry.name!r} in group {ENTRY_POINT_GROUP!r} cannot be imported: "
+                f"{type(error).__name__}: {error}; fix or uninstall that package."
+            ) from error
         if not isinstance(family, Family):
             raise ConfigError(
                 f"entry point {entry.name!r} in group {ENTRY_POINT_GROUP!r} gave a {type(family).__name__}, "

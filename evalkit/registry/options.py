@@ -35,7 +35,7 @@ class TfidfOptions(LexicalOptions):
 class Bm25Options(Options):
     """Options of `bm25`: the usual free parameters (Robertson & Zaragoza 2009)."""
 
-    k1: float = Field(1.5, ge=0, description="saturation of term frequency")
+    k1: float = Field(1.5, ge=0, allow_inf_nan=False, description="saturation of term frequency")
     b: float = Field(0.75, ge=0, le=1, description="strength of length normalisation")
     stop_words: Literal["none", "english"] = Field("english", description="words left out")
 

@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix, issparse
 from scipy.spatial.distance import cdist
 
 from evalkit.contracts import VectorRows
-from evalkit.search.filter import filter_block
+from evalkit.search.filter import DOCUMENTS_AT_ONCE, Best
 from evalkit.search.ranking import BLOCK_CELLS, best, id_ranks, rank
 from evalkit.types import FloatArray, IntArray, Run, Similarity
 
@@ -33,59 +33,52 @@ def search(
     Distances are negated, so that higher is always better. Dense vectors are read in blocks, once.
     """
     depth = min(depth, len(document_ids))
-    id_rank = id_ranks(document_ids)
     if depth == 0 or queries.shape[0] == 0:
-        return best(np.empty((queries.shape[0], len(document_ids))), id_rank, depth)
+        return best(np.empty((queries.shape[0], len(document_ids))), id_ranks(document_ids), depth)
     asked = queries[:]
     if issparse(asked) or similarity == "manhattan":
-        return _score_all(asked, corpus, id_rank, similarity, depth)
-    return _filter_then_score(asked, corpus, id_rank, similarity, depth, device)
+        return _score_all(asked, corpus, id_ranks(document_ids), similarity, depth)
+    return _filter_then_score(asked, corpus, document_ids, similarity, depth, device)
 
 
 def _filter_then_score(
     queries: NDArray[np.float32],
     corpus: VectorRows,
-    id_rank: IntArray,
+    document_ids: Sequence[str],
     similarity: Similarity,
     depth: int,
     device: Literal["cpu", "cuda", "mps"],
 ) -> Run:
-    width = depth + SPARE
     left = _left(queries, similarity)
-    documents = np.full((len(queries), 0), -1, dtype=np.int64)
-    scores = np.empty((len(queries), 0), dtype=np.float32)
+    kept = Best(left, depth + SPARE, device)
     longest = 0.0
     for start, block in _blocks(corpus):
-        right, lengths = _right(block, similarity)
-        longest = max(longest, float(lengths.max(initial=0)))
-        found, found_scores = filter_block(left, right, lengths > 0, width, device)
-        documents = np.concatenate([documents, np.where(found < 0, -1, found + start)], axis=1)
-        scores = np.concatenate([scores, found_scores], axis=1)
-        if scores.shape[1] > width:
-            kept = np.argpartition(-scores, width - 1, axis=1)[:, :width]
-            documents = np.take_along_axis(documents, kept, 1)
-            scores = np.take_along_axis(scores, kept, 1)
+        for first in range(0, len(block), DOCUMENTS_AT_ONCE[device]):
+            right, lengths = _right(block[first : first + DOCUMENTS_AT_ONCE[device]], similarity)
+            longest = max(longest, float(lengths.max(initial=0)))
+            kept.add(start + first, right, lengths > 0)
+    documents, scores = kept.result()
     known = np.linalg.norm(queries, axis=1) > 0
     documents[~known] = -1
-    run = _rescore(queries, corpus, documents, id_rank, similarity, depth)
-    doubtful = known & _may_have_lost(scores, depth, width, np.linalg.norm(left, axis=1), longest, left.shape[1])
+    exact_scores = _rescore(queries, corpus, documents, similarity)
+    run = rank(documents, exact_scores, id_ranks(document_ids, np.unique(documents[documents >= 0])), depth)
+    doubtful = known & _may_have_lost(scores, depth, np.linalg.norm(left, axis=1), longest, left.shape[1])
     if doubtful.any():  # more near-ties at the last place than were kept: score everything for these queries
-        exact = _score_all(queries[doubtful], corpus, id_rank, similarity, depth)
+        exact = _score_all(queries[doubtful], corpus, id_ranks(document_ids), similarity, depth)
         run.documents[doubtful], run.scores[doubtful] = exact.documents, exact.scores
     return run
 
 
 def _may_have_lost(
-    scores: NDArray[np.float32], depth: int, width: int, query_lengths: NDArray[np.floating], longest: float, dim: int
+    scores: NDArray[np.float32], depth: int, query_lengths: NDArray[np.floating], longest: float, dim: int
 ) -> NDArray[np.bool_]:
     """Queries for which a document outside the kept ones may belong among the first `depth`."""
-    if scores.shape[1] < width:
-        return np.zeros(len(scores), dtype=bool)  # nothing was ever dropped
     ordered = -np.sort(-scores.astype(np.float64), axis=1)
     # The error of a float32 dot product is at most (dim + 4) · 2^-24 · |q| · |d| (Higham 2002, section 3.1, with
     # the rounding of both vectors to float32); two scores may each be off by that.
     margin = 2 * (dim + 4) * 2.0**-24 * query_lengths * longest
-    return np.asarray(ordered[:, width - 1] >= ordered[:, depth - 1] - 2 * margin)
+    dropped_some = ordered[:, -1] > -np.inf
+    return np.asarray(dropped_some & (ordered[:, -1] >= ordered[:, depth - 1] - 2 * margin))
 
 
 def _left(queries: NDArray[np.float32], similarity: Similarity) -> NDArray[np.float32]:
@@ -109,23 +102,19 @@ def _right(
 
 
 def _rescore(
-    queries: NDArray[np.float32],
-    corpus: VectorRows,
-    documents: IntArray,
-    id_rank: IntArray,
-    similarity: Similarity,
-    depth: int,
-) -> Run:
-    n_queries, width = documents.shape
+    queries: NDArray[np.float32], corpus: VectorRows, documents: IntArray, similarity: Similarity
+) -> FloatArray:
+    """Scores in float64, of the shape of `documents`; NaN where those are -1."""
     scores = np.full(documents.shape, np.nan)
-    rows = max(1, BLOCK_BYTES // (8 * width * queries.shape[1]))
-    for start in range(0, n_queries, rows):
+    rows = max(1, BLOCK_BYTES // (4 * documents.shape[1] * queries.shape[1]))
+    for start in range(0, len(queries), rows):
         part = documents[start : start + rows]
-        distinct, position = np.unique(part[part >= 0], return_inverse=True)
-        vectors = np.asarray(corpus[distinct], dtype=np.float64)[position]
-        asked = np.repeat(queries[start : start + rows].astype(np.float64), (part >= 0).sum(axis=1), axis=0)
-        scores[start : start + rows][part >= 0] = _exact(asked, vectors, similarity)
-    return rank(documents, scores, id_rank, depth)
+        distinct = np.unique(part[part >= 0])
+        vectors = corpus[distinct]
+        for row, wanted in enumerate(part, start):  # one query's documents fit the processor's cache
+            of_query = vectors[np.searchsorted(distinct, wanted[wanted >= 0])].astype(np.float64)
+            scores[row, wanted >= 0] = _exact(queries[row : row + 1].astype(np.float64), of_query, similarity)
+    return scores
 
 
 def _exact(queries: FloatArray, documents: FloatArray, similarity: Similarity) -> FloatArray:
@@ -196,8 +185,9 @@ def _all_pairs(queries: Any, documents: Any, similarity: Similarity) -> FloatArr
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     wide = vectors.astype(np.float64)
-    lengths = np.sqrt(_squares(wide))[:, None]
-    return np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0).astype(np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))[:, None]
+    np.divide(wide, lengths, out=wide, where=lengths > 0)
+    return wide.astype(np.float32)
 
 
 def _blocks(corpus: VectorRows) -> Iterator[tuple[int, Any]]:

@@ -1,7 +1,5 @@
-"""The best documents of one block in float32: a matrix product and a selection, on the CPU or a GPU."""
+"""The best documents of each query in float32: a matrix product and a selection, on the CPU or a GPU."""
 
-from functools import partial
-from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
@@ -9,50 +7,81 @@ from numpy.typing import NDArray
 
 from evalkit.types import IntArray
 
-WORTH_TORCH = 1 << 31
-"""Multiplications from which torch's many threads pay for importing it; below, numpy is as fast."""
-
-CELLS_AT_ONCE = 1 << 26
-"""Scores held at once, 256 MB: queries are taken in parts."""
+QUERIES_AT_ONCE = 1_024
+DOCUMENTS_AT_ONCE = {"cpu": 4_096, "mps": 65_536, "cuda": 65_536}
+"""On a CPU 16 MB of scores, which stay in its cache between the product and the selection."""
 
 
-def filter_block(
-    queries: NDArray[np.float32],
-    documents: NDArray[np.float32],
-    known: NDArray[np.bool_],
-    width: int,
-    device: Literal["cpu", "cuda", "mps"],
-) -> tuple[IntArray, NDArray[np.float32]]:
-    """The `width` highest dot products of each query with the block's known documents, in any order.
+class Best:
+    """The `width` highest dot products of each query with the documents added so far.
 
-    Returns rows of the block, int64, -1 where there are fewer, and their scores, float32 (-inf there); both of
-    shape (n_queries, min(width, n_documents)).
+    Most documents lie below a query's `width`-th best before them, so that a comparison rules them out; the
+    others gather in a buffer, which is cut back to the best when it is full.
     """
-    width = min(width, len(documents))
-    heavy = queries.size * len(documents) >= WORTH_TORCH and find_spec("torch") is not None
-    select = partial(_with_torch, device=device) if device != "cpu" or heavy else _with_numpy
-    size = max(1, CELLS_AT_ONCE // len(documents))
-    parts = [select(queries[start : start + size], documents, known, width) for start in range(0, len(queries), size)]
-    rows = np.concatenate([rows for rows, _ in parts])
-    scores = np.concatenate([scores for _, scores in parts])
-    return np.where(scores == -np.inf, -1, rows), scores
+
+    def __init__(self, queries: NDArray[np.float32], width: int, device: Literal["cpu", "cuda", "mps"]) -> None:
+        self._queries = queries
+        self._width = width
+        self._device = device
+        self._documents = np.full((len(queries), 2 * width), -1, dtype=np.int64)
+        self._scores = np.full((len(queries), 2 * width), -np.inf, dtype=np.float32)
+        self._filled = np.zeros(len(queries), dtype=np.int64)
+        self._floor = np.full(len(queries), -np.inf, dtype=np.float32)
+        """At least `width` documents score as high as this."""
+
+    def add(self, start: int, documents: NDArray[np.float32], known: NDArray[np.bool_]) -> None:
+        """Offer documents to all queries, except those not known; the first has number `start`."""
+        numbers = np.arange(start, start + len(documents))[None]
+        for first in range(0, len(self._queries), QUERIES_AT_ONCE):
+            rows = slice(first, first + QUERIES_AT_ONCE)
+            if self._device == "cpu":
+                scores = self._queries[rows] @ documents.T
+                if not known.all():
+                    scores[:, ~known] = -np.inf
+                self._offer(rows, numbers, scores)
+            else:
+                found, scores = _select_on(self._device, self._queries[rows], documents, known, self._width)
+                self._offer(rows, found + start, scores)
+
+    def result(self) -> tuple[IntArray, NDArray[np.float32]]:
+        """Documents, -1 where there are fewer, and scores, -inf there: of shape (n_queries, width), in no order."""
+        self._cut(np.flatnonzero(self._filled > self._width))
+        return self._documents[:, : self._width], self._scores[:, : self._width]
+
+    def _offer(self, rows: slice, numbers: IntArray, scores: NDArray[np.float32]) -> None:
+        """Take in scores of shape (n_rows, n); `numbers` names their documents, for each row or for all."""
+        above = scores > self._floor[rows, None]
+        crowded = np.flatnonzero(np.count_nonzero(above, axis=1) > self._width)
+        if crowded.size:
+            top = np.argpartition(scores[crowded], -self._width, axis=1)[:, -self._width :]
+            above[crowded] = False
+            above[crowded[:, None], top] = True
+            self._floor[rows][crowded] = scores[crowded[:, None], top].min(axis=1)
+        row, column = np.divmod(np.flatnonzero(above), scores.shape[1])
+        counts = np.bincount(row, minlength=len(scores))
+        self._cut(np.flatnonzero(self._filled[rows] + counts > 2 * self._width) + rows.start)
+        query = row + rows.start
+        place = self._filled[query] + np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+        self._documents[query, place] = np.broadcast_to(numbers, scores.shape)[row, column]
+        self._scores[query, place] = scores[row, column]
+        self._filled[rows] += counts
+
+    def _cut(self, rows: IntArray) -> None:
+        order = np.argpartition(-self._scores[rows], self._width - 1, axis=1)[:, : self._width]
+        scores = np.take_along_axis(self._scores[rows], order, 1)
+        self._documents[rows, : self._width] = np.take_along_axis(self._documents[rows], order, 1)
+        self._scores[rows, : self._width] = scores
+        self._scores[rows, self._width :] = -np.inf
+        self._filled[rows] = self._width
+        self._floor[rows] = np.maximum(self._floor[rows], scores.min(axis=1, initial=np.inf))
 
 
-def _with_numpy(
-    queries: NDArray[np.float32], documents: NDArray[np.float32], known: NDArray[np.bool_], width: int
-) -> tuple[IntArray, NDArray[np.float32]]:
-    product = queries @ documents.T
-    product[:, ~known] = -np.inf
-    rows = np.argpartition(product, len(documents) - width, axis=1)[:, len(documents) - width :]
-    return rows, np.take_along_axis(product, rows, 1)
-
-
-def _with_torch(
+def _select_on(
+    device: str,
     queries: NDArray[np.float32],
     documents: NDArray[np.float32],
     known: NDArray[np.bool_],
     width: int,
-    device: Literal["cpu", "cuda", "mps"],
 ) -> tuple[IntArray, NDArray[np.float32]]:
     import torch
 
@@ -60,5 +89,5 @@ def _with_torch(
         product = torch.from_numpy(queries).to(device) @ torch.from_numpy(documents).to(device).T
         if not known.all():
             product[:, torch.from_numpy(~known).to(device)] = -torch.inf
-        top = torch.topk(product, width, dim=1, sorted=False)
+        top = torch.topk(product, min(width, len(documents)), dim=1, sorted=False)
         return top.indices.cpu().numpy(), top.values.cpu().numpy()

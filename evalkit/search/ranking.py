@@ -10,11 +10,14 @@ BLOCK_CELLS = 1 << 24
 """Scores held at once where every document's score is needed, 128 MB: queries are taken in blocks."""
 
 
-def id_ranks(document_ids: Sequence[str]) -> IntArray:
-    """The rank of each id in ascending string order: int64 of shape (n_documents,)."""
-    order = sorted(range(len(document_ids)), key=document_ids.__getitem__)
-    ranks = np.empty(len(document_ids), dtype=np.int64)
-    ranks[order] = np.arange(len(document_ids))
+def id_ranks(document_ids: Sequence[str], rows: IntArray | None = None) -> IntArray:
+    """The rank of each id in ascending string order: int64 of shape (n_documents,).
+
+    With `rows`, the ranks of those ids among themselves, and 0 for all others.
+    """
+    order = sorted(range(len(document_ids)) if rows is None else rows.tolist(), key=document_ids.__getitem__)
+    ranks = np.zeros(len(document_ids), dtype=np.int64)
+    ranks[order] = np.arange(len(order))
     return ranks
 
 

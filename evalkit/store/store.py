@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,10 +15,9 @@ from platformdirs import user_cache_path
 
 from evalkit.errors import StoreError
 from evalkit.store.keys import fingerprint
-from evalkit.store.table import Table
+from evalkit.store.table import Table, damage_named
 
 SCHEMA = "v1"
-FACTS = "facts.json"
 TableKind = Literal["vectors", "scores"]
 
 
@@ -63,7 +63,7 @@ class Store:
     def table(self, kind: TableKind, model: str, identity: Mapping[str, object]) -> Table:
         """The table of what the model with this identity computed; `model` is a name for people."""
         path = self._tables / kind / f"{fingerprint(identity)}.lance"
-        if path.exists():
+        with suppress(OSError):  # not there yet, or another user's
             os.utime(path)
         return Table(path, {"model": model.partition("?")[0], "identity": dict(identity)})
 
@@ -77,10 +77,11 @@ class Store:
             size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
             used = datetime.fromtimestamp(path.stat().st_mtime, UTC)
             try:
-                dataset = lance.dataset(str(path))
-                model = json.loads(dataset.schema.metadata[b"facts"])["model"]
-                infos.append(TableInfo(kind, model, path, dataset.count_rows(), size, used))
-            except (OSError, ValueError):
+                with damage_named(path):
+                    dataset = lance.dataset(str(path))
+                    model = json.loads(dataset.schema.metadata[b"facts"])["model"]
+                    infos.append(TableInfo(kind, model, path, dataset.count_rows(), size, used))
+            except StoreError:
                 infos.append(TableInfo(kind, "unreadable: run `evalkit store verify`", path, 0, size, used))
         yield from sorted(infos, key=lambda info: info.used, reverse=True)
 

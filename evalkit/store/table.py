@@ -3,9 +3,10 @@
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import lance
 import numpy as np
@@ -40,7 +41,7 @@ class Table:
         """See what other tables' appends, in this process or another, have added."""
         if not self.path.exists():
             return
-        with self._damage_named():
+        with damage_named(self.path):
             self._dataset = lance.dataset(str(self.path))
             self._keys = self._dataset.to_table(columns=["key"])["key"].combine_chunks()
 
@@ -54,11 +55,11 @@ class Table:
         distinct, position = np.unique(rows, return_inverse=True)
         if self._dataset is None or not distinct.size:
             return np.empty((0, 0), dtype=np.float32)
-        with self._damage_named():
+        with damage_named(self.path):
             found = self._dataset.take(distinct, columns=["key", "checksum", "value"])
             values = _values(found)
         if altered := int((_checksums(found["key"], values) != found["checksum"].to_numpy()).sum()):
-            raise StoreError(f"{self._damaged()} {altered} of {len(distinct)} rows read were altered. {_NEXT_STEP}")
+            raise _damage(self.path, f"{altered} of {len(distinct)} rows read were altered")
         return values[position]
 
     def append(self, keys: pa.Array, values: NDArray[np.generic]) -> None:
@@ -72,12 +73,9 @@ class Table:
         )
         rows = pa.table([keys, checksums, column], schema=schema)
         try:
-            try:
-                lance.write_dataset(rows, str(self.path), mode="append" if self.path.exists() else "create")
-            except OSError:
-                if not self.path.exists():
-                    raise
-                lance.write_dataset(rows, str(self.path), mode="append")  # another process made it meanwhile
+            if not self.path.exists():
+                self._make(schema)
+            lance.write_dataset(rows, str(self.path), mode="append")
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"cannot write to the store at {self.path.parent.parent}: {_first_line(error)}. Free space there or "
@@ -85,9 +83,9 @@ class Table:
             ) from error
 
     def compact(self) -> None:
-        """Merge the many small files that many commits leave."""
+        """Merge the many small files that many commits leave. If it fails, nothing is lost."""
         if self._dataset is not None and len(self._dataset.get_fragments()) > FRAGMENTS_BEFORE_COMPACTION:
-            with self._damage_named():
+            with suppress(StoreError), damage_named(self.path):  # another process compacts too, or a full disk
                 self._dataset.optimize.compact_files()
                 self._dataset.cleanup_old_versions(older_than=OLD_VERSIONS_KEPT)
             self.refresh()
@@ -97,7 +95,7 @@ class Table:
         if self._dataset is None:
             return np.empty(0, dtype=np.int64)
         bad, start = [], 0
-        with self._damage_named():
+        with damage_named(self.path):
             for batch in self._dataset.to_batches(columns=["key", "checksum", "value"], batch_size=65_536):
                 rows = pa.Table.from_batches([batch])
                 wrong = _checksums(rows["key"], _values(rows)) != rows["checksum"].to_numpy()
@@ -108,7 +106,7 @@ class Table:
     def drop(self, rows: IntArray) -> None:
         """Write the table anew without some rows."""
         if self._dataset is not None:
-            with self._damage_named():
+            with damage_named(self.path):
                 kept = np.setdiff1d(np.arange(len(self._keys)), rows)
                 lance.write_dataset(self._dataset.take(kept), str(self.path), mode="overwrite")
             self.refresh()
@@ -116,18 +114,31 @@ class Table:
     def __len__(self) -> int:
         return len(self._keys)
 
-    @contextmanager
-    def _damage_named(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise StoreError(f"{self._damaged()} {_first_line(error)}. {_NEXT_STEP}") from error
-
-    def _damaged(self) -> str:
-        return f"the store's table {self.path} is damaged:"
+    def _make(self, schema: pa.Schema) -> None:
+        """Make the table with no rows, beside its place, and move it there: whole or not at all, and once."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=self.path.parent, prefix="new-") as folder:
+            lance.write_dataset(schema.empty_table(), f"{folder}/table")
+            with suppress(OSError):  # another process made it meanwhile
+                Path(folder, "table").rename(self.path)
 
 
-_NEXT_STEP = "`evalkit store verify` sets the damage aside; the next run computes it again."
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Whatever reading a table raises is a StoreError that names it."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # on some damage lance panics, which Python sees as a BaseException
+        raise _damage(path, _first_line(error)) from error
+
+
+def _damage(path: Path, what: str) -> StoreError:
+    return StoreError(
+        f"the store's table {path} is damaged: {what}. `evalkit store verify` sets the damage aside; "
+        "the next run computes it again."
+    )
 
 
 def _values(rows: pa.Table) -> NDArray[np.generic]:

@@ -133,7 +133,10 @@ RERANKERS = {
         "'q1 × d1', 'q1 × d2', 'q2 × d1', 'q2 × d2'.",
     ),
     "infinity": (set_last(np.inf), "reranker 'bad' gave scores that are not finite for 1 of 4 pairs: 'q2 × d2'."),
-    "a score too few": (lambda scores: scores[1:], "reranker 'bad' gave scores of shape (3,) for 4 pairs; it must be (4,)."),
+    "a score too few": (
+        lambda scores: scores[1:],
+        "reranker 'bad' gave scores of shape (3,) for 4 pairs; it must be (4,).",
+    ),
     "raising": (raising(RuntimeError("out of memory")), "RuntimeError: out of memory"),
 }
 

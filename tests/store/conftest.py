@@ -1,0 +1,60 @@
+"""Fixtures shared by the tests of the store."""
+
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from evalkit import cli
+from evalkit.store import Store, reuse
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def one_text_a_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reuse, "FIRST_BATCH", 1)
+    monkeypatch.setattr(reuse, "SECONDS_PER_COMMIT", 0)
+
+
+@pytest.fixture
+def evalkit(monkeypatch, capsys):
+    """Calls the command line: exit status, standard output, standard error."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["evalkit", *map(str, arguments)])
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main replaces it
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        return caught.value.code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def mounted(tmp_path: Path):
+    """Mounts a file system in memory of a size on a new folder; skips where that is not allowed."""
+    folders = []
+
+    def mount(options: str) -> Path:
+        folder = tmp_path / f"mounted{len(folders)}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        try:
+            done = subprocess.run(command, capture_output=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("no mount on this machine")
+        if done.returncode:
+            pytest.skip("mounting is not allowed here")
+        folders.append(folder)
+        return folder
+
+    yield mount
+    for folder in folders:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
