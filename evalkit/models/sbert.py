@@ -59,9 +59,14 @@ class Sbert(DenseEmbedder):
         return self.options.similarity or own or "cosine"
 
     def default_prompt(self, role: Role) -> str:
-        """The checkpoint's prompt for this role, even an empty one, else its default prompt."""
-        names = [*PROMPT_NAMES[role], self._default_prompt_name]
-        return next((self._prompts[name] for name in names if name in self._prompts), "")
+        """The checkpoint's prompt for this role, which may be empty; its default prompt only if it has none.
+
+        A prompt under an older name counts though the newer name is there, empty, as libraries save it unasked.
+        """
+        own = [self._prompts[name] for name in PROMPT_NAMES[role] if name in self._prompts]
+        if own:
+            return next(filter(None, own), "")
+        return self._prompts.get(self._default_prompt_name or "", "")
 
     def default_normalize(self) -> bool:
         """Whether the checkpoint ends with a module that scales to length 1."""

@@ -76,9 +76,9 @@ def test_built_models_keep_the_contract_of_their_kind(text: str, protocol: type)
 @pytest.mark.parametrize(
     ("text", "module", "extra"),
     [
-        ("bert:a", "torch", "torch"),
-        ("ce:a", "torch", "torch"),
-        ("maxsim:a", "torch", "torch"),
+        ("bert:a", "transformers", "torch"),
+        ("ce:a", "transformers", "torch"),
+        ("maxsim:a", "transformers", "torch"),
         ("sbert:a", "sentence_transformers", "torch"),
         ("static:a", "model2vec", "words"),
         ("glove:a", "gensim", "words"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evalkit import cli
+from evalkit.models.words import WordAverage
 from evalkit.store import Store, reuse
 
 
@@ -20,6 +21,19 @@ def store(tmp_path: Path) -> Store:
 def one_text_a_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reuse, "FIRST_BATCH", 1)
     monkeypatch.setattr(reuse, "SECONDS_PER_COMMIT", 0)
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Notes the texts that word vectors encode."""
+    raw, texts_read = WordAverage.raw, []
+
+    def noting(self, texts, *more):
+        texts_read.extend(texts)
+        return raw(self, texts, *more)
+
+    monkeypatch.setattr(WordAverage, "raw", noting)
+    return texts_read
 
 
 @pytest.fixture

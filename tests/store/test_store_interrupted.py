@@ -9,7 +9,6 @@ import pytest
 from fakes import FakeReranker, failures, retrieval_task, run, write_tasks
 from store_models import APPENDED, Counting, append_to_all, glove_file
 
-from evalkit.models.words import WordAverage
 from evalkit.store import table as table_module
 from evalkit.store.keys import text_keys
 from evalkit.store.table import Table
@@ -36,7 +35,7 @@ main()
 """
 
 
-def test_after_a_kill_only_the_batch_in_flight_is_computed_again(evalkit, tmp_path, monkeypatch):
+def test_after_a_kill_only_the_batch_in_flight_is_computed_again(evalkit, tmp_path, encoded):
     pets, _ = write_tasks(tmp_path)
     arguments = ["run", "--models", glove_file(tmp_path), "--tasks", pets, "--device", "cpu"]
     kept = ["--store", str(tmp_path / "store")]
@@ -132,7 +131,7 @@ def test_bad_scores_are_never_committed(store, value):
     models = {"m": Counting()}
     outcome = run([PETS], models, {"r": reranker}, candidates=3, store=store)
     assert failures(outcome) == {
-        ("pets", "m", "r"): "reranker 'r' gave scores that are not finite for 1 of 3 texts: 'q1 × 2'."
+        ("pets", "m", "r"): "reranker 'r' gave scores that are not finite for 1 of 3 pairs: 'q1 × 2'."
     }
     mended = FakeReranker()
     mended.identity = reranker.identity

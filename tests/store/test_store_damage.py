@@ -1,0 +1,158 @@
+"""Altered bytes are never served: reading them is an error that says what to do, and verify mends the store."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import retrieval_task, run, write_tasks
+from store_models import Counting, glove_file
+
+from evalkit.errors import StoreError
+from evalkit.store import Store
+from evalkit.store.keys import text_keys
+from evalkit.store.table import Table
+
+TASK = retrieval_task({"1": "cat", "2": "dog", "3": "hen"}, {"q1": "meow"})
+NEXT_STEP = "`evalkit store verify` sets the damage aside; the next run computes it again."
+DANGEROUS = 40
+"""Bytes at a file's end that say how many columns it has: if a huge number, lance ends the process itself."""
+
+
+def data_file(table: Path) -> Path:
+    return max((table / "data").iterdir(), key=lambda file: file.stat().st_size)
+
+
+def flip(file: Path, position: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[position] ^= 0xFF
+    file.write_bytes(content)
+
+
+def flip_in(table: Path, needle: bytes) -> None:
+    file = next(file for file in (table / "data").iterdir() if needle in file.read_bytes())
+    flip(file, file.read_bytes().index(needle) + 1)
+
+
+@pytest.fixture
+def filled(store) -> Path:
+    """The table of the model's vectors for the task."""
+    run([TASK], {"m": Counting()}, store=store)
+    return next(store.ls()).path
+
+
+@pytest.mark.parametrize("what", ["value", "checksum", "key"])
+def test_an_altered_row_is_not_served_and_verify_removes_it(store, filled, what):
+    table = Table(filled, {})
+    key = text_keys(["dog"], "")
+    row = table.find(key)
+    stored = table._dataset.take(row)
+    needle = {
+        "value": table.take(row).tobytes(),
+        "checksum": stored["checksum"].to_numpy().tobytes(),
+        "key": key[0].as_py(),
+    }[what]
+    flip_in(filled, needle)
+
+    models = {"m": Counting()}
+    if what == "key":  # it is the row of no text now
+        assert Table(filled, {}).find(key) == [-1]
+    else:
+        message = f"the store's table {filled} is damaged: 1 of 3 rows read were altered. {NEXT_STEP}"
+        with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
+            run([TASK], models, store=store)
+    assert [found for _, found in store.verify()] == ["1 of 4 rows were altered and are removed"]
+    assert [found for _, found in store.verify()] == ["sound"]
+    assert [(info.model, info.rows) for info in store.ls()] == [("m", 3)]
+    outcome = run([TASK], models, store=store)
+    assert models["m"].read == ["dog"]
+    np.testing.assert_array_equal(
+        *(next(iter(each.rankings.values())).scores for each in (outcome, run([TASK], {"m": Counting()})))
+    )
+
+
+def cut_short(path: Path) -> None:
+    with data_file(path).open("r+b") as file:
+        file.truncate(data_file(path).stat().st_size // 2)
+
+
+def without_versions(path: Path) -> None:
+    for file in (path / "_versions").iterdir():
+        file.unlink()
+
+
+def other_manifest(path: Path) -> None:
+    for file in (path / "_versions").glob("*.manifest"):
+        file.write_bytes(b"x" * 1000)
+
+
+@pytest.mark.parametrize(
+    "damage", [cut_short, lambda path: data_file(path).unlink(), without_versions, other_manifest],
+    ids=["cut short", "no data", "no versions", "other manifest"],
+)  # fmt: skip
+def test_an_unreadable_table_is_an_error_and_verify_sets_it_aside(store, filled, damage):
+    damage(filled)
+    model = Counting()
+    start = f"the store's table {filled} is damaged: "
+    with pytest.raises(StoreError, match=f"^{re.escape(start)}.+{re.escape(NEXT_STEP)}$"):
+        run([TASK], {"m": model}, store=store)
+    aside = filled.with_suffix(".damaged")
+    assert [found for _, found in store.verify()] == [f"could not be read and is set aside as {aside.name}"]
+    assert aside.is_dir()
+    assert list(store.ls()) == []
+    run([TASK], {"m": model}, store=store)
+    assert sorted(model.read) == ["cat", "dog", "hen", "meow"]
+
+
+@pytest.mark.parametrize("part", ["data", "_versions"])
+def test_no_flipped_byte_changes_what_is_served(store, filled, part):
+    """Wherever it is, vectors come unaltered, or are missing, or it is a StoreError."""
+    keys = text_keys(["cat", "dog", "hen"], "")
+    expected = Table(filled, {}).take(Table(filled, {}).find(keys))
+    newest = min((filled / "_versions").glob("*.manifest"))  # their numbers count down
+    file = data_file(filled) if part == "data" else newest
+    content = file.read_bytes()
+    refused = 0
+    for position in range(0, len(content) - DANGEROUS, max(1, len(content) // 60)):
+        flip(file, position)
+        try:
+            table = Table(filled, {})
+            rows = table.find(keys)
+            there = rows >= 0
+            if there.any():
+                np.testing.assert_array_equal(table.take(rows[there]), expected[there])
+            refused += (~there).any()
+        except StoreError:
+            refused += 1
+        list(store.ls())  # never fails
+        file.write_bytes(content)
+    assert refused > 5, "hardly a flip was seen: the test shows nothing"
+
+
+def test_the_command_line_names_the_damage_and_mends_it(evalkit, tmp_path, encoded):
+    pets, _ = write_tasks(tmp_path)
+    kept = ["--store", tmp_path / "store"]
+    arguments = ["run", "--models", glove_file(tmp_path, 16), "--tasks", pets, "--device", "cpu", *kept]
+    assert evalkit(*arguments, "--out", tmp_path / "first")[0] == 0
+    info = next(Store(tmp_path / "store").ls())
+    table = Table(info.path, {})
+    flip_in(info.path, table.take(table.find(text_keys(["fish swim"], ""))).tobytes())
+
+    status, shown, errors = evalkit(*arguments, "--out", tmp_path / "damaged")
+    assert (status, shown) == (2, "")
+    assert errors == (
+        f"error: the store's table {info.path} is damaged: 1 of 3 rows read were altered. {NEXT_STEP}\n"
+    )
+    assert not (tmp_path / "damaged").exists()
+    name = f"vectors of {info.model} ({info.path.name[:12]}…)"
+    assert evalkit("store", "verify", *kept) == (1, f"{name}: 1 of 6 rows were altered and are removed\n", "")
+    assert evalkit("store", "verify", *kept) == (0, f"{name}: sound\n", "")
+
+    encoded = []
+    raw = WordAverage.raw
+    monkeypatch.setattr(
+        WordAverage, "raw", lambda self, texts, *more: encoded.extend(texts) or raw(self, texts, *more)
+    )
+    assert evalkit(*arguments, "--out", tmp_path / "mended")[0] == 0
+    assert encoded == ["fish swim"]
+    assert (tmp_path / "mended" / "scores.csv").read_bytes() == (tmp_path / "first" / "scores.csv").read_bytes()

@@ -1,0 +1,96 @@
+"""A folder that cannot be written and a full disk: one error, before or instead of results; --no-store goes on."""
+
+import errno
+import os
+import re
+import sys
+from pathlib import Path
+
+import lance
+import pytest
+from fakes import retrieval_task, run, write_tasks
+from lance.dataset import DatasetOptimizer
+from store_models import Counting, glove_file
+
+from evalkit.errors import StoreError
+from evalkit.store import Store, table
+
+ADVICE = "Choose another with --store, or run with --no-store."
+FULL = "Free space there or allow writing, choose another with --store, or run with --no-store."
+
+
+def run_with_and_without(evalkit, tmp_path, root):
+    """What the command line says with this store, once it has shown that it works without."""
+    pets, _ = write_tasks(tmp_path)
+    arguments = ["run", "--models", glove_file(tmp_path, 9_000), "--tasks", pets, "--device", "cpu"]
+    arguments += ["--store", root, "--out", tmp_path / "out"]
+    told = evalkit(*arguments)
+    assert not (tmp_path / "out").exists()
+    status, shown, errors = evalkit(*arguments, "--no-store")
+    assert (status, errors) == (0, "")
+    assert "Store:" not in shown
+    assert (tmp_path / "out" / "scores.csv").exists()
+    return told
+
+
+def test_a_store_below_a_file(evalkit, tmp_path):
+    (tmp_path / "file").touch()
+    root = tmp_path / "file" / "store"
+    message = f"error: the store at {root} cannot be written: {os.strerror(errno.ENOTDIR)}. {ADVICE}\n"
+    assert run_with_and_without(evalkit, tmp_path, root) == (2, "", message)
+    for command in (["ls"], ["verify"], ["prune", "--older-than", "1d"]):
+        assert evalkit("store", *command, "--store", root) == (2, "", message)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
+def test_a_store_where_no_folder_can_be_made():
+    message = f"the store at /proc/store cannot be written: {os.strerror(errno.ENOENT)}. {ADVICE}"
+    with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
+        Store(Path("/proc/store"))
+
+
+def test_a_read_only_file_system(evalkit, tmp_path, mounted):
+    root = mounted("ro,size=1m") / "store"
+    message = f"error: the store at {root} cannot be written: {os.strerror(errno.EROFS)}. {ADVICE}\n"
+    assert run_with_and_without(evalkit, tmp_path, root) == (2, "", message)
+
+
+def test_a_full_disk(evalkit, tmp_path, mounted):
+    root = mounted("size=128k") / "store"
+    status, shown, errors = run_with_and_without(evalkit, tmp_path, root)
+    assert (status, shown) == (2, "")
+    start = f"error: cannot write to the store at {root / 'v1'}: "
+    assert re.fullmatch(f"{re.escape(start)}.*{os.strerror(errno.ENOSPC)}.*\\. {FULL}\n", errors)
+
+
+@pytest.mark.usefixtures("one_text_a_commit")
+def test_a_disk_that_fills_midway_keeps_what_was_committed(store, monkeypatch):
+    task = retrieval_task({"1": "long text", "2": "text", "3": "x"}, {"q1": "?"})
+    write, writes = lance.write_dataset, []
+
+    def full_at_the_second_append(*arguments, mode="create", **more):
+        writes.append(mode)
+        if writes.count("append") > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(*arguments, mode=mode, **more)
+
+    model = Counting()
+    with monkeypatch.context() as patched:
+        patched.setattr(lance, "write_dataset", full_at_the_second_append)
+        message = f"cannot write to the store at {store.root / 'v1'}: [Errno 28] No space left on device. {FULL}"
+        with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
+            run([task], {"m": model, "never": Counting(weights="never")}, store=store)
+    assert model.read == ["long text", "text"]
+    run([task], {"m": model}, store=store)
+    assert model.read == ["long text", "text", "text", "x", "?"]
+
+
+@pytest.mark.usefixtures("one_text_a_commit")
+def test_a_disk_too_full_to_compact_does_not_stop_a_run(store, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(table, "FRAGMENTS_BEFORE_COMPACTION", 1)
+    monkeypatch.setattr(DatasetOptimizer, "compact_files", full)
+    task = retrieval_task({"1": "long text", "2": "text", "3": "x"}, {"q1": "?"})
+    assert run([task], {"m": Counting()}, store=store).failures == []
