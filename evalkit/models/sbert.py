@@ -110,6 +110,8 @@ def _load(folder: Path, compute: Compute) -> "SentenceTransformer":
     import torch
     from sentence_transformers import SentenceTransformer
 
+    from evalkit.models.packed_linear import pack_linears
+
     try:
         with quiet_loading():
             model = SentenceTransformer(
@@ -120,7 +122,10 @@ def _load(folder: Path, compute: Compute) -> "SentenceTransformer":
             )
     except (OSError, ValueError, KeyError) as error:
         raise ModelNotFoundError(f"{folder} holds no model that sentence-transformers can read: {error}") from error
-    return model.eval()
+    model.eval()
+    if compute.device == "cpu":
+        pack_linears(model)
+    return model
 
 
 def _limit_length(model: "SentenceTransformer", max_length: int) -> None:

@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix, issparse
 from scipy.spatial.distance import cdist
 
 from evalkit.contracts import VectorRows
-from evalkit.search.filter import DOCUMENTS_AT_ONCE, Best
+from evalkit.search.filter import DOCUMENTS_AT_ONCE, Device, Filter
 from evalkit.search.ranking import BLOCK_CELLS, best, id_ranks, rank
 from evalkit.types import FloatArray, IntArray, Run, Similarity
 
@@ -17,6 +17,8 @@ BLOCK_BYTES = 1 << 26
 """Documents are taken in blocks of about this size, so that memory does not grow with the corpus."""
 SPARE = 32
 """Candidates kept beyond the depth: near-ties that float32 may have put in the wrong order."""
+NEARLY_ONE = 2.0**-19
+"""Vectors whose lengths are off 1 by at most this are taken for unit vectors by the filter, as they are."""
 
 
 def search(
@@ -25,7 +27,7 @@ def search(
     document_ids: Sequence[str],
     similarity: Similarity,
     depth: int,
-    device: Literal["cpu", "cuda", "mps"] = "cpu",
+    device: Device = "cpu",
 ) -> Run:
     """The `depth` best documents of each query, as if all were scored in float64; ties by `ranking.rank`.
 
@@ -47,17 +49,17 @@ def _filter_then_score(
     document_ids: Sequence[str],
     similarity: Similarity,
     depth: int,
-    device: Literal["cpu", "cuda", "mps"],
+    device: Device,
 ) -> Run:
     left = _left(queries, similarity)
-    kept = Best(left, depth + SPARE, device)
     longest = 0.0
-    for start, block in _blocks(corpus):
-        for first in range(0, len(block), DOCUMENTS_AT_ONCE[device]):
-            right, lengths = _right(block[first : first + DOCUMENTS_AT_ONCE[device]], similarity)
-            longest = max(longest, float(lengths.max(initial=0)))
-            kept.add(start + first, right, lengths > 0)
-    documents, scores = kept.result()
+    with Filter(left, depth + SPARE, device) as kept:
+        for start, block in _blocks(corpus):
+            for first in range(0, len(block), DOCUMENTS_AT_ONCE[device]):
+                right, lengths = _right(block[first : first + DOCUMENTS_AT_ONCE[device]], similarity)
+                longest = max(longest, float(lengths.max(initial=0)))
+                kept.add(start + first, right, lengths > 0)
+        documents, scores = kept.result()
     known = np.linalg.norm(queries, axis=1) > 0
     documents[~known] = -1
     exact_scores = _rescore(queries, corpus, documents, similarity)
@@ -75,8 +77,9 @@ def _may_have_lost(
     """Queries for which a document outside the kept ones may belong among the first `depth`."""
     ordered = -np.sort(-scores.astype(np.float64), axis=1)
     # The error of a float32 dot product is at most (dim + 4) · 2^-24 · |q| · |d| (Higham 2002, section 3.1, with
-    # the rounding of both vectors to float32); two scores may each be off by that.
-    margin = 2 * (dim + 4) * 2.0**-24 * query_lengths * longest
+    # the rounding of both vectors to float32). What is taken for a unit vector may be off by NEARLY_ONE, and its
+    # length in float32 by half as much as a product. Two scores may each be off by that.
+    margin = 2 * (1.5 * (dim + 4) * 2.0**-24 + NEARLY_ONE) * query_lengths * longest
     dropped_some = ordered[:, -1] > -np.inf
     return np.asarray(dropped_some & (ordered[:, -1] >= ordered[:, depth - 1] - 2 * margin))
 
@@ -92,8 +95,8 @@ def _right(
     documents: NDArray[np.float32], similarity: Similarity
 ) -> tuple[NDArray[np.float32], NDArray[np.floating]]:
     """Documents for the product with `_left`, and the lengths of the result; 0 marks a zero vector."""
-    lengths = np.linalg.norm(documents, axis=1)
-    if similarity == "cosine":
+    lengths = np.sqrt(np.einsum("ij,ij->i", documents, documents))
+    if similarity == "cosine" and np.abs(lengths - 1).max(initial=0) > NEARLY_ONE:
         return _unit(documents), np.where(lengths > 0, 1.0, 0.0)
     if similarity == "euclidean":
         right = np.hstack([documents, (lengths**2)[:, None].astype(np.float32)])
@@ -106,7 +109,7 @@ def _rescore(
 ) -> FloatArray:
     """Scores in float64, of the shape of `documents`; NaN where those are -1."""
     scores = np.full(documents.shape, np.nan)
-    rows = max(1, BLOCK_BYTES // (4 * documents.shape[1] * queries.shape[1]))
+    rows = max(1, BLOCK_BYTES // (32 * documents.shape[1] * queries.shape[1]))
     for start in range(0, len(queries), rows):
         part = documents[start : start + rows]
         distinct = np.unique(part[part >= 0])

@@ -40,7 +40,7 @@ def append_to_all(folder: Path, who: int, processes: int, barrier) -> None:
 
     module.FRAGMENTS_BEFORE_COMPACTION = 4  # so that processes compact while others append
     for number in range(3):
-        barrier.wait()
+        barrier.wait(60)
         table = Table(folder / f"{number}.lance", {"model": "m"})
         for row in range(APPENDED):
             table.append(text_keys([f"{who} {row}", f"all {row}"], ""), np.full((2, 4), row, dtype=np.float32))

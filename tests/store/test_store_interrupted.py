@@ -9,6 +9,7 @@ import pytest
 from fakes import FakeReranker, failures, retrieval_task, run, write_tasks
 from store_models import APPENDED, Counting, append_to_all, glove_file
 
+from evalkit.store import reuse
 from evalkit.store import table as table_module
 from evalkit.store.keys import text_keys
 from evalkit.store.table import Table
@@ -45,11 +46,6 @@ def test_after_a_kill_only_the_batch_in_flight_is_computed_again(evalkit, tmp_pa
         process.kill()
     assert not (tmp_path / "killed").exists()
 
-    encoded = []
-    raw = WordAverage.raw
-    monkeypatch.setattr(
-        WordAverage, "raw", lambda self, texts, *more: encoded.extend(texts) or raw(self, texts, *more)
-    )
     status, shown, errors = evalkit(*arguments, *kept, "--out", tmp_path / "resumed")
     assert (status, errors) == (0, "")
     assert encoded == ["fish swim", "dogs bark", "zebra", "cat"]
@@ -69,7 +65,7 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path):
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(120)
+        worker.join()
     assert [worker.exitcode for worker in workers] == [0] * processes
     for number in range(3):
         table = Table(tmp_path / f"{number}.lance", {})
@@ -154,3 +150,17 @@ def test_many_commits_are_merged(store, monkeypatch):
     assert again.read == []
     for cell, ranking in first.rankings.items():
         np.testing.assert_array_equal(ranking.scores, second.rankings[cell].scores)
+
+
+def test_batches_grow_while_they_are_quick_and_shrink_when_they_are_slow(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(reuse, "FIRST_BATCH", 20)
+    monkeypatch.setattr(reuse.time, "perf_counter", lambda: now[0])
+    lengths = np.full(100, 9)  # and 1 for each text
+    seconds = iter([1, 1, 6, 6, 30, 30, 30, 30, 30, *[1] * 20])
+    sizes = []
+    for rows in reuse._batches(np.arange(100), lengths):
+        sizes.append(len(rows))
+        now[0] += next(seconds)
+    assert sizes == [2, 4, 8, 8, 8, 4, 2, 1, 1, 1, 2, 4, 8, 16, 31]
+    assert sum(sizes) == 100
