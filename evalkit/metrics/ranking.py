@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Self
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 from evalkit.errors import ConfigError, did_you_mean
 from evalkit.types import FloatArray, IntArray, Qrels, Run
+
+CELLS_AT_ONCE = 1 << 18
+"""Results joined with judgements at once, which the processor's cache can hold."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +45,12 @@ def judge(run: Run, document_ids: Sequence[str], query_ids: Sequence[str], qrels
     if len(run.documents) != len(query_ids):
         raise ValueError(f"run has {len(run.documents)} rows for {len(query_ids)} query ids")
     row_of = {document_id: row for row, document_id in enumerate(document_ids)}
-    relevant = [
-        (query, row_of.get(document_id, -1), grade)
-        for query, query_id in enumerate(query_ids)
-        for document_id, grade in qrels.get(query_id, {}).items()
-        if grade > 0
-    ]
-    queries = np.array([query for query, _, _ in relevant], dtype=np.int64)
-    documents = np.array([row for _, row, _ in relevant], dtype=np.int64)
-    grades = np.array([grade for _, _, grade in relevant], dtype=np.float64)
+    judgements = [qrels.get(query_id, {}) for query_id in query_ids]
+    grades = np.fromiter(chain.from_iterable(of_query.values() for of_query in judgements), dtype=np.float64)
+    documents = np.fromiter(map(row_of.get, chain.from_iterable(judgements), repeat(-1)), dtype=np.int64)
+    queries = np.repeat(np.arange(len(query_ids)), [len(of_query) for of_query in judgements])
+    relevant = grades > 0
+    queries, documents, grades = queries[relevant], documents[relevant], grades[relevant]
     return Judged(
         gains=_gains(run.documents, len(document_ids), queries, documents, grades),
         ideal=_ideal(len(query_ids), queries, grades),
@@ -60,15 +61,19 @@ def _gains(
     ranked: IntArray, n_documents: int, queries: IntArray, documents: IntArray, grades: FloatArray
 ) -> FloatArray:
     # Each (query, document) pair becomes one integer, so that the join is a binary search over sorted keys.
+    # The first number of each query stands for -1, no document; the last of all keys, for none found.
     present = documents >= 0
-    keys = queries[present] * n_documents + documents[present]
+    keys = queries[present] * (n_documents + 1) + documents[present] + 1
     order = np.argsort(keys)
-    keys, grades = keys[order], grades[present][order]
-    if keys.size == 0:
-        return np.zeros(ranked.shape)
-    wanted = np.arange(len(ranked))[:, None] * n_documents + ranked
-    position = np.minimum(np.searchsorted(keys, wanted), keys.size - 1)
-    return np.where((keys[position] == wanted) & (ranked >= 0), grades[position], 0.0)
+    keys, grades = np.append(keys[order], -1), np.append(grades[present][order], 0.0)
+    gains = np.empty(ranked.shape)
+    step = max(1, CELLS_AT_ONCE // max(1, ranked.shape[1]))
+    for start in range(0, len(ranked), step):
+        part = ranked[start : start + step]
+        wanted = np.arange(start, start + len(part))[:, None] * (n_documents + 1) + part + 1
+        position = np.searchsorted(keys[:-1], wanted)
+        gains[start : start + step] = np.where(keys[position] == wanted, grades[position], 0.0)
+    return gains
 
 
 def _ideal(n_queries: int, queries: IntArray, grades: FloatArray) -> FloatArray:

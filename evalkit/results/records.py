@@ -28,8 +28,11 @@ def make_records(outcome: Outcome, tasks: Sequence[Task], top_k: Sequence[int]) 
     ]
     columns = [*CELL_KEYS, "id", "metric", "value"]
     records = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-    # In order of appearance, which is the order the user gave.
-    categories = {column: pd.CategoricalDtype(list(pd.unique(records[column]))) for column in columns[:-1]}
+    # In order of appearance, which is the order the user gave; models in the order they ran, since one may have
+    # no cell in the first task.
+    ran = pd.Series([cell.model for cell in outcome.facts], dtype=object)
+    appearance = {column: records[column] for column in columns[:-1]} | {"model": ran}
+    categories = {column: pd.CategoricalDtype(list(pd.unique(values))) for column, values in appearance.items()}
     return records.astype({**categories, "value": "float64"})
 
 

@@ -152,15 +152,20 @@ def test_many_commits_are_merged(store, monkeypatch):
         np.testing.assert_array_equal(ranking.scores, second.rankings[cell].scores)
 
 
-def test_batches_grow_while_they_are_quick_and_shrink_when_they_are_slow(monkeypatch):
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ([1, 1, 6, 6, 30, 30, *[1] * 6], [2, 4, 8, 8, 8, 4, 2, 4, 8, 16, 32, 4]),
+        ([30] * 99, [2] + [1] * 98),
+    ],
+)
+def test_batches_grow_while_they_are_quick_and_shrink_when_they_are_slow(monkeypatch, seconds, expected):
     now = [0.0]
     monkeypatch.setattr(reuse, "FIRST_BATCH", 20)
     monkeypatch.setattr(reuse.time, "perf_counter", lambda: now[0])
-    lengths = np.full(100, 9)  # and 1 for each text
-    seconds = iter([1, 1, 6, 6, 30, 30, 30, 30, 30, *[1] * 20])
+    nine_characters_each = np.full(100, 9)
     sizes = []
-    for rows in reuse._batches(np.arange(100), lengths):
+    for rows in reuse._batches(np.arange(100), nine_characters_each):
         sizes.append(len(rows))
-        now[0] += next(seconds)
-    assert sizes == [2, 4, 8, 8, 8, 4, 2, 1, 1, 1, 2, 4, 8, 16, 31]
-    assert sum(sizes) == 100
+        now[0] += seconds.pop(0)
+    assert sizes == expected
