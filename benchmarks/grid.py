@@ -27,7 +27,7 @@ import mteb
 import numpy as np
 import torch
 from bm25s.tokenization import STOPWORDS_EN
-from datasets import Dataset
+from datasets import Dataset, disable_progress_bars
 from gensim.models import KeyedVectors
 from llama_index.core import VectorStoreIndex
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -51,6 +51,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from side_by_side import data_dir, measure, report, table
 from sklearn.feature_extraction.text import TfidfVectorizer
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 import evalkit
 from evalkit.models.fitting import WORD
@@ -296,7 +297,7 @@ class Sampled(AbsTaskRetrieval):
         dataset={"path": "local/sampled", "revision": "1"}, eval_splits=["test"], eval_langs=["eng-Latn"],
         main_score=f"hit_rate_at_{TOP}",
     )  # fmt: skip
-    k_values = (TOP, CANDIDATES)
+    k_values = (1, TOP, CANDIDATES)
 
     def __init__(self, task: RetrievalTask) -> None:
         super().__init__()
@@ -380,6 +381,8 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
+    disable_progress_bars()
+    disable_progress_bar()
     source, dtype = str(data_dir() / "llamaindex-10k-val"), getattr(torch, options.dtype)
     task = load_task(source, max_queries=options.queries, seed=0)
     assert isinstance(task, RetrievalTask)

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from evalkit.errors import ConfigError, did_you_mean
 from evalkit.types import FloatArray, IntArray, Qrels, Run
 
-CELLS_AT_ONCE = 1 << 18
-"""Results joined with judgements at once, which the processor's cache can hold."""
+CELLS_AT_ONCE = 1 << 16
+"""Results compared with judgements at once: the processor's cache holds them."""
+NOWHERE = -2
+"""The row of a document that the corpus lacks; a run has -1 where there is no result."""
 
 
 @dataclass(frozen=True)
@@ -47,42 +49,39 @@ def judge(run: Run, document_ids: Sequence[str], query_ids: Sequence[str], qrels
     row_of = {document_id: row for row, document_id in enumerate(document_ids)}
     judgements = [qrels.get(query_id, {}) for query_id in query_ids]
     grades = np.fromiter(chain.from_iterable(of_query.values() for of_query in judgements), dtype=np.float64)
-    documents = np.fromiter(map(row_of.get, chain.from_iterable(judgements), repeat(-1)), dtype=np.int64)
+    documents = np.fromiter(map(row_of.get, chain.from_iterable(judgements), repeat(NOWHERE)), dtype=np.int64)
     queries = np.repeat(np.arange(len(query_ids)), [len(of_query) for of_query in judgements])
     relevant = grades > 0
-    queries, documents, grades = queries[relevant], documents[relevant], grades[relevant]
-    return Judged(
-        gains=_gains(run.documents, len(document_ids), queries, documents, grades),
-        ideal=_ideal(len(query_ids), queries, grades),
-    )
+    documents, ideal = _by_query(len(query_ids), queries[relevant], documents[relevant], grades[relevant])
+    return Judged(gains=_gains(run.documents, documents, ideal), ideal=ideal)
 
 
-def _gains(
-    ranked: IntArray, n_documents: int, queries: IntArray, documents: IntArray, grades: FloatArray
-) -> FloatArray:
-    # Each (query, document) pair becomes one integer, so that the join is a binary search over sorted keys.
-    # The first number of each query stands for -1, no document; the last of all keys, for none found.
-    present = documents >= 0
-    keys = queries[present] * (n_documents + 1) + documents[present] + 1
-    order = np.argsort(keys)
-    keys, grades = np.append(keys[order], -1), np.append(grades[present][order], 0.0)
-    gains = np.empty(ranked.shape)
-    step = max(1, CELLS_AT_ONCE // max(1, ranked.shape[1]))
-    for start in range(0, len(ranked), step):
-        part = ranked[start : start + step]
-        wanted = np.arange(start, start + len(part))[:, None] * (n_documents + 1) + part + 1
-        position = np.searchsorted(keys[:-1], wanted)
-        gains[start : start + step] = np.where(keys[position] == wanted, grades[position], 0.0)
-    return gains
-
-
-def _ideal(n_queries: int, queries: IntArray, grades: FloatArray) -> FloatArray:
+def _by_query(
+    n_queries: int, queries: IntArray, documents: IntArray, grades: FloatArray
+) -> tuple[IntArray, FloatArray]:
+    """Each query's relevant documents and their grades, best first, padded with NOWHERE and 0."""
     counts = np.bincount(queries, minlength=n_queries)
     order = np.lexsort((-grades, queries))
     rank = np.arange(len(queries)) - np.repeat(np.cumsum(counts) - counts, counts)
-    ideal = np.zeros((n_queries, int(counts.max(initial=0))))
+    shape = n_queries, int(counts.max(initial=0))
+    rows, ideal = np.full(shape, NOWHERE), np.zeros(shape)
+    rows[queries[order], rank] = documents[order]
     ideal[queries[order], rank] = grades[order]
-    return ideal
+    return rows, ideal
+
+
+def _gains(ranked: IntArray, relevant: IntArray, grades: FloatArray) -> FloatArray:
+    # Queries have few relevant documents, and comparing whole blocks with one after the other is fastest.
+    gains = np.zeros(ranked.shape)
+    step = max(1, CELLS_AT_ONCE // max(1, ranked.shape[1]))
+    for start in range(0, len(ranked), step):
+        block, found = ranked[start : start + step], gains[start : start + step]
+        most = int((grades[start : start + step] > 0).sum(axis=1).max(initial=0))
+        for column in range(most):
+            same = np.flatnonzero(block == relevant[start : start + step, column, None])
+            row, place = np.divmod(same, ranked.shape[1])
+            found[row, place] = grades[start + row, column]
+    return gains
 
 
 def hit_rate(judged: Judged, k: int) -> FloatArray:

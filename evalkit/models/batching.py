@@ -1,7 +1,8 @@
-"""Batches for transformers: sorted by length, filled up to a budget of tokens, padded as little as possible."""
+"""Forward passes over batches sorted by length, filled up to a budget of tokens, padded as little as possible."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,38 +15,61 @@ from evalkit.types import IntArray
 Text = TypeVar("Text", str, tuple[str, str])
 Features = Mapping[str, Tensor]
 
-TOKENS_PER_BATCH = {"cpu": 2_048, "mps": 8_192, "cuda": 32_768}
+TOKENS_PER_BATCH = {"cpu": 2_048, "mps": 8_192, "cuda": 65_536}
+"""Where a batch starts from; on out-of-memory it is halved until it fits."""
 TEXTS_PER_WINDOW = 1_024
 """Texts tokenised and padded at once; bounds memory, whatever the number of texts."""
 
 
-def batches(
-    texts: Sequence[Text], tokenize: Callable[[list[Text]], Features], compute: Compute
-) -> Iterator[tuple[IntArray, Features]]:
-    """Rows of `texts`, int64 of shape (batch,), with their padded features on the device; longest texts first.
+def forward_batches(
+    texts: Sequence[Text],
+    tokenize: Callable[[list[Text]], Features],
+    forward: Callable[[Features], Any],
+    compute: Compute,
+) -> Iterator[tuple[IntArray, Tensor, Any]]:
+    """For each batch: rows of `texts`, int64 of shape (batch,); attention mask, (batch, length); the output.
 
-    `tokenize` returns tensors padded on one side, with an `attention_mask` of shape (n_texts, length).
+    The longest texts come first. `tokenize` returns tensors padded on one side, with an `attention_mask` of shape
+    (n_texts, length); it runs in a thread of its own, a window of texts ahead. Raises torch.OutOfMemoryError only
+    when a single text does not fit.
     """
-    characters = np.array([sum(map(len, text)) if isinstance(text, tuple) else len(text) for text in texts])
-    order = np.argsort(-characters, kind="stable")
-    for start in range(0, len(order), TEXTS_PER_WINDOW):
-        window = order[start : start + TEXTS_PER_WINDOW]
-        features = tokenize([texts[row] for row in window])
+    budget = TOKENS_PER_BATCH[compute.device]
+    for window, features in _windows(texts, tokenize):
         mask = features["attention_mask"].numpy()
         lengths = mask.sum(axis=1)
-        by_length = np.argsort(-lengths, kind="stable")
-        for rows in _fill(by_length, lengths, TOKENS_PER_BATCH[compute.device]):
-            yield window[rows], {key: _cut(value, rows, mask, compute) for key, value in features.items()}
+        order = np.argsort(-lengths, kind="stable")
+        start = 0
+        while start < len(order):
+            rows = order[start : start + max(1, budget // max(1, int(lengths[order[start]])))]
+            batch = {key: _cut(value, rows, mask, compute) for key, value in features.items()}
+            try:
+                # Closed before the yield, so that the mode does not reach into the caller's code.
+                with torch.inference_mode():
+                    output = forward(batch)
+            except torch.OutOfMemoryError:
+                if len(rows) == 1:
+                    raise
+                budget //= 2
+                torch.cuda.empty_cache()
+                continue
+            start += len(rows)
+            yield window[rows], batch["attention_mask"], output
 
 
-def _fill(order: IntArray, lengths: IntArray, budget: int) -> Iterator[IntArray]:
-    """Cut `order` (longest first) into batches whose padded size, rows × longest, stays within the budget."""
-    start = 0
-    while start < len(order):
-        longest = max(1, int(lengths[order[start]]))
-        stop = start + max(1, budget // longest)
-        yield order[start:stop]
-        start = stop
+def _windows(
+    texts: Sequence[Text], tokenize: Callable[[list[Text]], Features]
+) -> Iterator[tuple[IntArray, Features]]:
+    """Rows of texts that are alike in characters, with their features; the next ones are made meanwhile."""
+    characters = np.array([sum(map(len, text)) if isinstance(text, tuple) else len(text) for text in texts])
+    order = np.argsort(-characters, kind="stable")
+    windows = [order[start : start + TEXTS_PER_WINDOW] for start in range(0, len(order), TEXTS_PER_WINDOW)]
+    with ThreadPoolExecutor(1) as ahead:
+        waiting = [ahead.submit(tokenize, [texts[row] for row in window]) for window in windows[:1]]
+        for number, window in enumerate(windows):
+            features = waiting.pop().result()
+            if number + 1 < len(windows):
+                waiting.append(ahead.submit(tokenize, [texts[row] for row in windows[number + 1]]))
+            yield window, features
 
 
 def _cut(value: Tensor, rows: IntArray, mask: NDArray[np.int64], compute: Compute) -> Tensor:
@@ -56,4 +80,4 @@ def _cut(value: Tensor, rows: IntArray, mask: NDArray[np.int64], compute: Comput
     if part.shape[1:2] == mask.shape[1:]:
         used = np.flatnonzero(mask[rows].any(axis=0))
         part = part[:, used[0] : used[-1] + 1] if used.size else part
-    return part.to(compute.device)
+    return part.pin_memory().to("cuda", non_blocking=True) if compute.device == "cuda" else part.to(compute.device)

@@ -85,20 +85,18 @@ class Sbert(DenseEmbedder):
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
         """Sentence vectors, not scaled: float32 of shape (n_texts, full dim)."""
-        import torch
         from sentence_transformers.base.modules import Transformer
 
-        from evalkit.models.batching import batches
+        from evalkit.models.batching import forward_batches
 
         vectors = np.empty((len(texts), self._model.get_embedding_dimension() or 0), dtype=np.float32)
         if texts and not isinstance(self._model[0], Transformer):
             advance(len(texts))
             return self._model.encode(list(texts), prompt=prompt, show_progress_bar=False).astype(np.float32)
         tokenize: Any = partial(self._model.preprocess, prompt=prompt or None)
-        with torch.inference_mode():
-            for rows, features in batches(texts, tokenize, self._compute):
-                vectors[rows] = self._model(features)["sentence_embedding"].float().cpu().numpy()
-                advance(len(rows))
+        for rows, _, output in forward_batches(texts, tokenize, self._model, self._compute):
+            vectors[rows] = output["sentence_embedding"].float().cpu().numpy()
+            advance(len(rows))
         return vectors
 
 

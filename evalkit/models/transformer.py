@@ -9,7 +9,7 @@ from torch import Tensor
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
-from evalkit.models.batching import Text, batches
+from evalkit.models.batching import Text, forward_batches
 from evalkit.models.packed_linear import pack_linears
 from evalkit.models.weights import quiet_loading
 from evalkit.registry.options import Pooling
@@ -47,11 +47,9 @@ class Network:
 
     def run(self, texts: Sequence[Text], **arguments: object) -> Iterator[tuple[IntArray, Tensor, Any]]:
         """For each batch: rows of `texts`, attention mask (batch, length), and the model's output."""
-        for rows, features in batches(texts, self._tokenize, self._compute):
-            # Closed before the yield, so that the mode does not reach into the caller's code.
-            with torch.inference_mode():
-                output = self.model(**features, **arguments)
-            yield rows, features["attention_mask"], output
+        return forward_batches(
+            texts, self._tokenize, lambda features: self.model(**features, **arguments), self._compute
+        )
 
     def _tokenize(self, texts: Sequence[Text]) -> Mapping[str, Tensor]:
         sides = zip(*texts, strict=True) if isinstance(texts[0], tuple) else (texts,)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from evalkit.compute import Compute
 from evalkit.models import batching
-from evalkit.models.batching import batches
+from evalkit.models.batching import forward_batches
 
 BUDGET = 20
 WINDOW = 7
@@ -34,7 +34,8 @@ def tokenizer(side: str):
 
 def cut(texts, side):
     with patch.dict(batching.TOKENS_PER_BATCH, cpu=BUDGET), patch.object(batching, "TEXTS_PER_WINDOW", WINDOW):
-        return list(batches(texts, tokenizer(side), Compute()))
+        passes = forward_batches(texts, tokenizer(side), lambda features: features, Compute())
+        return [(rows, features) for rows, _, features in passes]
 
 
 words = st.text("abc", max_size=30)
@@ -71,3 +72,29 @@ def test_features_that_are_no_tokens_go_along():
         assert features["modality"] == "text"
         assert features["prompt_length"] == 3
         assert len(features["label"]) == len(rows)
+
+
+def test_out_of_memory_halves_the_batch_until_it_fits():
+    sizes = []
+
+    def forward(features):
+        sizes.append(features["input_ids"].numel())
+        if sizes[-1] > 6:
+            raise torch.OutOfMemoryError
+        return features["input_ids"].sum(dim=1)
+
+    texts = ["abcde", "ab", "a", "abc", "b", "abcd"]
+    with patch.dict(batching.TOKENS_PER_BATCH, cpu=BUDGET):
+        passes = list(forward_batches(texts, tokenizer("right"), forward, Compute()))
+    found = {int(row): int(total) for rows, _, sums in passes for row, total in zip(rows, sums, strict=True)}
+    assert found == {row: sum(map(ord, text)) for row, text in enumerate(texts)}
+    assert sizes[0] == 20
+    assert all(size <= 6 for size in sizes[2:])
+
+
+def test_a_single_text_that_does_not_fit_is_an_error():
+    def forward(features):
+        raise torch.OutOfMemoryError("no room")
+
+    with pytest.raises(torch.OutOfMemoryError, match="no room"):
+        list(forward_batches(["abc", "de"], tokenizer("right"), forward, Compute()))

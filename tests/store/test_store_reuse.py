@@ -9,8 +9,9 @@ import evalkit
 from evalkit.compute import Compute
 from evalkit.grid import Cell
 from evalkit.models.bm25 import Bm25
+from evalkit.models.words import load_word2vec
 from evalkit.registry import expand
-from evalkit.registry.options import Bm25Options
+from evalkit.registry.options import Bm25Options, TrainedWordOptions
 from evalkit.store import Store
 from evalkit.store.keys import text_keys
 
@@ -133,6 +134,21 @@ def test_each_pair_is_scored_once_and_new_embedders_add_only_what_they_find(stor
     reranker = FakeReranker(lambda query, document: float(len(query + document) % 7))
     without = run([task], {name: Counting(weights=name) for name in "abc"}, {"r": reranker}, candidates=5)
     same(outcome, without)
+
+
+def test_vectors_fitted_on_one_corpus_are_not_served_for_another(store):
+    shared = {"1": "red cat", "2": "blue dog"}
+    tasks = [
+        retrieval_task(shared, {"q1": "red"}, name="small"),
+        retrieval_task({**shared, "3": "red dog", "4": "blue"}, {"q1": "red"}, name="large"),
+    ]
+    options = TrainedWordOptions(size=4, epochs=1)
+
+    def grid(kept):
+        return run(tasks, {"m": load_word2vec("train", options, Compute())}, store=kept)
+
+    same(grid(store), grid(None))
+    assert sorted(info.rows for info in store.ls()) == [3, 5]
 
 
 def test_an_embedder_that_reranks_computes_nothing_that_it_has_encoded_before(store):

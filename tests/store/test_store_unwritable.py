@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -53,6 +54,15 @@ def test_a_read_only_file_system(evalkit, tmp_path, mounted):
     root = mounted("ro,size=1m") / "store"
     message = f"error: the store at {root} cannot be written: {os.strerror(errno.EROFS)}. {ADVICE}\n"
     assert run_with_and_without(evalkit, tmp_path, root) == (2, "", message)
+
+
+def test_a_store_on_a_file_system_that_has_become_read_only(mounted):
+    folder = mounted("size=1m")
+    Store(folder / "store")
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    message = f"the store at {folder / 'store'} cannot be written: {os.strerror(errno.EROFS)}. {ADVICE}"
+    with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
+        Store(folder / "store")
 
 
 def test_a_full_disk(evalkit, tmp_path, mounted):
