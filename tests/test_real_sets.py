@@ -2,14 +2,17 @@
 
 import gzip
 import json
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
+from tokenizers import Tokenizer
 
 import evalkit
 from evalkit.models.weights import locate
@@ -37,8 +40,6 @@ def _tfidf(data_dir: Path, corpus: list[str], queries: list[str]) -> tuple[np.nd
 
 
 def _glove(data_dir: Path, corpus: list[str], queries: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    import re
-
     table = {}
     with gzip.open(data_dir / "glove-6b-50d-slice/glove.6B.50d.slice.txt.gz", "rt", encoding="utf-8") as file:
         for line in file:
@@ -52,6 +53,18 @@ def _glove(data_dir: Path, corpus: list[str], queries: list[str]) -> tuple[np.nd
     return np.array([average(text) for text in corpus]), np.array([average(text) for text in queries])
 
 
+def _static(data_dir: Path, corpus: list[str], queries: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    tokenizer = Tokenizer.from_file(str(data_dir / "potion-base-4m-int8/tokenizer.json"))
+    table = load_file(data_dir / "potion-base-4m-int8/model.safetensors")["embeddings"].astype(np.float64)
+    unknown = tokenizer.token_to_id("[UNK]")
+
+    def average(text: str) -> np.ndarray:
+        ids = [i for i in tokenizer.encode(text, add_special_tokens=False).ids if i != unknown]
+        return table[ids].mean(axis=0).astype(np.float32).astype(np.float64) if ids else np.zeros(table.shape[1])
+
+    return np.array([average(text) for text in corpus]), np.array([average(text) for text in queries])
+
+
 def _minilm(data_dir: Path, corpus: list[str], queries: list[str]) -> tuple[np.ndarray, np.ndarray]:
     model = SentenceTransformer(str(locate("sentence-transformers/all-MiniLM-L6-v2")), device="cpu")
     return model.encode(corpus).astype(np.float64), model.encode(queries).astype(np.float64)
@@ -61,6 +74,7 @@ Encode = Callable[[Path, list[str], list[str]], tuple[np.ndarray, np.ndarray]]
 MODELS: dict[str, tuple[str, Encode]] = {
     "tfidf": ("tfidf", _tfidf),
     "glove": ("glove:{data}/glove-6b-50d-slice/glove.6B.50d.slice.txt.gz", _glove),
+    "static": ("static:{data}/potion-base-4m-int8", _static),
     "minilm": ("sbert:all-MiniLM-L6-v2", _minilm),
 }
 
@@ -105,8 +119,11 @@ def _scores(results: evalkit.Results, data_dir: Path, name: str, model: str) -> 
     return dict(zip(cell["metric"], cell["score"], strict=True))
 
 
-@pytest.mark.parametrize("name", SETS)
-@pytest.mark.parametrize("model", MODELS)
+# MiniLM on Cranfield is held to the known figures below; encoding it a second time takes a minute more.
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [(name, model) for name in SETS for model in MODELS if (name, model) != ("cranfield", "minilm")],
+)
 def test_equals_plain_numpy(name: str, model: str, results: evalkit.Results, data_dir: Path) -> None:
     found = _scores(results, data_dir, name, model)
     for metric, value in _expected(MODELS[model][1], data_dir, name).items():
