@@ -46,7 +46,7 @@ def judge(run: Run, document_ids: Sequence[str], query_ids: Sequence[str], qrels
     """
     if len(run.documents) != len(query_ids):
         raise ValueError(f"run has {len(run.documents)} rows for {len(query_ids)} query ids")
-    row_of = {document_id: row for row, document_id in enumerate(document_ids)}
+    row_of = dict(zip(document_ids, range(len(document_ids)), strict=True))
     judgements = [qrels.get(query_id, {}) for query_id in query_ids]
     grades = np.fromiter(chain.from_iterable(of_query.values() for of_query in judgements), dtype=np.float64)
     documents = np.fromiter(map(row_of.get, chain.from_iterable(judgements), repeat(NOWHERE)), dtype=np.int64)

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -26,7 +27,7 @@ class Filter:
 
     def __init__(self, queries: NDArray[np.float32], width: int, device: Device) -> None:
         self._device = device
-        self._blas = ThreadpoolController().select(user_api="blas")
+        self._blas = _blas()
         libraries = self._blas.info() if device == "cpu" else []
         self._threads = max([1, *(library["num_threads"] for library in libraries)])
         size = min(QUERIES_AT_ONCE, -(-len(queries) // self._threads))
@@ -73,6 +74,11 @@ class Filter:
             held = np.empty(n_rows * n_columns, dtype=dtype)
             setattr(self._scratch, name, held)
         return np.asarray(held[: n_rows * n_columns].reshape(n_rows, n_columns))
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
 
 
 class _Best:
