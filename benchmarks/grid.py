@@ -5,8 +5,8 @@ LlamaIndex: an index an embedder, then a `RetrieverEvaluator` a cell, with its d
 embedder, then its reranking of the saved top 20. It has neither TF-IDF nor averages of word vectors nor late
 interaction of a plain encoder, and its BM25 drops what is not in BM25's own top 20 when it reranks: on mteb's cells
 (bm25, static, bert and sbert, alone and behind the cross-encoder) all sides are compared apart.
-All sides load their models within the time measured, and all modules before it. In bf16 evalkit computes under
-autocast, the peers with bf16 weights.
+All sides load their models within the time measured, and all modules before it. In bf16 all sides have bf16
+weights.
 """
 
 import argparse
