@@ -121,7 +121,7 @@ def on_cpu(rounds: int, quick: bool) -> None:
         "10-K chunks": chunks,
     }
     parts: dict[str, list[dict[str, object]]] = {}
-    notes: dict[str, object] = {"threads": torch.get_num_threads()}
+    notes: dict[str, object] = {"threads": torch.get_num_threads(), "quick": quick}
     spearman = {}
     for dtype in ("float32", "bfloat16"):
         rate = matrix_rate("cpu", getattr(torch, dtype))
@@ -143,7 +143,7 @@ def on_gpu(rounds: int, quick: bool) -> None:
     tokenizer_folder = locate(MINILM)
     vocabulary = [w for w in (tokenizer_folder / "vocab.txt").read_text().split() if w.isalpha()]
     parts: dict[str, list[dict[str, object]]] = {}
-    notes: dict[str, object] = {"device": torch.cuda.get_device_name()}
+    notes: dict[str, object] = {"device": torch.cuda.get_device_name(), "quick": quick}
     for shape, (hidden, layers, heads, inner) in SHAPES.items():
         with tempfile.TemporaryDirectory() as name:
             from sentence_transformers.base.modules import Transformer
