@@ -1,8 +1,8 @@
 """Encoding speed: evalkit's `sbert:` against sentence-transformers' `encode`, same weights, texts, dtype and threads.
 
 sentence-transformers runs at its better batch size of 32 and 128, which is found first, on the same texts. On the
-CPU the model is all-MiniLM-L6-v2 on STS-B sentences and on 10-K chunks; in bf16 both sides compute under autocast
-or, for the peer, in its better of autocast and bf16 weights. The share of the machine's matrix rate is tokens times
+CPU the model is all-MiniLM-L6-v2 on STS-B sentences and on 10-K chunks; in bf16 ours has bf16 weights, and the
+peer its better of autocast and bf16 weights. The share of the machine's matrix rate is tokens times
 the multiplications of the model's weight matrices and attention, over the time, over the measured sgemm rate.
 `--device cuda` compares a BERT-base- and a bge-large-shaped model with random weights.
 """
