@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from model2vec import StaticModel
 from sentence_transformers import SentenceTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
-from tokenizers import Tokenizer
 
 import evalkit
 from evalkit.models.weights import locate
@@ -54,15 +53,8 @@ def _glove(data_dir: Path, corpus: list[str], queries: list[str]) -> tuple[np.nd
 
 
 def _static(data_dir: Path, corpus: list[str], queries: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    tokenizer = Tokenizer.from_file(str(data_dir / "potion-base-4m-int8/tokenizer.json"))
-    table = load_file(data_dir / "potion-base-4m-int8/model.safetensors")["embeddings"].astype(np.float64)
-    unknown = tokenizer.token_to_id("[UNK]")
-
-    def average(text: str) -> np.ndarray:
-        ids = [i for i in tokenizer.encode(text, add_special_tokens=False).ids if i != unknown]
-        return table[ids].mean(axis=0).astype(np.float32).astype(np.float64) if ids else np.zeros(table.shape[1])
-
-    return np.array([average(text) for text in corpus]), np.array([average(text) for text in queries])
+    model = StaticModel.from_pretrained(data_dir / "potion-base-4m-int8")
+    return model.encode(corpus).astype(np.float64), model.encode(queries).astype(np.float64)
 
 
 def _minilm(data_dir: Path, corpus: list[str], queries: list[str]) -> tuple[np.ndarray, np.ndarray]:
