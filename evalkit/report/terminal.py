@@ -22,7 +22,7 @@ def print_tables(tables: Sequence[Table], console: Console) -> None:
     """Draw all tables; the best of a column in bold. One that is too wide is split between columns of numbers."""
     for table in tables:
         for part in _parts(table, console.width):
-            console.print(_drawn(part))
+            console.print(_drawn(part, console.width))
 
 
 def _parts(table: Table, width: int) -> Iterator[Table]:
@@ -58,7 +58,9 @@ def _least_width(table: Table, column: int) -> int:
     return max(numbers, min(HEADER_WIDTH, max(map(len, table.columns[column].split()), default=0)))
 
 
-def _drawn(table: Table) -> RichTable:
+def _drawn(table: Table, width: int) -> RichTable:
+    # Left to itself, the drawing library would take the room from wherever it likes, and cut numbers off.
+    tight = sum(_longest_text(table, column) + PADDING for column in range(len(table.columns))) > width
     drawn = RichTable(
         pad_edge=False, box=box.SIMPLE_HEAD,
         title=Text(table.title) if table.title else None, title_justify="left", title_style="bold cyan",
@@ -70,7 +72,7 @@ def _drawn(table: Table) -> RichTable:
             Text(column),
             justify="left" if is_text else "right",
             overflow="fold",
-            min_width=None if is_text else _least_width(table, number),
+            width=_least_width(table, number) if tight and not is_text else None,
         )
     for row in table.rows:
         drawn.add_row(*(Text(cell.text, style="bold green" if cell.best else "") for cell in row))
