@@ -1,9 +1,13 @@
 """Fixtures shared by the whole suite."""
 
 import os
+import sys
+import warnings
 from pathlib import Path
 
 import pytest
+
+from evalkit import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,3 +30,18 @@ def data_dir() -> Path:
 def _shared_store(tmp_path_factory: pytest.TempPathFactory) -> None:
     """One fresh store for the whole suite: nothing of the user's is read, and tests share what they compute."""
     os.environ["EVALKIT_STORE"] = str(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def evalkit(monkeypatch, capsys):
+    """Calls the command line: exit status, standard output, standard error."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["evalkit", *map(str, arguments)])
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main replaces it
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        return caught.value.code, captured.out, captured.err
+
+    return call

@@ -3,14 +3,12 @@
 import json
 import subprocess
 import sys
-import warnings
 from io import StringIO
 
 import pytest
 from fakes import write_tasks
 from rich.console import Console
 
-from evalkit import cli
 from evalkit.progress import Progress
 from evalkit.registry import catalogue, families
 
@@ -20,21 +18,6 @@ WHY = (
     "no file 'no-such-file.txt' with word vectors. Allowed: GloVe text (a word and its numbers a line, no header "
     "line); .gz too."
 )
-
-
-@pytest.fixture
-def evalkit(monkeypatch, capsys):
-    """Calls the command line: exit status, standard output, standard error."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["evalkit", *map(str, arguments)])
-        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main replaces it
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        captured = capsys.readouterr()
-        return caught.value.code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

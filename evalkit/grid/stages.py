@@ -58,7 +58,7 @@ def first_stage(
     model = fitted(model, texts.contents)
     if not isinstance(model, Embedder):
         return model.search(texts.questions, texts.document_ids, depth), _facts(model, [], (), started)
-    queries, corpus = _encode_task(model, label, task, means)
+    queries, corpus = _encode_task(model, label, task.name, texts, means)
     run = search(queries, corpus, texts.document_ids, model.similarity, depth, means.compute.device)
     blank: list[str] = []
     if isinstance(model, HasVocabulary):
@@ -67,10 +67,11 @@ def first_stage(
     return run, _facts(model, [*texts.contents, *texts.questions], tuple(blank), started)
 
 
-def _encode_task(embedder: Embedder, label: str, task: RetrievalTask, means: Means) -> tuple[VectorRows, VectorRows]:
+def _encode_task(
+    embedder: Embedder, label: str, task_name: str, texts: _Texts, means: Means
+) -> tuple[VectorRows, VectorRows]:
     """Vectors of the queries, and of the corpus."""
-    texts = _Texts.of(task)
-    with means.progress.step(f"{task.name}: {label}", len(texts.contents) + len(texts.questions)) as advance:
+    with means.progress.step(f"{task_name}: {label}", len(texts.contents) + len(texts.questions)) as advance:
         corpus = encode(embedder, label, texts.contents, texts.document_ids, "document", means.store, advance)
         queries = encode(embedder, label, texts.questions, texts.query_ids, "query", means.store, advance)
     return queries, corpus
@@ -117,7 +118,7 @@ def second_stage(
     distinct = np.unique(np.concatenate([pairs[model][tops[model] >= 0] for model in runs]))
     pair_queries, pair_documents = np.divmod(distinct, len(contents))
     if isinstance(reranker, Embedder):
-        scores = _similarities_of_pairs(reranker, label, task, pair_queries, pair_documents, means)
+        scores = _similarities_of_pairs(reranker, label, task.name, texts, pair_queries, pair_documents, means)
     else:
         with means.progress.step(f"{task.name}: {label}", len(distinct), "pairs") as advance:
             scores = score_pairs(
@@ -142,10 +143,16 @@ def second_stage(
 
 
 def _similarities_of_pairs(
-    embedder: Embedder, label: str, task: RetrievalTask, query_rows: IntArray, document_rows: IntArray, means: Means
+    embedder: Embedder,
+    label: str,
+    task_name: str,
+    texts: _Texts,
+    query_rows: IntArray,
+    document_rows: IntArray,
+    means: Means,
 ) -> FloatArray:
     """Similarities of (query, document) pairs by row, float64; -inf where a text has no representation."""
-    queries, corpus = _encode_task(embedder, label, task, means)
+    queries, corpus = _encode_task(embedder, label, task_name, texts, means)
     scores = np.concatenate(
         [
             paired_similarities(queries[query_rows[part]], corpus[document_rows[part]])[embedder.similarity]

@@ -1,13 +1,10 @@
 """Fixtures shared by the tests of the store."""
 
 import subprocess
-import sys
-import warnings
 from pathlib import Path
 
 import pytest
 
-from evalkit import cli
 from evalkit.models.words import WordAverage
 from evalkit.store import Store, reuse
 
@@ -34,21 +31,6 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(WordAverage, "raw", noting)
     return texts_read
-
-
-@pytest.fixture
-def evalkit(monkeypatch, capsys):
-    """Calls the command line: exit status, standard output, standard error."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["evalkit", *map(str, arguments)])
-        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main replaces it
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        captured = capsys.readouterr()
-        return caught.value.code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
