@@ -108,7 +108,7 @@ def _load(folder: Path, compute: Compute) -> "SentenceTransformer":
     import torch
     from sentence_transformers import SentenceTransformer
 
-    from evalkit.models.packed_linear import pack_linears
+    from evalkit.models.on_cpu import tune_for_cpu
 
     try:
         with quiet_loading():
@@ -122,7 +122,7 @@ def _load(folder: Path, compute: Compute) -> "SentenceTransformer":
         raise ModelNotFoundError(f"{folder} holds no model that sentence-transformers can read: {error}") from error
     model.eval()
     if compute.device == "cpu":
-        pack_linears(model)
+        tune_for_cpu(model)
     return model
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
 from evalkit.models.batching import Text, forward_batches
-from evalkit.models.packed_linear import pack_linears
+from evalkit.models.on_cpu import tune_for_cpu
 from evalkit.models.weights import quiet_loading
 from evalkit.registry.options import Pooling
 from evalkit.types import IntArray
@@ -40,7 +40,7 @@ class Network:
         self.tokenizer.padding_side = "right"  # so that absolute positions count from a text's first token
         self.model = model.eval().to(compute.device)
         if compute.device == "cpu":
-            pack_linears(self.model)
+            tune_for_cpu(self.model)
         self.config = model.config
         self._compute = compute
         self._max_length = allowed_length(self.tokenizer, self.model, max_length)
