@@ -36,7 +36,7 @@ from side_by_side import measure, report, table
 from evalkit.contracts import VectorRows
 from evalkit.search.exact import search
 from evalkit.store import Store, StoredVectors, encode_once
-from evalkit.types import Role
+from evalkit.terms import Role
 
 DIM, TOP, SEED = 384, 100, 0
 CHUNKS = ((100, 500_000), (1_000, 20_000), (250, 100_000))

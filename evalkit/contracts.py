@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from evalkit.types import FloatArray, Role, Run, Similarity
+from evalkit.terms import Role, Similarity
+from evalkit.types import FloatArray, Run
 
 Vectors = NDArray[np.float32] | csr_matrix
 """One row a text: float32 of shape (n_texts, dim), or a scipy CSR matrix for lexical models."""

@@ -2,19 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-
-Role = Literal["query", "document", "sentence"]
-"""What a text is to the model: a search query, a document, or one side of a symmetric pair (STS)."""
-
-Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
-SIMILARITIES: tuple[Similarity, ...] = ("cosine", "dot", "euclidean", "manhattan")
 
 Qrels = Mapping[str, Mapping[str, float]]
 """Relevance judgements: query id -> document id -> grade. Relevant means a grade above 0."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from evalkit.contracts import Coverage, Embedder, Reranker, Retriever
-from evalkit.types import FloatArray, Run, Similarity, Task
+from evalkit.terms import Similarity
+from evalkit.types import FloatArray, Run, Task
 
 NO_RERANKER = "none"
 

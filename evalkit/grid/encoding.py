@@ -9,7 +9,8 @@ from scipy.sparse import issparse
 from evalkit.contracts import Advance, Embedder, Fittable, FullVectors, HasVocabulary, Reranker, VectorRows, Vectors
 from evalkit.errors import ScoreError, VectorError
 from evalkit.store import Store, encode_once, score_once
-from evalkit.types import FloatArray, IntArray, Role
+from evalkit.terms import Role
+from evalkit.types import FloatArray, IntArray
 
 Model = TypeVar("Model")
 

@@ -16,7 +16,8 @@ from evalkit.search.exact import search
 from evalkit.search.ranking import id_ranks, rank
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint
-from evalkit.types import FloatArray, IntArray, RetrievalTask, Run, Similarity, StsTask
+from evalkit.terms import Similarity
+from evalkit.types import FloatArray, IntArray, RetrievalTask, Run, StsTask
 
 PAIRS_AT_ONCE = 16_384
 

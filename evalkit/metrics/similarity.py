@@ -8,7 +8,8 @@ from scipy import sparse, stats
 
 from evalkit.contracts import Vectors
 from evalkit.errors import VectorError
-from evalkit.types import SIMILARITIES, FloatArray, Similarity
+from evalkit.terms import SIMILARITIES, Similarity
+from evalkit.types import FloatArray
 
 _ROWS_AT_ONCE = 4096
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from evalkit.contracts import Advance, no_progress
 from evalkit.errors import SpecError
 from evalkit.registry.options import DenseOptions, Precision
-from evalkit.types import Role, Similarity
+from evalkit.terms import Role, Similarity
 
 DERIVED = frozenset(
     {"query_prompt", "document_prompt", "sentence_prompt", "normalize", "dim", "precision", "similarity"}

@@ -19,7 +19,7 @@ from evalkit.errors import ConfigError
 from evalkit.models.dense import truncate, unit_length
 from evalkit.models.fitting import WORD, not_fitted, texts_hash
 from evalkit.registry.options import LexicalOptions, LsaOptions, TfidfOptions
-from evalkit.types import Role, Similarity
+from evalkit.terms import Role, Similarity
 
 
 class BagOfWords:

@@ -15,7 +15,7 @@ from evalkit.errors import ModelNotFoundError, SpecError
 from evalkit.models.dense import DenseEmbedder
 from evalkit.models.weights import locate, quiet_loading, weights_hash
 from evalkit.registry.options import SbertOptions
-from evalkit.types import SIMILARITIES, Role, Similarity
+from evalkit.terms import SIMILARITIES, Role, Similarity
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from evalkit.compute import Dtype
-from evalkit.types import Similarity
+from evalkit.terms import Similarity
 
 Pooling = Literal["cls", "mean", "max"]
 Precision = Literal["float32", "int8", "binary"]

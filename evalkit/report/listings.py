@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from evalkit.registry import catalogue, families
 from evalkit.report.table import Table, TableCell
-from evalkit.suite import list_tasks
 
 if TYPE_CHECKING:
     from evalkit.store.store import TableInfo
@@ -47,6 +46,8 @@ def catalogue_table(search: str) -> Table:
 
 def task_table(search: str) -> Table:
     """The tasks on the search path."""
+    from evalkit.suite import list_tasks
+
     rows = [
         (
             task.name,

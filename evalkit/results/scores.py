@@ -8,7 +8,7 @@ import pandas as pd
 from evalkit.metrics.similarity import pearson, spearman
 from evalkit.results.records import CELL_KEYS, GOLD
 from evalkit.stats.intervals import bootstrap_mean, correlation_interval
-from evalkit.types import SIMILARITIES
+from evalkit.terms import SIMILARITIES
 
 SCORE_COLUMNS = [*CELL_KEYS, "metric", "score", "ci_low", "ci_high", "n"]
 

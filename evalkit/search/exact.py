@@ -11,7 +11,8 @@ from scipy.spatial.distance import cdist
 from evalkit.contracts import VectorRows
 from evalkit.search.filter import DOCUMENTS_AT_ONCE, Device, Filter
 from evalkit.search.ranking import BLOCK_CELLS, best, id_ranks, rank
-from evalkit.types import FloatArray, IntArray, Run, Similarity
+from evalkit.terms import Similarity
+from evalkit.types import FloatArray, IntArray, Run
 
 BLOCK_BYTES = 1 << 26
 """Documents are taken in blocks of about this size, so that memory does not grow with the corpus."""

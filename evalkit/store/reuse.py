@@ -13,7 +13,8 @@ from evalkit.contracts import Advance, FullVectors, Reranker
 from evalkit.store.keys import pair_keys, text_keys
 from evalkit.store.store import Store
 from evalkit.store.table import Table
-from evalkit.types import FloatArray, IntArray, Role
+from evalkit.terms import Role
+from evalkit.types import FloatArray, IntArray
 
 SECONDS_PER_COMMIT = 5.0
 """What a kill can lose, about; a commit takes a hundredth of this."""

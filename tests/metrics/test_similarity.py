@@ -10,7 +10,7 @@ from sklearn.metrics import pairwise
 
 from evalkit.errors import VectorError
 from evalkit.metrics.similarity import paired_similarities, pearson, spearman
-from evalkit.types import SIMILARITIES
+from evalkit.terms import SIMILARITIES
 
 
 def vectors(seed: int, rows: int = 50, dim: int = 16) -> np.ndarray:

@@ -1,16 +1,17 @@
 """Exact search against brute force in plain Python: score descending, then document id descending."""
 
 import math
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from evalkit.search import exact
+from evalkit.search import exact, filter
 from evalkit.search.exact import search
 from evalkit.search.ranking import best, id_ranks
-from evalkit.types import SIMILARITIES
+from evalkit.terms import SIMILARITIES
 
 # Each has a length of 1, 2 or 4, so that even a cosine is exact in float64 and ties are ties.
 EXACT = [
@@ -146,6 +147,56 @@ def test_blocks_change_nothing(monkeypatch, similarity, kind, size, spare):
     corpus[10:] = corpus[:10]
     corpus[3] = queries[5] = 0
     assert_equal_to_brute_force(queries, corpus, [f"d{row}" for row in range(20)], similarity, 8, kind)
+
+
+@pytest.mark.parametrize("queries_at_once", [1, 3, 7, 1_000])
+@pytest.mark.parametrize("documents_at_once", [1, 6, 20, 1_000])
+@pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean"])
+def test_tiles_of_the_filter_change_nothing(monkeypatch, similarity, documents_at_once, queries_at_once):
+    monkeypatch.setattr(filter, "QUERIES_AT_ONCE", queries_at_once)
+    monkeypatch.setitem(filter.DOCUMENTS_AT_ONCE, "cpu", documents_at_once)
+    monkeypatch.setattr(exact, "SPARE", 1)
+    rng = np.random.default_rng(4)
+    corpus, queries = (rng.normal(size=(rows, 5)).astype(np.float32) for rows in (20, 7))
+    corpus[10:] = corpus[:10]
+    corpus[3] = queries[5] = 0
+    assert_equal_to_brute_force(queries, corpus, [f"d{row}" for row in range(20)], similarity, 8, "dense")
+
+
+class RowsOnDemand:
+    """A corpus that is nowhere as a whole: the sine of its cell numbers, made when rows are asked for."""
+
+    def __init__(self, n_documents, dim):
+        self.shape = (n_documents, dim)
+        self.most_at_once = 0
+
+    def __getitem__(self, index):
+        rows = np.arange(self.shape[0])[index]
+        self.most_at_once = max(self.most_at_once, len(rows))
+        return np.sin(rows[:, None] * self.shape[1] + np.arange(self.shape[1]), dtype=np.float32)
+
+
+def peak_of_search(n_documents):
+    corpus = RowsOnDemand(n_documents, 64)
+    queries = np.random.default_rng(0).normal(size=(10, 64)).astype(np.float32)
+    ids = [f"d{row}" for row in range(n_documents)]
+    tracemalloc.start()
+    try:
+        run = search(queries, corpus, ids, "dot", 10)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    whole = RowsOnDemand(n_documents, 64)[:]
+    np.testing.assert_array_equal(run.documents, search(queries, whole, ids, "dot", 10).documents)
+    return corpus.most_at_once, peak
+
+
+def test_memory_does_not_grow_with_the_corpus(monkeypatch):
+    monkeypatch.setattr(exact, "BLOCK_BYTES", 1 << 20)  # 4,096 documents of 64 dimensions
+    few, peak_of_few = peak_of_search(10_000)
+    many, peak_of_many = peak_of_search(160_000)
+    assert few == many == 4_096
+    assert peak_of_many < peak_of_few + 2**20
 
 
 def test_ids_compare_as_strings():

@@ -1,0 +1,9 @@
+"""Words of the field that options are chosen from. Imports nothing, so that the command line answers at once."""
+
+from typing import Literal
+
+Role = Literal["query", "document", "sentence"]
+"""What a text is to the model: a search query, a document, or one side of a symmetric pair (STS)."""
+
+Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
+SIMILARITIES: tuple[Similarity, ...] = ("cosine", "dot", "euclidean", "manhattan")
