@@ -1,11 +1,11 @@
 """Ranking metrics: hit rate, MRR, precision, recall, MAP and nDCG at 10 of 100 results a query, against two peers.
 
-evalkit starts from its own run (arrays of row numbers) and a mapping of judgements, as `evalkit run` does; joining
-the two is `judge`. pytrec_eval starts from a dict of scores, its judgements already in its evaluator; trec_eval has
-no MRR at a cut, so it computes its uncut one. ranx starts from its Qrels and Run objects, the run already sorted,
-with all threads and after a first call that compiles it. It also takes arrays of numbers: those rows leave out
-names of queries and documents altogether, and stand beside our metrics on a run that is already judged.
-Values for single queries are asked of all. They must agree to 1e-6, or the program fails.
+Each side starts with its judgements read and a run in its own form, as in a grid, whose cells share the judgements
+of a task. evalkit joins its run (arrays of row numbers) with them; another row also counts reading them from a
+mapping, which a grid does once a task. pytrec_eval has them in its evaluator and starts from a dict of scores;
+trec_eval has no MRR at a cut, so it computes its uncut one. ranx starts from its Qrels and Run objects, the run
+already sorted, with all threads and after a first call that compiles it. It also takes arrays of numbers, which
+leave out names altogether. Values for single queries are asked of all. They must agree to 1e-6, or the program fails.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import pytrec_eval
 import ranx
 from side_by_side import measure, report, table
 
-from evalkit.metrics.ranking import RANKING_METRICS, Judged, judge
+from evalkit.metrics.ranking import RANKING_METRICS, Judged, Judgements, judge
 from evalkit.types import FloatArray, Run
 
 K, DEPTH, N_DOCUMENTS, JUDGED, HIGHEST_GRADE = 10, 100, 10_000, 10, 3
@@ -30,7 +30,7 @@ TREC_EVAL = {
     "ndcg": "ndcg_cut_10",
 }
 RANX = [f"{name}@{K}" for name in RANKING_METRICS]
-TARGETS = {"pytrec_eval": 5.0, "ranx, Qrels and Run": 1.0}
+TARGETS = {"pytrec_eval": 5.0, "ranx, Qrels and Run": 1.0, "ranx, arrays of numbers": 1.0}
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,11 @@ def compare(n_queries: int, rounds: int) -> list[dict[str, object]]:
     ranx_qrels, ranx_run = ranx.Qrels(qrels), ranx.Run(results)
     qrels_array, run_array = ranx_arrays(case)
 
-    def judged() -> Judged:
-        return judge(case.run, case.document_ids, query_ids, qrels)
+    def read() -> Judgements:
+        return Judgements.of(qrels, case.document_ids, query_ids)
 
-    joined = judged()
-    expected = all_metrics(joined)
+    judgements = read()
+    expected = all_metrics(judge(case.run, judgements))
     check("pytrec_eval", expected, trec_arrays(evaluator.evaluate(results), query_ids))
     by_query = {query: row for row, query in enumerate(ranx_run.get_query_ids())}
     rows = [by_query[query] for query in query_ids]
@@ -129,10 +129,10 @@ def compare(n_queries: int, rounds: int) -> list[dict[str, object]]:
     check("ranx", expected, {name: values[rows] for name, values in from_objects.items()})
     check("ranx on arrays", expected, ranx_metrics(qrels_array, run_array))
     ways: dict[str, Callable[[], object]] = {
-        "evalkit": lambda: all_metrics(judged()),
+        "evalkit": lambda: all_metrics(judge(case.run, judgements)),
         "pytrec_eval": lambda: evaluator.evaluate(results),
         "ranx, Qrels and Run": lambda: ranx_metrics(ranx_qrels, ranx_run),
-        "evalkit, judged before": lambda: all_metrics(joined),
+        "evalkit, judgements read too": lambda: all_metrics(judge(case.run, read())),
         "ranx, arrays of numbers": lambda: ranx_metrics(qrels_array, run_array),
     }
     return table(measure(ways, rounds), ours="evalkit")

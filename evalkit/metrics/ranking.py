@@ -37,23 +37,38 @@ class Judged:
         return counts
 
 
-def judge(run: Run, document_ids: Sequence[str], query_ids: Sequence[str], qrels: Qrels) -> Judged:
-    """Join `run` with `qrels`.
+@dataclass(frozen=True)
+class Judgements:
+    """The relevant documents of some queries, in order: what every run over one corpus is judged by.
 
-    `query_ids` names the rows of `run`, `document_ids` the rows of the corpus that it points to. A relevant
-    document that is absent from `document_ids` still counts in `ideal`. Raises ValueError when `run` does not
-    have one row a query.
+    `documents` is int64 of shape (n_queries, max_relevant): row numbers in the corpus, NOWHERE for a document that it
+    lacks, and after a query's last. `grades` is float64 of the same shape: positive, descending, then zeros.
     """
-    if len(run.documents) != len(query_ids):
-        raise ValueError(f"run has {len(run.documents)} rows for {len(query_ids)} query ids")
-    row_of = dict(zip(document_ids, range(len(document_ids)), strict=True))
-    judgements = [qrels.get(query_id, {}) for query_id in query_ids]
-    grades = np.fromiter(chain.from_iterable(of_query.values() for of_query in judgements), dtype=np.float64)
-    documents = np.fromiter(map(row_of.get, chain.from_iterable(judgements), repeat(NOWHERE)), dtype=np.int64)
-    queries = np.repeat(np.arange(len(query_ids)), [len(of_query) for of_query in judgements])
-    relevant = grades > 0
-    documents, ideal = _by_query(len(query_ids), queries[relevant], documents[relevant], grades[relevant])
-    return Judged(gains=_gains(run.documents, documents, ideal), ideal=ideal)
+
+    documents: IntArray
+    grades: FloatArray
+
+    @classmethod
+    def of(cls, qrels: Qrels, document_ids: Sequence[str], query_ids: Sequence[str]) -> Self:
+        """Judgements by name, for the corpus that `document_ids` names and the queries that `query_ids` names."""
+        row_of = dict(zip(document_ids, range(len(document_ids)), strict=True))
+        judgements = [qrels.get(query_id, {}) for query_id in query_ids]
+        grades = np.fromiter(chain.from_iterable(of_query.values() for of_query in judgements), dtype=np.float64)
+        documents = np.fromiter(map(row_of.get, chain.from_iterable(judgements), repeat(NOWHERE)), dtype=np.int64)
+        queries = np.repeat(np.arange(len(query_ids)), [len(of_query) for of_query in judgements])
+        relevant = grades > 0
+        return cls(*_by_query(len(query_ids), queries[relevant], documents[relevant], grades[relevant]))
+
+
+def judge(run: Run, judgements: Judgements) -> Judged:
+    """Join a run with the judgements of its queries.
+
+    A relevant document that the corpus lacks still counts in `ideal`. Raises ValueError when `run` does not have
+    one row a query.
+    """
+    if len(run.documents) != len(judgements.documents):
+        raise ValueError(f"run has {len(run.documents)} rows for {len(judgements.documents)} queries")
+    return Judged(gains=_gains(run.documents, judgements.documents, judgements.grades), ideal=judgements.grades)
 
 
 def _by_query(

@@ -109,6 +109,7 @@ def _load(folder: Path, compute: Compute) -> "SentenceTransformer":
     from sentence_transformers import SentenceTransformer
 
     from evalkit.models.on_cpu import tune_for_cpu
+    from evalkit.models.on_gpu import tune_for_gpu
 
     try:
         with quiet_loading():
@@ -123,6 +124,8 @@ def _load(folder: Path, compute: Compute) -> "SentenceTransformer":
     model.eval()
     if compute.device == "cpu":
         tune_for_cpu(model)
+    elif compute.device == "cuda":
+        tune_for_gpu(model)
     return model
 
 

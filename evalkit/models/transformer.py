@@ -11,6 +11,7 @@ from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
 from evalkit.models.batching import Text, forward_batches
 from evalkit.models.on_cpu import tune_for_cpu
+from evalkit.models.on_gpu import tune_for_gpu
 from evalkit.models.weights import quiet_loading
 from evalkit.registry.options import Pooling
 from evalkit.types import IntArray
@@ -41,6 +42,8 @@ class Network:
         self.model = model.eval().to(compute.device)
         if compute.device == "cpu":
             tune_for_cpu(self.model)
+        elif compute.device == "cuda":
+            tune_for_gpu(self.model)
         self.config = model.config
         self._compute = compute
         self._max_length = allowed_length(self.tokenizer, self.model, max_length)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from evalkit.grid import Cell, Outcome
-from evalkit.metrics.ranking import RANKING_METRICS, judge
+from evalkit.metrics.ranking import RANKING_METRICS, Judgements, judge
 from evalkit.types import FloatArray, RetrievalTask, StsTask, Task
 
 CELL_KEYS = ["task", "split", "model", "reranker"]
@@ -53,11 +53,11 @@ def _rows(cell: Cell, ids: Sequence[str], metric: str, values: FloatArray) -> pd
 def _retrieval(
     outcome: Outcome, task: RetrievalTask, top_k: Sequence[int]
 ) -> Iterator[tuple[Cell, Sequence[str], str, FloatArray]]:
-    document_ids = [document.id for document in task.corpus]
     query_ids = [query.id for query in task.queries]
+    judgements = Judgements.of(task.qrels, [document.id for document in task.corpus], query_ids)
     for cell, run in outcome.rankings.items():
         if (cell.task, cell.split) == (task.name, task.split):
-            judged = judge(run, document_ids, query_ids, task.qrels)
+            judged = judge(run, judgements)
             for k in top_k:
                 for name, metric in RANKING_METRICS.items():
                     yield cell, query_ids, f"{name}@{k}", metric(judged, k)

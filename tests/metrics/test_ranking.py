@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from llama_index.core.evaluation.retrieval.metrics import MRR, HitRate
 
 from evalkit.errors import ConfigError
-from evalkit.metrics.ranking import RANKING_METRICS, Judged, Measure, judge, mrr, ndcg
+from evalkit.metrics.ranking import RANKING_METRICS, Judged, Judgements, Measure, judge, mrr, ndcg
 from evalkit.types import Run
 
 CUTS = (1, 3, 10, 25)
@@ -75,7 +75,7 @@ def make_case(seed: int, *, ties: bool, grades: tuple[int, ...] = (-1, 0, 1, 2, 
 
 
 def judged_of(case: Case) -> Judged:
-    return judge(case.run, case.document_ids, case.query_ids, case.qrels)
+    return judge(case.run, Judgements.of(case.qrels, case.document_ids, case.query_ids))
 
 
 def trec_eval(case: Case, k: int) -> dict[str, dict[str, float]]:
@@ -138,7 +138,7 @@ def test_agrees_with_llama_index(name: str, peer: HitRate | MRR, k: int):
 def test_judge_by_hand():
     run = Run(np.array([[2, 0, -1], [1, 2, 0], [0, -1, -1]]), np.zeros((3, 3)))
     qrels = {"q0": {"a": 2.0, "c": -1.0, "gone": 3.0}, "q1": {"c": 1.0}, "q2": {"a": 0.0}}
-    judged = judge(run, ["a", "b", "c"], ["q0", "q1", "q2"], qrels)
+    judged = judge(run, Judgements.of(qrels, ["a", "b", "c"], ["q0", "q1", "q2"]))
     np.testing.assert_array_equal(judged.gains, [[0, 2, 0], [0, 1, 0], [0, 0, 0]])
     np.testing.assert_array_equal(judged.ideal, [[3, 2], [1, 0], [0, 0]])
     np.testing.assert_array_equal(judged.n_relevant, [2, 1, 0])
@@ -149,21 +149,23 @@ def test_judge_by_hand():
 @pytest.mark.parametrize("name", RANKING_METRICS)
 def test_a_missing_result_is_0_and_no_relevant_document_is_nan(name: str):
     run = Run(np.full((2, 5), -1), np.full((2, 5), np.nan))
-    judged = judge(run, ["a"], ["answerable", "unjudged"], {"answerable": {"a": 1.0}})
+    judged = judge(run, Judgements.of({"answerable": {"a": 1.0}}, ["a"], ["answerable", "unjudged"]))
     np.testing.assert_array_equal(RANKING_METRICS[name](judged, 5), [0.0, np.nan])
 
 
 @pytest.mark.parametrize("name", RANKING_METRICS)
 def test_degenerate_shapes(name: str):
-    nothing_found = judge(Run(np.empty((1, 0), np.int64), np.empty((1, 0))), [], ["q"], {"q": {"a": 1}})
+    nothing_found = judge(
+        Run(np.empty((1, 0), np.int64), np.empty((1, 0))), Judgements.of({"q": {"a": 1}}, [], ["q"])
+    )
     np.testing.assert_array_equal(RANKING_METRICS[name](nothing_found, 3), [0.0])
-    no_query = judge(Run(np.empty((0, 3), np.int64), np.empty((0, 3))), ["a"], [], {})
+    no_query = judge(Run(np.empty((0, 3), np.int64), np.empty((0, 3))), Judgements.of({}, ["a"], []))
     assert RANKING_METRICS[name](no_query, 3).shape == (0,)
 
 
 def test_a_run_for_other_queries_is_refused():
-    with pytest.raises(ValueError, match="run has 1 rows for 2 query ids"):
-        judge(Run(np.zeros((1, 1), np.int64), np.zeros((1, 1))), ["a"], ["q0", "q1"], {})
+    with pytest.raises(ValueError, match="run has 1 rows for 2 queries"):
+        judge(Run(np.zeros((1, 1), np.int64), np.zeros((1, 1))), Judgements.of({}, ["a"], ["q0", "q1"]))
 
 
 gains_of_ten = arrays(np.float64, (4, 10), elements=st.sampled_from([0.0, 0.0, 1.0, 2.0, 3.0]))
