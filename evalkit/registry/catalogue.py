@@ -40,6 +40,7 @@ class CatalogueEntry(BaseModel):
     retired: bool = False
     superseded_by: str | None = None
     package: WeightsPackage | None = None
+    downloads: tuple[str, ...] = ()
 
     @property
     def hub_name(self) -> str | None:
