@@ -20,8 +20,9 @@ def build(spec: ModelSpec, compute: Compute) -> "Embedder | Retriever | Reranker
     family gives for weights that cannot be had.
     """
     family = families()[spec.family]
-    if family.module and find_spec(family.module) is None:
-        raise OptionalDependencyError(f"the family {family.name!r}", family.module, family.extra)
+    for needed in (family.module or "").split():
+        if find_spec(needed) is None:
+            raise OptionalDependencyError(f"the family {family.name!r}", needed, family.extra)
     module, _, name = family.factory.partition(":")
     factory = getattr(import_module(module), name)
     return cast("Embedder | Retriever | Reranker", factory(spec.name, spec.options, compute))

@@ -24,7 +24,10 @@ class WeightsPackage(BaseModel):
 
 
 class CatalogueEntry(BaseModel):
-    """A named model. `dim` in dimensions, `max_length` in tokens, `parameters` in millions."""
+    """A named model. `dim` in dimensions, `max_length` in tokens, `parameters` in millions.
+
+    `downloads` are links to the files that belong into the folder that the spec names; nothing fetches them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,6 +43,7 @@ class CatalogueEntry(BaseModel):
     retired: bool = False
     superseded_by: str | None = None
     package: WeightsPackage | None = None
+    downloads: tuple[str, ...] = ()
 
     @property
     def hub_name(self) -> str | None:

@@ -22,7 +22,7 @@ class Family:
 
     `factory` is `module:callable`, imported when a model is built and called with (name, options, compute).
     `name_help` says what the NAME in FAMILY:NAME is; None means that the family takes no name.
-    `module` is a package that must be installed, by the extra `extra`.
+    `module` names the packages that must be installed, blanks between, by the extra `extra`.
     """
 
     name: str
@@ -65,6 +65,14 @@ BUILT_IN = (
     _family(
         "static", "embedder", opt.StaticOptions, "static:load_static",
         "Model2Vec static embeddings", name_help=_HUB, module="model2vec", extra="words",
+    ),
+    _family(
+        "cove", "embedder", opt.CoveOptions, "cove:load_cove", "context vectors (CoVe): a translation model's BiLSTM "
+        "over GloVe", name_help="folder with wmtlstm-*.pth and glove*.txt", module="torch gensim", extra="recurrent",
+    ),
+    _family(
+        "elmo", "embedder", opt.ElmoOptions, "elmo:load_elmo", "ELMo: a language model's character CNN and BiLSTMs",
+        name_help="folder with *options.json and *.hdf5", module="torch h5py", extra="recurrent",
     ),
     _family("bert", "embedder", opt.BertOptions, "bert:load_bert", "any transformers encoder, pooled", **_TORCH),
     _family(

@@ -104,6 +104,27 @@ class SbertOptions(TransformerOptions):
     pooling: Pooling | None = Field(None, description="replaces the checkpoint's pooling")
 
 
+class RecurrentOptions(DenseOptions):
+    """Options of dense families that run a recurrent network over words."""
+
+    pooling: Literal["mean", "max"] = Field("mean", description="how word vectors become one")
+    dtype: Dtype | None = Field(None, description="dtype of the computation; unset: the run's")
+
+
+class CoveOptions(RecurrentOptions):
+    """Options of `cove`."""
+
+    glove: bool = Field(True, description="[GloVe; CoVe] for each word; false: CoVe alone")
+
+
+class ElmoOptions(RecurrentOptions):
+    """Options of `elmo`."""
+
+    layer: int | None = Field(
+        None, description="layer pooled: 0 the character CNN, 1 and 2 the LSTMs, -1 the last; unset: the mean of all"
+    )
+
+
 class PairOptions(Options):
     """Options of rerankers that run a transformer."""
 

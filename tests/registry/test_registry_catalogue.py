@@ -38,6 +38,15 @@ def test_what_replaced_an_entry_is_there_and_runs_or_is_not_retired(entry: Catal
     assert newer.kind == entry.kind
 
 
+def test_downloads_are_links_for_models_that_are_read_from_a_folder():
+    families_with_downloads = {entry.name: resolve(entry.name).family for entry in ENTRIES if entry.downloads}
+    assert set(families_with_downloads.values()) == {"cove", "elmo"}
+    for name, family in families_with_downloads.items():
+        endings = {link.rpartition(".")[2] for link in catalogue()[name].downloads}
+        assert endings == {"cove": {"pth", "zip"}, "elmo": {"json", "hdf5"}}[family]
+        assert all(link.startswith("https://") for link in catalogue()[name].downloads)
+
+
 def test_models_of_the_boosting_rag_grid():
     assert from_source("boosting-rag", "embedder") == {
         "openai-ada-002", "bge-large", "llm-embedder", "cohere-v2", "cohere-v3", "voyage-01", "jina-small",

@@ -86,6 +86,8 @@ def test_families_are_those_documented():
         "word2vec",
         "fasttext",
         "static",
+        "cove",
+        "elmo",
         "bert",
         "sbert",
         "ce",
