@@ -12,6 +12,8 @@ from evalkit.contracts import Embedder, Reranker, Retriever
 from evalkit.errors import ConfigError
 from evalkit.grid import Entrant, Means, run_grid
 from evalkit.grid.cells import NO_RERANKER
+from evalkit.mteb.reference import is_mteb
+from evalkit.mteb.tasks import load_tasks as load_mteb_tasks
 from evalkit.progress import Progress
 from evalkit.registry import Kind, ModelSpec, build, expand, families, resolve
 from evalkit.report.write import write_run
@@ -20,7 +22,7 @@ from evalkit.results.provenance import make_provenance
 from evalkit.results.records import make_records
 from evalkit.store import Store, default_root
 from evalkit.suite import load_task
-from evalkit.types import StsTask, Task
+from evalkit.types import RetrievalTask, Task
 
 
 def run(suite: str | Path | None = None, **keys: Any) -> Results:
@@ -44,11 +46,11 @@ def run_config(config: RunConfig) -> Results:
         if label != NO_RERANKER
     }
     tasks = _load_tasks(config)
-    if all(isinstance(task, StsTask) for task in tasks):
+    if not any(isinstance(task, RetrievalTask) for task in tasks):
         rankers = [label for label, spec in models.items() if "embedder" not in families()[spec.family].kinds]
         if rankers:
             raise ConfigError(
-                f"{', '.join(rankers)} has no vectors, and all tasks are STS: there is nothing it could score. "
+                f"{', '.join(rankers)} has no vectors, and no task is retrieval: there is nothing it could score. "
                 "Leave it out, or add a retrieval task."
             )
     store = None if config.no_store else Store(config.store or default_root())
@@ -96,10 +98,10 @@ def _build_reranker(spec: ModelSpec, compute: Compute) -> Embedder | Reranker:
 
 
 def _load_tasks(config: RunConfig) -> list[Task]:
-    tasks = [
-        load_task(name, on_bad_data=config.on_bad_data, max_queries=config.max_queries, seed=config.seed)
-        for name in dict.fromkeys(config.tasks)
-    ]
+    how: Any = {"on_bad_data": config.on_bad_data, "max_queries": config.max_queries, "seed": config.seed}
+    tasks: list[Task] = []
+    for name in dict.fromkeys(config.tasks):
+        tasks += load_mteb_tasks(name, **how) if is_mteb(name) else [load_task(name, **how)]
     keys = [f"{task.name} ({task.split})" for task in tasks]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:

@@ -6,7 +6,17 @@ from typing import TypeVar
 import numpy as np
 from scipy.sparse import issparse
 
-from evalkit.contracts import Advance, Embedder, Fittable, FullVectors, HasVocabulary, Reranker, VectorRows, Vectors
+from evalkit.contracts import (
+    Advance,
+    Embedder,
+    Fittable,
+    FullVectors,
+    HasVocabulary,
+    PromptedByTask,
+    Reranker,
+    VectorRows,
+    Vectors,
+)
 from evalkit.errors import ScoreError, VectorError
 from evalkit.store import Store, encode_once, score_once
 from evalkit.types import FloatArray, IntArray, Role
@@ -18,8 +28,10 @@ SHOWN = 5
 ROWS_AT_ONCE = 65_536
 
 
-def fitted(model: Model, texts: Sequence[str]) -> Model:
-    """The model, fitted on the texts if it is one that learns from them."""
+def prepared(model: Model, task: str, texts: Sequence[str]) -> Model:
+    """The model with its prompts for the task of this name, and fitted on the texts, if it is one that does so."""
+    if isinstance(model, PromptedByTask):
+        model = model.for_task(task)
     return model.fit(texts) if isinstance(model, Fittable) else model
 
 

@@ -14,12 +14,12 @@ from evalkit.config import RunConfig
 from evalkit.grid import Outcome
 from evalkit.grid.cells import ModelFacts
 from evalkit.store import Store
-from evalkit.types import StsTask, Task
+from evalkit.types import EvaluatorTask, StsTask, Task
 
 SCHEMA = 1
 PACKAGES = (
     "evalkit", "numpy", "scipy", "pandas", "scikit-learn", "bm25s", "torch", "transformers", "tokenizers",
-    "sentence-transformers", "gensim", "model2vec",
+    "sentence-transformers", "gensim", "model2vec", "mteb",
 )  # fmt: skip
 
 
@@ -60,6 +60,8 @@ def _task(task: Task) -> dict[str, Any]:
     facts: dict[str, Any] = {"task": task.name, "split": task.split, "content_hash": task.content_hash}
     if isinstance(task, StsTask):
         return {**facts, "type": "sts", "pairs": len(task.gold)}
+    if isinstance(task, EvaluatorTask):
+        return {**facts, "type": "evaluator", "kind": task.kind, "samples": task.samples}
     counts = {"documents": len(task.corpus), "queries": len(task.queries), "excluded_queries": task.excluded}
     return {**facts, "type": "retrieval", **counts}
 
