@@ -1,10 +1,10 @@
 """Compose a run: from names to results. The one place, beside the command line, where everything meets."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from evalkit.compute import Compute, choose_compute
 from evalkit.config import RunConfig, read_config, read_suite
@@ -13,6 +13,7 @@ from evalkit.errors import ConfigError
 from evalkit.grid import Entrant, Means, run_grid
 from evalkit.grid.cells import NO_RERANKER
 from evalkit.mteb.reference import is_mteb
+from evalkit.mteb.registry import model_facts
 from evalkit.mteb.tasks import load_tasks as load_mteb_tasks
 from evalkit.progress import Progress
 from evalkit.registry import Kind, ModelSpec, build, expand, families, resolve
@@ -66,7 +67,7 @@ def run_config(config: RunConfig) -> Results:
     specs = {label: str(spec) for label, spec in {**models, **rerankers}.items()}
     results = Results(
         make_records(outcome, tasks, config.top_k),
-        make_provenance(config, compute, specs, tasks, outcome, store, started),
+        make_provenance(config, compute, specs, _model_facts(models, rerankers), tasks, outcome, store, started),
     )
     if config.out is not None:
         write_run(results, config.out)
@@ -89,12 +90,24 @@ def _resolve(label: str, allowed: set[Kind]) -> ModelSpec:
     return spec
 
 
+def _model_facts(*specs: Mapping[str, ModelSpec]) -> dict[str, dict[str, Any]]:
+    """What mteb's registry says of the models that are from it, by label."""
+    found = {label: spec.name for by_label in specs for label, spec in by_label.items() if spec.family == "mteb"}
+    return {label: model_facts(name) for label, name in found.items()}
+
+
 def _build_model(spec: ModelSpec, compute: Compute) -> Embedder | Retriever:
-    return cast(Embedder | Retriever, build(spec, compute))
+    model = build(spec, compute)
+    if not isinstance(model, Embedder | Retriever):  # of a registry that has all kinds
+        raise ConfigError(f"{spec} is a reranker; put it under --rerankers.")
+    return model
 
 
 def _build_reranker(spec: ModelSpec, compute: Compute) -> Embedder | Reranker:
-    return cast(Embedder | Reranker, build(spec, compute))
+    model = build(spec, compute)
+    if not isinstance(model, Embedder | Reranker):
+        raise ConfigError(f"{spec} is a retriever, which cannot rerank; put it under --models.")
+    return model
 
 
 def _load_tasks(config: RunConfig) -> list[Task]:

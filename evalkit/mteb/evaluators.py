@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from copy import copy, deepcopy
 from importlib.metadata import version
 from itertools import chain
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from evalkit.mteb.metrics import numbers
 from evalkit.mteb.model import MtebModel, empty_meta
 from evalkit.mteb.texts import is_retrieval, read_document
 from evalkit.suite.hashing import hash_rows
@@ -38,7 +38,9 @@ def evaluator_task(task: "AbsTask", name: str, split: str, subset: str, data: An
         scores = fresh.evaluate(
             model, split, subsets_to_run=[subset], encode_kwargs={"batch_size": BATCH_SIZE, "show_progress_bar": False}
         )
-        return _metrics(scores[subset], task.metadata.main_score)
+        found = numbers(scores[subset])
+        main = task.metadata.main_score
+        return {main: found.get(main, math.nan), **found}
 
     rows = list(_rows(task, split, subset, data))
     settings = {
@@ -54,16 +56,6 @@ def evaluator_task(task: "AbsTask", name: str, split: str, subset: str, data: An
         content_hash=hash_rows(settings, rows),
         evaluate=evaluate,
     )
-
-
-def _metrics(scores: Mapping[str, Any], main: str) -> dict[str, float]:
-    """The metrics that are one number each, the main one first; NaN where mteb has no value."""
-    numbers = {
-        name: float(value)
-        for name, value in scores.items()
-        if isinstance(value, Real) and name != "main_score" and not name.startswith("nauc")
-    }
-    return {main: numbers.get(main, math.nan), **numbers}
 
 
 def _samples(task: Any, data: Any) -> int:

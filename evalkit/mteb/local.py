@@ -1,21 +1,16 @@
 """Our tasks as mteb's task objects."""
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evalkit.errors import ConfigError
+from evalkit.mteb.metadata import local_metadata
 from evalkit.mteb.reference import DEFAULT_SUBSET, require_mteb
 from evalkit.types import RetrievalTask, StsTask
 
 if TYPE_CHECKING:
-    from mteb import AbsTask, TaskMetadata
-
-HASH_DIGITS = 12
-LANGUAGE = "und-Zyyy"
-"""ISO codes for a language and script that nobody stated."""
-
+    from mteb import AbsTask
 
 def as_mteb_task(task: StsTask | RetrievalTask) -> "AbsTask":
     """A task as an object that `mteb.evaluate` takes, with its data in it.
@@ -32,23 +27,6 @@ def as_mteb_task(task: StsTask | RetrievalTask) -> "AbsTask":
     if isinstance(task, RetrievalTask):
         return _retrieval(task)
     raise ConfigError(f"a {type(task).__name__} cannot be given to mteb; an StsTask or a RetrievalTask can.")
-
-
-def local_metadata(name: str, split: str, kind: str, content_hash: str) -> "TaskMetadata":
-    """mteb's description of a task of ours; `kind` is "STS" or "Retrieval"."""
-    from mteb import TaskMetadata
-
-    label = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
-    return TaskMetadata(
-        name=f"{label}-{content_hash[:HASH_DIGITS]}",
-        description=f"The task {name!r} of an evalkit run.",
-        type=kind,  # type: ignore[arg-type]
-        category="t2t",
-        eval_splits=[split],
-        eval_langs=[LANGUAGE],
-        main_score="cosine_spearman" if kind == "STS" else "ndcg_at_10",
-        dataset={"path": f"evalkit/{label}", "revision": content_hash},
-    )
 
 
 def _made(base: type["AbsTask"], task: StsTask | RetrievalTask, kind: str, **attributes: Any) -> "AbsTask":

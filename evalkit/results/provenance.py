@@ -27,12 +27,15 @@ def make_provenance(
     config: RunConfig,
     compute: Compute,
     specs: Mapping[str, str],
+    model_facts: Mapping[str, Mapping[str, Any]],
     tasks: Sequence[Task],
     outcome: Outcome,
     store: Store | None,
     started: float,
 ) -> dict[str, Any]:
-    """The content of run.json. `specs` maps each label to its full spec; `started` is a time.time()."""
+    """The content of run.json. `specs` maps each label to its full spec, `model_facts` to what a registry says of
+    the model, where it is from one; `started` is a time.time().
+    """
     return {
         "schema": SCHEMA,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
@@ -44,6 +47,7 @@ def make_provenance(
         "device": compute.device,
         "dtype": compute.dtype,
         "specs": dict(specs),
+        "model_facts": {label: dict(facts) for label, facts in model_facts.items()},
         "tasks": [_task(task) for task in tasks],
         "cells": [{**vars(cell), **_facts(facts)} for cell, facts in outcome.facts.items()],
         "reused": None if store is None else store.reused,
