@@ -32,9 +32,7 @@ BATCH_SIZE = 32
 PLACE = {"hf_split": "test", "hf_subset": DEFAULT_SUBSET}
 
 
-def load_mteb(
-    name: str, options: MtebOptions, compute: Compute
-) -> "MtebEmbedder | MtebReranker | MtebRetriever":
+def load_mteb(name: str, options: MtebOptions, compute: Compute) -> "MtebEmbedder | MtebReranker | MtebRetriever":
     """Load a model of mteb's registry: an embedder, a reranker (cross-encoder) or a retriever, whichever it is.
 
     Raises UnknownNameError for a name that the registry lacks, ModelNotFoundError if mteb cannot load it.
@@ -47,7 +45,9 @@ def load_mteb(
         return MtebReranker(model, facts)
     if isinstance(model, SearchProtocol):
         return MtebRetriever(model, facts)
-    raise ModelNotFoundError(f"mteb's {name!r} is a {type(model).__name__}, which neither encodes, scores nor searches.")
+    raise ModelNotFoundError(
+        f"mteb's {name!r} is a {type(model).__name__}, which neither encodes, scores nor searches."
+    )
 
 
 def _settle(model: Any, compute: Compute) -> dict[str, object]:

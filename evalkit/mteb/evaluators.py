@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.mteb.metrics import numbers
 from evalkit.mteb.model import MtebModel, empty_meta
+from evalkit.mteb.quiet import quiet
 from evalkit.mteb.texts import is_retrieval, read_document
 from evalkit.suite.hashing import hash_rows
 from evalkit.types import EncodeTexts, EvaluatorTask, Similarity
@@ -35,9 +36,9 @@ def evaluator_task(task: "AbsTask", name: str, split: str, subset: str, data: An
         fresh.hf_subsets = [subset]
         fresh.rng_state, fresh.np_rng = deepcopy(pristine)
         model = MtebModel(encode, similarity, empty_meta("evalkit/embedder", None, similarity))
-        scores = fresh.evaluate(
-            model, split, subsets_to_run=[subset], encode_kwargs={"batch_size": BATCH_SIZE, "show_progress_bar": False}
-        )
+        how = {"batch_size": BATCH_SIZE, "show_progress_bar": False}
+        with quiet():
+            scores = fresh.evaluate(model, split, subsets_to_run=[subset], encode_kwargs=how)
         found = numbers(scores[subset])
         main = task.metadata.main_score
         return {main: found.get(main, math.nan), **found}

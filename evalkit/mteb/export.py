@@ -96,9 +96,10 @@ def _model_meta(results: Results, entrant: _Entrant) -> "ModelMeta":
         return mteb.get_model_meta(name)
     as_it_comes = reranker == NO_RERANKER and _HUB_NAME.fullmatch(name) and not Path(name).exists()
     marks = sorted({cell["fingerprint"] for cell in _cells(results, entrant)})
+    own = "+".join(_label(specs[label]) for label in entrant if label in specs)
     return ModelMeta.create_empty(
         {
-            "name": name if as_it_comes else "evalkit/" + "+".join(_label(specs[each]) for each in entrant if each in specs),
+            "name": name if as_it_comes else f"evalkit/{own}",
             "revision": marks[0] if len(marks) == 1 else fingerprint({"cells": marks}),
         }
     )
@@ -115,9 +116,7 @@ def _cells(results: Results, entrant: _Entrant) -> list[Mapping[str, Any]]:
     return [cell for cell in results.provenance["cells"] if (cell["model"], cell["reranker"]) == entrant]
 
 
-def _task_result(
-    results: Results, entrant: _Entrant, metadata: "TaskMetadata", scores: _Scores
-) -> dict[str, Any]:
+def _task_result(results: Results, entrant: _Entrant, metadata: "TaskMetadata", scores: _Scores) -> dict[str, Any]:
     from mteb import TaskResult
 
     class Described:

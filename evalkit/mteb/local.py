@@ -12,6 +12,7 @@ from evalkit.types import RetrievalTask, StsTask
 if TYPE_CHECKING:
     from mteb import AbsTask
 
+
 def as_mteb_task(task: StsTask | RetrievalTask) -> "AbsTask":
     """A task as an object that `mteb.evaluate` takes, with its data in it.
 

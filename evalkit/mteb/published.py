@@ -53,7 +53,8 @@ def read_published(path: Path) -> pd.DataFrame:
             found += _read(file)
         except (ValueError, KeyError, OSError) as error:
             unreadable.append(f"{file}: {_first_line(error)}")
-    listed = "; ".join(unreadable[:SHOWN]) + (f" and {len(unreadable) - SHOWN} more" if len(unreadable) > SHOWN else "")
+    more = f" and {len(unreadable) - SHOWN} more" if len(unreadable) > SHOWN else ""
+    listed = "; ".join(unreadable[:SHOWN]) + more
     if not found:
         raise ConfigError(f"{path} holds no results of mteb." + (f" Could not read {listed}." if listed else ""))
     if unreadable:

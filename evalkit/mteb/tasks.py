@@ -102,7 +102,8 @@ def _is_plain_retrieval(task: Any, data: Any) -> bool:
     if not _unchanged(task, AbsTaskRetrieval, "evaluate", "_evaluate_subset", "task_specific_scores"):
         return False
     # Where mteb counts a query that has only grades of 0, which no ranking can answer, its own evaluator scores.
-    answerable = all(any(grade > 0 for grade in grades.values()) for grades in data["relevant_docs"].values() if grades)
+    judged = filter(None, data["relevant_docs"].values())
+    answerable = all(any(grade > 0 for grade in grades.values()) for grades in judged)
     texts = all(isinstance(text, str) for text in data["queries"]["text"][:1])
     return answerable and texts and not data["top_ranked"] and not task.skip_first_result
 

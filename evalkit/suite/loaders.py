@@ -46,9 +46,7 @@ def _load_sts(info: TaskInfo, split: str, on_bad_data: OnBadData, max_pairs: int
     problems = Problems(info.source)
     pairs = _read_pairs(info, split, problems)
     source = info.splits[split].name
-    return make_sts(
-        info.name, split, pairs, info.score_range, source, problems, on_bad_data, max_pairs, seed
-    )
+    return make_sts(info.name, split, pairs, info.score_range, source, problems, on_bad_data, max_pairs, seed)
 
 
 def _load_retrieval(

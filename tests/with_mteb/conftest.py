@@ -86,3 +86,82 @@ def potion(data_dir):
 @pytest.fixture(scope="session")
 def potion_model(potion):
     return build(parse_spec(potion), Compute())
+
+
+class PlainModel:
+    """mteb's protocol over a library's own model: nothing of this project, and mteb's own search."""
+
+    def __init__(self, folder):
+        from model2vec import StaticModel
+        from mteb.models import ModelMeta
+
+        self.model = StaticModel.from_pretrained(folder)
+        self.mteb_model_meta = ModelMeta.create_empty({"name": "test/plain", "revision": "1"})
+
+    def encode(self, inputs, **_):
+        return self.model.encode([text for batch in inputs for text in batch["text"]])
+
+    def similarity(self, a, b):
+        from mteb.similarity_functions import cos_sim
+
+        return cos_sim(a, b)
+
+    def similarity_pairwise(self, a, b):
+        from mteb.similarity_functions import pairwise_cos_sim
+
+        return pairwise_cos_sim(a, b)
+
+
+@pytest.fixture(scope="session")
+def plain_potion(data_dir):
+    return PlainModel(data_dir / "potion-base-4m-int8")
+
+
+@pytest.fixture
+def fed_kinds(feed, data_dir, sts_data, cranfield):
+    """One task of mteb of each type that its own evaluators score, with a little real data."""
+    from datasets import Dataset, DatasetDict
+
+    banking = {split: read_jsonl(data_dir / f"banking77/{split}.jsonl") for split in ("train", "test")}
+    labels = sorted({row["label"] for row in banking["train"]})[:6]
+    classes = {
+        split: Dataset.from_list(
+            [{"text": row["text"], "label": labels.index(row["label"])} for row in rows if row["label"] in labels]
+        )
+        for split, rows in banking.items()
+    }
+    feed("Banking77Classification", DatasetDict(classes))
+    train = [row for row in banking["train"] if row["label"] in labels]
+    texts = {"sentences": [row["text"] for row in train], "labels": [labels.index(row["label"]) for row in train]}
+    feed("TwentyNewsgroupsClustering.v2", DatasetDict(test=Dataset.from_dict(texts)))
+    subsets = {
+        pair: DatasetDict(test=Dataset.from_list(read_jsonl(data_dir / f"tatoeba/{pair}.jsonl", 200)))
+        for pair in ("deu-eng", "fra-eng")
+    }
+    feed("Tatoeba", subsets)
+    few = sts_data["test"].select(range(300))
+    sentences = {"sentence1": few["sentence1"], "sentence2": few["sentence2"]}
+    feed(
+        "SprintDuplicateQuestions",
+        DatasetDict(test=Dataset.from_dict({**sentences, "labels": [int(score > 2.5) for score in few["score"]]})),
+    )
+
+    def reranking():
+        data = cranfield()
+        split = data["default"]["test"]
+        ids = split["corpus"]["id"]
+        split["top_ranked"] = {
+            query: list(dict.fromkeys([*split["relevant_docs"].get(query, {}), *ids[row : row + 20]]))
+            for row, query in enumerate(split["queries"]["id"])
+        }
+        return data
+
+    feed("SciDocsRR", reranking)
+    groups = [few.select(range(start, start + 4)) for start in range(0, 80, 4)]
+    summaries = {
+        "text": [group["sentence1"][0] for group in groups],
+        "human_summaries": [list(group["sentence1"]) for group in groups],
+        "machine_summaries": [list(group["sentence2"]) for group in groups],
+        "relevance": [list(group["score"]) for group in groups],
+    }
+    feed("SummEvalSummarization.v2", DatasetDict(test=Dataset.from_dict(summaries)))
