@@ -28,7 +28,7 @@ def run(
         typer.Argument(help="YAML file with the keys below, or a bundled suite; options win over it."),
     ] = None,
     models: Annotated[str | None, typer.Option(help="Specs or catalogue names, comma-separated.")] = None,
-    tasks: Annotated[str | None, typer.Option(help="Task names or paths, comma-separated.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="Task names, paths or mteb:NAME, comma-separated.")] = None,
     rerankers: Annotated[str | None, typer.Option(help="Rerankers; 'none' always takes part.")] = None,
     top_k: Annotated[str | None, typer.Option(help="Ranks that metrics are cut at, e.g. 5 or 1,5,10.")] = None,
     candidates: Annotated[int | None, typer.Option(help="Documents reranked; default twice the top k.")] = None,

@@ -46,6 +46,7 @@ def run_config(config: RunConfig) -> Results:
         for label in _labels(config.rerankers)
         if label != NO_RERANKER
     }
+    facts = _model_facts(models, rerankers)
     tasks = _load_tasks(config)
     if not any(isinstance(task, RetrievalTask) for task in tasks):
         rankers = [label for label, spec in models.items() if "embedder" not in families()[spec.family].kinds]
@@ -67,7 +68,7 @@ def run_config(config: RunConfig) -> Results:
     specs = {label: str(spec) for label, spec in {**models, **rerankers}.items()}
     results = Results(
         make_records(outcome, tasks, config.top_k),
-        make_provenance(config, compute, specs, _model_facts(models, rerankers), tasks, outcome, store, started),
+        make_provenance(config, compute, specs, facts, tasks, outcome, store, started),
     )
     if config.out is not None:
         write_run(results, config.out)
@@ -91,7 +92,7 @@ def _resolve(label: str, allowed: set[Kind]) -> ModelSpec:
 
 
 def _model_facts(*specs: Mapping[str, ModelSpec]) -> dict[str, dict[str, Any]]:
-    """What mteb's registry says of the models that are from it, by label."""
+    """What mteb's registry says of the models that are from it, by label; raises for names that it lacks."""
     found = {label: spec.name for by_label in specs for label, spec in by_label.items() if spec.family == "mteb"}
     return {label: model_facts(name) for label, name in found.items()}
 

@@ -75,6 +75,7 @@ def _is_plain_sts(task: Any) -> bool:
         _unchanged(task, AbsTaskSTS, "evaluate", "_evaluate_subset", "_calculate_scores", "_normalize")
         and task.metadata.main_score == "cosine_spearman"
         and (task.input1_prompt_type, task.input2_prompt_type) == (None, None)
+        and all(isinstance(column, str) for column in task.column_names)
     )
 
 

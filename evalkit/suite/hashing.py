@@ -30,7 +30,7 @@ def hash_retrieval(
 
 def hash_rows(settings: Mapping[str, object], rows: Iterable[Mapping[str, object]]) -> str:
     """SHA-256 (hex) over rows of plain data, in order, and what else changes how they are scored."""
-    return _digest(("row", json.dumps(row, sort_keys=True)) for row in chain([settings], rows))
+    return _digest(("row", json.dumps(row, sort_keys=True, default=str)) for row in chain([settings], rows))
 
 
 def _digest(records: Iterable[tuple[str | float, ...]]) -> str:

@@ -2,12 +2,12 @@
 
 import json
 import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from evalkit.compute import Compute
-from evalkit.registry import build, parse_spec
+from evalkit.models.weights import locate
 
 
 @pytest.fixture(autouse=True)
@@ -81,11 +81,6 @@ def cranfield(data_dir):
 def potion(data_dir):
     """The spec of a static model that is quick to run."""
     return f"static:{data_dir / 'potion-base-4m-int8'}"
-
-
-@pytest.fixture(scope="session")
-def potion_model(potion):
-    return build(parse_spec(potion), Compute())
 
 
 class PlainModel:
@@ -165,3 +160,29 @@ def fed_kinds(feed, data_dir, sts_data, cranfield):
         "relevance": [list(group["score"]) for group in groups],
     }
     feed("SummEvalSummarization.v2", DatasetDict(test=Dataset.from_dict(summaries)))
+
+
+def local(wrapper, folder, name, revision=None, **kwargs):
+    return wrapper(str(folder), **kwargs)
+
+
+@pytest.fixture
+def entry(monkeypatch):
+    """Points an entry of mteb's registry at local weights; `changes` are made to the entry."""
+
+    def point(name, folder, wrapper=None, **changes):
+        from mteb import SentenceTransformerEncoderWrapper
+        from mteb.models.model_implementations import MODEL_REGISTRY
+
+        wrapper = wrapper or SentenceTransformerEncoderWrapper
+        meta = MODEL_REGISTRY[name]
+        changed = meta.model_copy(update={"loader": partial(local, wrapper, folder), **changes})
+        monkeypatch.setitem(MODEL_REGISTRY, name, changed)
+        return changed
+
+    return point
+
+
+@pytest.fixture(scope="session")
+def minilm():
+    return locate("sentence-transformers/all-MiniLM-L6-v2")

@@ -6,13 +6,15 @@ import math
 import mteb
 import pandas as pd
 import pytest
+from datasets import Dataset, DatasetDict
 
 import evalkit as package
 from evalkit.errors import ConfigError
 from evalkit.mteb.export import export_results
 from evalkit.mteb.published import COLUMNS, read_published
 from evalkit.suite import DataWarning
-from test_mteb_models import E5, entry, minilm  # noqa: F401
+
+E5 = "intfloat/e5-base-v2"
 
 
 def strict(path):
@@ -23,21 +25,21 @@ def strict(path):
 
 
 @pytest.fixture
-def run_folder(feed, fed_kinds, sts_data, cranfield, potion, entry, minilm, data_dir, tmp_path):  # noqa: F811
-    """A run of two models and a reranker on tasks of mteb of three kinds, and on one of ours."""
-    feed("STSBenchmark", sts_data)
+def run_folder(feed, fed_kinds, sts_data, cranfield, potion, data_dir, tmp_path):
+    """A run of a model and a reranker on tasks of mteb of three kinds, and on one of ours."""
+    feed("STSBenchmark", few(sts_data, 100))
     feed("SciFact", cranfield)
-    entry(E5, minilm)
-    tasks = ["mteb:STSBenchmark", "mteb:SciFact", "mteb:Tatoeba", f"{data_dir / 'stsb-en'}?split=dev"]
-    from datasets import DatasetDict
-
-    feed("STSBenchmark", DatasetDict(test=sts_data["test"].select(range(100))))
+    tasks = [
+        "mteb:STSBenchmark", "mteb:SciFact", "mteb:Tatoeba?subset=deu-eng", "mteb:Tatoeba?subset=fra-eng",
+        f"{data_dir / 'stsb-en'}?split=dev",
+    ]  # fmt: skip
     folder = tmp_path / "run"
-    subsets = ["mteb:Tatoeba?subset=deu-eng", "mteb:Tatoeba?subset=fra-eng"]
-    package.run(
-        models=[potion], tasks=[*tasks[:2], *subsets, tasks[3]], rerankers="tfidf", top_k=[5, 10], device="cpu", out=folder
-    )
+    package.run(models=potion, tasks=tasks, rerankers="tfidf", top_k=[5, 10], device="cpu", out=folder)
     return folder
+
+
+def few(data, count):
+    return DatasetDict(test=data["test"].select(range(count)))
 
 
 def test_mteb_s_loaders_read_what_is_exported(evalkit, run_folder, tmp_path):
@@ -77,10 +79,8 @@ def test_mteb_s_loaders_read_what_is_exported(evalkit, run_folder, tmp_path):
             assert mteb.TaskResult.from_disk(file, load_historic_data=False).mteb_version
 
 
-def test_a_model_of_the_registry_is_exported_under_its_own_name(feed, sts_data, entry, minilm, tmp_path):  # noqa: F811
-    from datasets import DatasetDict
-
-    feed("STSBenchmark", DatasetDict(test=sts_data["test"].select(range(60))))
+def test_a_model_of_the_registry_is_exported_under_its_own_name(feed, sts_data, entry, minilm, tmp_path):
+    feed("STSBenchmark", few(sts_data, 60))
     meta = entry(E5, minilm)
     results = package.run(models=[f"mteb:{E5}", f"mteb:{E5}?dim=64"], tasks="mteb:STSBenchmark", device="cpu")
     export_results(results, tmp_path)
@@ -99,8 +99,6 @@ def test_what_cannot_be_exported(feed, sts_data, cranfield, tmp_path):
 
 
 def test_undefined_scores_are_left_out_and_never_zero(feed, tmp_path):
-    from datasets import Dataset, DatasetDict
-
     rows = [{"sentence1": "one", "sentence2": "two", "score": 3.0} for _ in range(5)]
     feed("STSBenchmark", DatasetDict(test=Dataset.from_list(rows)))
     results = package.run(models="bow", tasks="mteb:STSBenchmark", device="cpu")

@@ -1,12 +1,10 @@
 """Models of mteb's registry as ours: the entries are mteb's, the weights are local."""
 
-from functools import partial
-
 import mteb
 import numpy as np
 import pytest
 from datasets import Dataset
-from mteb.models import CrossEncoderWrapper, SentenceTransformerEncoderWrapper
+from mteb.models import CrossEncoderWrapper
 from mteb.models.model_implementations import MODEL_REGISTRY
 from mteb.types import PromptType
 from torch.utils.data import DataLoader
@@ -14,33 +12,10 @@ from torch.utils.data import DataLoader
 import evalkit as package
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, UnknownNameError
-from evalkit.models.weights import locate
 from evalkit.registry import build, parse_spec
 
 E5 = "intfloat/e5-base-v2"
 TEXTS = ["a red car", "two dogs bark at the postman", "a red car", "rain"]
-
-
-def local(wrapper, folder, name, revision=None, **kwargs):
-    return wrapper(str(folder), **kwargs)
-
-
-@pytest.fixture
-def entry(monkeypatch):
-    """Points an entry of mteb's registry at local weights; `changes` are made to the entry."""
-
-    def point(name, folder, wrapper=SentenceTransformerEncoderWrapper, **changes):
-        meta = MODEL_REGISTRY[name]
-        changed = meta.model_copy(update={"loader": partial(local, wrapper, folder), **changes})
-        monkeypatch.setitem(MODEL_REGISTRY, name, changed)
-        return changed
-
-    return point
-
-
-@pytest.fixture(scope="session")
-def minilm():
-    return locate("sentence-transformers/all-MiniLM-L6-v2")
 
 
 def batches(texts):
@@ -197,6 +172,11 @@ def test_names_that_the_registry_lacks_or_cannot_run(monkeypatch):
     monkeypatch.setitem(MODEL_REGISTRY, E5, MODEL_REGISTRY[E5].model_copy(update={"loader": None}))
     with pytest.raises(ModelNotFoundError, match="nothing that runs it"):
         build(parse_spec(f"mteb:{E5}"), Compute())
+
+
+def test_an_unknown_name_is_told_before_anything_is_run():
+    with pytest.raises(UnknownNameError, match="mteb's registry has no model 'no/such'"):
+        package.run(models="bow,mteb:no/such", tasks="rag-mini", device="cpu")
 
 
 def test_the_command_line_shows_the_registry(evalkit, monkeypatch):
