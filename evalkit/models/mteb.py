@@ -82,9 +82,9 @@ class MtebEmbedder(DenseEmbedder):
     def similarity(self) -> Similarity:
         """The option, else what the model is compared by in mteb, else cosine."""
         inner, meta = getattr(self._model, "model", None), self._model.mteb_model_meta
-        stated = str(getattr(inner, "similarity_fn_name", None) or meta.similarity_fn_name or "cosine")
-        own = next((known for known in SIMILARITIES if known == stated), "cosine")
-        return self.options.similarity or own
+        stated = getattr(inner, "similarity_fn_name", None) or meta.similarity_fn_name
+        own = next((known for known in SIMILARITIES if known == getattr(stated, "value", stated)), None)
+        return self.options.similarity or own or "cosine"
 
     def for_task(self, name: str) -> Self:
         """A copy with mteb's prompts for the task of this name; those for any task of the kind if mteb lacks it."""

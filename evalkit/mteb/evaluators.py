@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from copy import copy, deepcopy
 from importlib.metadata import version
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evalkit.mteb.metrics import numbers
 from evalkit.mteb.model import MtebModel, empty_meta
@@ -13,9 +13,6 @@ from evalkit.mteb.quiet import quiet
 from evalkit.mteb.texts import is_retrieval, read_document
 from evalkit.suite.hashing import hash_rows
 from evalkit.types import EncodeTexts, EvaluatorTask, Similarity
-
-if TYPE_CHECKING:
-    from mteb import AbsTask
 
 BATCH_SIZE = 1024
 """Texts that mteb hands over at a time; they are batched for the model after that."""
@@ -26,8 +23,8 @@ _COLUMN_ATTRIBUTES = (
 """The attributes in which mteb's task classes name their columns of texts."""
 
 
-def evaluator_task(task: "AbsTask", name: str, split: str, subset: str, data: Any) -> EvaluatorTask:
-    """One split and subset of mteb's task, scored by mteb's code. `task` has its data."""
+def evaluator_task(task: Any, name: str, split: str, subset: str, data: Any) -> EvaluatorTask:
+    """One split and subset of mteb's task (an AbsTask that has its data), scored by mteb's code."""
     # Evaluators draw samples. Each model gets the same draws: those of a task that was only just loaded.
     pristine = deepcopy((task.rng_state, task.np_rng))
 

@@ -63,7 +63,7 @@ def _by_entrant(results: Results) -> dict[_Entrant, list[tuple["TaskMetadata", _
         scores = to_mteb(dict(zip(rows["metric"], rows["score"], strict=True)))
         main = metadata.main_score
         if main not in scores:
-            if main.replace("_at_", "@") not in set(rows["metric"]) and "_at_" in main:
+            if {main, main.replace("_at_", "@")}.isdisjoint(rows["metric"]) and "_at_" in main:
                 raise ConfigError(
                     f"the run has no {main} of {task!r}, its main score in mteb. Run it again with "
                     f"--top-k {main.rpartition('_')[2]} among the ranks."

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import ConfigError
 from evalkit.mteb.evaluators import evaluator_task
+from evalkit.mteb.metrics import from_mteb
 from evalkit.mteb.reference import Reference, find_tasks, require_mteb, task_name
 from evalkit.mteb.texts import is_retrieval, read_document, read_query
 from evalkit.suite.checks import Judgement, OnBadData, Problems
@@ -51,7 +52,7 @@ def _load_data(task: "AbsTask") -> None:
 
 
 def _convert(
-    task: "AbsTask", split: str, subset: str, on_bad_data: OnBadData, max_queries: int | None, seed: int
+    task: Any, split: str, subset: str, on_bad_data: OnBadData, max_queries: int | None, seed: int
 ) -> Task:
     name = task_name(task.metadata.name, subset)
     data = task.dataset[subset][split] if subset in task.dataset else task.dataset[split]
@@ -106,7 +107,9 @@ def _is_plain_retrieval(task: Any, data: Any) -> bool:
     judged = filter(None, data["relevant_docs"].values())
     answerable = all(any(grade > 0 for grade in grades.values()) for grades in judged)
     texts = all(isinstance(text, str) for text in data["queries"]["text"][:1])
-    return answerable and texts and not data["top_ranked"] and not task.skip_first_result
+    main = task.metadata.main_score
+    is_ours = from_mteb(main, "Retrieval") != main
+    return is_ours and answerable and texts and not data["top_ranked"] and not task.skip_first_result
 
 
 def _retrieval(

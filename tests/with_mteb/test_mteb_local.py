@@ -137,7 +137,7 @@ def test_one_store_and_one_cache_never_mix_models(tmp_path, potion, data_dir):
 
     def score(spec, **how):
         model = as_mteb_model(made(spec), "evalkit/one-name", **how)
-        return mteb.evaluate(model, task, cache=how and cache, co2_tracker=False).task_results[0].main_score
+        return mteb.evaluate(model, task, cache=cache if how else None, co2_tracker=False).task_results[0].main_score
 
     shared = [score(spec, store=store) for spec in specs]
     assert len(set(shared)) == 3
