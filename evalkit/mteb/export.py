@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import ConfigError
-from evalkit.mteb.metadata import local_metadata
+from evalkit.mteb.metadata import LocalKind, local_metadata
 from evalkit.mteb.metrics import to_mteb
 from evalkit.mteb.reference import DEFAULT_SUBSET, Reference, is_mteb, require_mteb
 from evalkit.results import Results
@@ -81,8 +82,8 @@ def _metadata(task: Mapping[str, Any]) -> tuple["TaskMetadata", str]:
     if is_mteb(task["task"]):
         reference = Reference.parse(task["task"])
         return mteb.get_task(reference.name).metadata, reference.subset or DEFAULT_SUBSET
-    kind = "STS" if task["type"] == "sts" else "Retrieval"
-    return local_metadata(task["task"], task["split"], kind, task["content_hash"]), DEFAULT_SUBSET  # type: ignore[arg-type]
+    kind: LocalKind = "STS" if task["type"] == "sts" else "Retrieval"
+    return local_metadata(task["task"], task["split"], kind, task["content_hash"]), DEFAULT_SUBSET
 
 
 def _model_meta(results: Results, entrant: _Entrant) -> "ModelMeta":
@@ -119,13 +120,11 @@ def _cells(results: Results, entrant: _Entrant) -> list[Mapping[str, Any]]:
 def _task_result(results: Results, entrant: _Entrant, metadata: "TaskMetadata", scores: _Scores) -> dict[str, Any]:
     from mteb import TaskResult
 
-    class Described:
-        """All that TaskResult reads of a task."""
-
-    Described.metadata = metadata  # type: ignore[attr-defined]
+    # All that TaskResult reads of a task.
+    described: Any = SimpleNamespace(metadata=metadata)
     seconds = math.fsum(cell["seconds"] for cell in _cells(results, entrant))
     started = datetime.fromisoformat(results.provenance["started"])
-    made = TaskResult.from_task_results(Described, scores, evaluation_time=seconds, date=started)  # type: ignore[arg-type]
+    made = TaskResult.from_task_results(described, scores, evaluation_time=seconds, date=started)
     return {**made.to_dict(), "date": started.timestamp()}
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evalkit.errors import ConfigError
-from evalkit.mteb.metadata import local_metadata
+from evalkit.mteb.metadata import LocalKind, local_metadata
 from evalkit.mteb.reference import DEFAULT_SUBSET, require_mteb
 from evalkit.types import RetrievalTask, StsTask
 
@@ -30,7 +30,7 @@ def as_mteb_task(task: StsTask | RetrievalTask) -> "AbsTask":
     raise ConfigError(f"a {type(task).__name__} cannot be given to mteb; an StsTask or a RetrievalTask can.")
 
 
-def _made(base: type["AbsTask"], task: StsTask | RetrievalTask, kind: str, **attributes: Any) -> "AbsTask":
+def _made(base: type["AbsTask"], task: StsTask | RetrievalTask, kind: LocalKind, **attributes: Any) -> "AbsTask":
     metadata = local_metadata(task.name, task.split, kind, task.content_hash)
     made = type("EvalkitTask", (base,), {"metadata": metadata, "data_loaded": True, **attributes})
     instance: AbsTask = made()

@@ -10,12 +10,13 @@ from evalkit.types import Role
 if TYPE_CHECKING:
     from mteb import TaskMetadata
 
+LocalKind = Literal["STS", "Retrieval"]
 HASH_DIGITS = 12
 LANGUAGE = "und-Zyyy"
 """ISO codes for a language and script that nobody stated."""
 
 
-def local_metadata(name: str, split: str, kind: Literal["STS", "Retrieval"], content_hash: str) -> "TaskMetadata":
+def local_metadata(name: str, split: str, kind: LocalKind, content_hash: str) -> "TaskMetadata":
     """mteb's description of a task of ours."""
     from mteb import TaskMetadata
     from mteb.abstasks.retrieval import AbsTaskRetrieval

@@ -89,6 +89,19 @@ def test_documents_with_the_id_of_the_query_are_no_results_where_mteb_says_so(
     assert load_tasks("mteb:SciFact")[0].content_hash != load_tasks("mteb:ArguAna")[0].content_hash
 
 
+def test_a_query_with_grades_of_zero_only_counts_as_mteb_counts_it(feed, cranfield, potion, plain_potion):
+    """We leave such a query out; mteb scores it 0. So its own evaluator scores such a task."""
+    data = cranfield()
+    split = data["default"]["test"]
+    split["relevant_docs"]["1"] = dict.fromkeys(split["relevant_docs"]["1"], 0)
+    feed("SciFact", data)
+    results = package.run(models=potion, tasks="mteb:SciFact", device="cpu")
+    assert isinstance(load_tasks("mteb:SciFact")[0], EvaluatorTask)
+    expected = by_mteb(plain_potion, mteb.get_task("SciFact"))
+    assert ours(results, "mteb:SciFact")["ndcg_at_10"] == expected["ndcg_at_10"]
+    assert set(results.scores["n"]) == {225}
+
+
 KINDS = {
     "Banking77Classification": "Classification",
     "TwentyNewsgroupsClustering.v2": "Clustering",
