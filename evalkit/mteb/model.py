@@ -78,7 +78,7 @@ class MtebModel:
         self._similarity = similarity
         self._fit = fit
         self._corpus: tuple[VectorRows, list[str]] | None = None
-        self._encode_query = encode
+        self._encode_here = encode
 
     def encode(self, inputs: Any, *, prompt_type: Any = None, **kwargs: Any) -> NDArray[np.float32]:
         """Vectors of mteb's batches: dense float32 of shape (n_texts, dim)."""
@@ -109,8 +109,8 @@ class MtebModel:
     def index(self, corpus: Any, *, task_metadata: Any, **kwargs: Any) -> None:
         """Take a retrieval task's corpus."""
         texts = _read(corpus, task_metadata, "document")
-        self._encode_query = self._fit(texts) if self._fit is not None else self._encode
-        self._corpus = self._encode_query(texts, "document"), list(map(str, corpus["id"]))
+        self._encode_here = self._fit(texts) if self._fit is not None else self._encode
+        self._corpus = self._encode_here(texts, "document"), list(map(str, corpus["id"]))
 
     def search(
         self,
@@ -126,7 +126,7 @@ class MtebModel:
             raise ConfigError("search was called before index: give the corpus first.")
         corpus, document_ids = self._corpus
         query_ids = list(map(str, queries["id"]))
-        vectors = self._encode_query(_read(queries, task_metadata, "query"), "query")
+        vectors = self._encode_here(_read(queries, task_metadata, "query"), "query")
         if top_ranked is None:
             run = search(vectors, corpus, document_ids, self._similarity, top_k)
         else:
