@@ -177,7 +177,10 @@ class MtebRetriever:
         return fitted
 
     def search(self, queries: Sequence[str], document_ids: Sequence[str], depth: int) -> Run:
-        """The best documents of each query; `document_ids` names the fitted texts. Raises ConfigError before `fit`."""
+        """The best documents of each query; `document_ids` names the fitted texts.
+
+        Raises ConfigError before `fit`.
+        """
         from datasets import Dataset
 
         if self._texts is None:
@@ -186,10 +189,8 @@ class MtebRetriever:
         def rows(texts: Sequence[str]) -> Dataset:
             return Dataset.from_dict({"id": [str(row) for row in range(len(texts))], "text": list(texts)})
 
-        how: Any = {
-            "task_metadata": metadata_for("", "document"), "encode_kwargs": {"batch_size": BATCH_SIZE}, "num_proc": None,
-            **PLACE,
-        }  # fmt: skip
+        how: Any = {"task_metadata": metadata_for("", "document"), "num_proc": None, **PLACE}
+        how["encode_kwargs"] = {"batch_size": BATCH_SIZE}
         self._model.index(rows(self._texts), **how)
         found = self._model.search(rows(queries), top_k=min(depth, len(document_ids)), **how)
         documents = np.full((len(queries), depth), -1, dtype=np.int64)

@@ -51,9 +51,7 @@ def _load_data(task: "AbsTask") -> None:
         ) from error
 
 
-def _convert(
-    task: Any, split: str, subset: str, on_bad_data: OnBadData, max_queries: int | None, seed: int
-) -> Task:
+def _convert(task: Any, split: str, subset: str, on_bad_data: OnBadData, max_queries: int | None, seed: int) -> Task:
     name = task_name(task.metadata.name, subset)
     data = task.dataset[subset][split] if subset in task.dataset else task.dataset[split]
     if _is_plain_sts(task):

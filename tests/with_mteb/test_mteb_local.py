@@ -1,19 +1,22 @@
 """Our tasks and embedders as mteb's objects: `mteb.evaluate` gives the scores that we give."""
 
+from dataclasses import replace
+
 import mteb
 import numpy as np
 import pytest
+from datasets import concatenate_datasets
+from fakes import FakeEmbedder, failures, retrieval_task, run, sts_task
 
 import evalkit as package
 from evalkit.compute import Compute
-from evalkit.errors import ConfigError, VectorError
-from evalkit.mteb import as_mteb_model, as_mteb_task
-from evalkit.mteb.local import as_mteb_task as public
+from evalkit.errors import ConfigError, DataError, VectorError
+from evalkit.metrics.similarity import paired_similarities
+from evalkit.mteb import as_mteb_model, as_mteb_task, load_tasks
 from evalkit.registry import build, parse_spec
-from evalkit.store import Store
+from evalkit.store import Store, default_root
 from evalkit.suite import load_task
 from evalkit.types import StsTask
-from fakes import FakeEmbedder, retrieval_task, sts_task
 
 MINILM = "sbert:all-MiniLM-L6-v2"
 
@@ -34,18 +37,12 @@ def test_sts_b_by_minilm(data_dir):
     """Spearman 0.8203: published, and what mteb gives our model on our task."""
     reference = f"{data_dir / 'stsb-en'}?split=test"
     found = ours(package.run(models=MINILM, tasks=reference, device="cpu"))
-    model = as_mteb_model(made("sbert:sentence-transformers/all-MiniLM-L6-v2"), store=Store(_store()))
+    model = as_mteb_model(made("sbert:sentence-transformers/all-MiniLM-L6-v2"), store=Store(default_root()))
     theirs = run_by_mteb(model, as_mteb_task(load_task(reference)))
     assert theirs["main_score"] == pytest.approx(0.8203, abs=5e-5)
     for similarity in ("cosine", "euclidean", "manhattan"):
         for kind in ("spearman", "pearson"):
             assert found[f"{kind}_{similarity}"] == pytest.approx(theirs[f"{similarity}_{kind}"], abs=1e-6)
-
-
-def _store():
-    from evalkit.store import default_root
-
-    return default_root()
 
 
 @pytest.mark.parametrize("name", ["llamaindex-10k-val", "cranfield"])
@@ -55,7 +52,9 @@ def test_retrieval(name, spec, data_dir, potion, monkeypatch):
     kept = {}
 
     def keep(self, scores, qrels, results, **_):
-        kept.update({metric: np.mean([of[metric] for of in scores.values()]) for metric in next(iter(scores.values()))})
+        kept.update(
+            {metric: np.mean([of[metric] for of in scores.values()]) for metric in next(iter(scores.values()))}
+        )
         return {}
 
     monkeypatch.setattr("mteb.abstasks.retrieval.AbsTaskRetrieval.task_specific_scores", keep)
@@ -70,7 +69,7 @@ def test_retrieval(name, spec, data_dir, potion, monkeypatch):
 
 
 def test_ties_go_by_document_id_inside_mteb_too():
-    corpus = {identifier: "same" for identifier in ("9", "10", "a", "2")}
+    corpus = dict.fromkeys(("9", "10", "a", "2"), "same")
     task = retrieval_task(corpus, {"q": "ask"}, {"q": {"9": 1.0}})
     model = FakeEmbedder({"same": (1.0, 2.0), "ask": (1.0, 1.0)})
     theirs = run_by_mteb(as_mteb_model(model), as_mteb_task(task))
@@ -78,17 +77,15 @@ def test_ties_go_by_document_id_inside_mteb_too():
 
 
 def test_documents_with_the_id_of_the_query_are_left_out_if_the_task_says_so():
-    from dataclasses import replace
-
-    task = replace(retrieval_task({"1": "one", "2": "two"}, {"1": "one"}, {"1": {"2": 1.0}}), ignore_identical_ids=True)
+    task = replace(
+        retrieval_task({"1": "one", "2": "two"}, {"1": "one"}, {"1": {"2": 1.0}}), ignore_identical_ids=True
+    )
     model = FakeEmbedder({"one": (1.0, 0.1), "two": (1.0, 1.0)})
     assert run_by_mteb(as_mteb_model(model), as_mteb_task(task))["mrr_at_10"] == 1.0
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean", "manhattan"])
 def test_similarities_inside_mteb(similarity):
-    from evalkit.metrics.similarity import paired_similarities
-
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 4, 3)).astype(np.float32)
     model = as_mteb_model(FakeEmbedder({}, similarity))
@@ -103,7 +100,6 @@ def test_grades_that_mteb_cannot_take_and_names_it_does_not_know():
         as_mteb_task(uneven)
     with pytest.raises(ConfigError, match="ORG/NAME, got 'mine'"):
         as_mteb_model(FakeEmbedder({}), "mine")
-    assert public is as_mteb_task
 
 
 # --- the traps of PEERS.md and ANCHORS.md
@@ -127,12 +123,9 @@ def test_changed_data_is_not_served_the_old_score_from_mteb_s_cache(tmp_path):
 
 def test_one_store_and_one_cache_never_mix_models(tmp_path, potion, data_dir):
     """A cache keyed by text and task but not by model or prompt."""
-    from evalkit.suite.hashing import hash_sts
-
     store, cache = Store(tmp_path / "store"), mteb.ResultCache(tmp_path / "cache")
     whole = load_task(f"{data_dir / 'stsb-en'}?split=test", max_queries=60)
     task = as_mteb_task(whole)
-    assert whole.content_hash == hash_sts(whole.sentences1, whole.sentences2, whole.gold)
     specs = [potion, f"{potion}?dim=8", f"{potion}?sentence_prompt=unrelated words before"]
 
     def score(spec, **how):
@@ -157,9 +150,6 @@ def test_vectors_that_cannot_be_scored_raise_in_mteb_s_evaluators(value, fed_kin
 
 
 def test_a_model_with_vectors_that_cannot_be_scored_is_a_failed_cell(fed_kinds):
-    from evalkit.mteb import load_tasks
-    from fakes import failures, run
-
     class Spoilt(FakeEmbedder):
         def encode(self, texts, role, advance=None):
             return np.full((len(texts), 4), np.nan, dtype=np.float32)
@@ -172,11 +162,6 @@ def test_a_model_with_vectors_that_cannot_be_scored_is_a_failed_cell(fed_kinds):
 
 def test_repeated_ids_and_judgements_of_absent_documents_are_told(feed, fed_kinds, cranfield):
     """Duplicate ids and qrels for absent documents accepted in silence; in tasks of ours and of mteb's evaluators."""
-    from datasets import concatenate_datasets
-
-    from evalkit.errors import DataError
-    from evalkit.mteb import load_tasks
-
     for name in ("SciFact", "SciDocsRR"):
         data = cranfield()
         split = data["default"]["test"]
@@ -191,8 +176,6 @@ def test_repeated_ids_and_judgements_of_absent_documents_are_told(feed, fed_kind
 
 
 def test_changed_data_changes_hash_and_score_of_an_evaluator_s_task(feed, fed_kinds, potion):
-    from evalkit.mteb import load_tasks
-
     name = "mteb:Banking77Classification"
     before = package.run(models=potion, tasks=name, device="cpu")
     task = load_tasks(name)[0]
