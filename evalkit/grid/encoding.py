@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
-from scipy.sparse import issparse
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, issparse
 
 from evalkit.contracts import (
     Advance,
@@ -67,6 +68,11 @@ def encode(
     vectors = embedder.encode(texts, role, advance)
     check(vectors, np.arange(len(texts)))
     return vectors
+
+
+def dense(vectors: Vectors) -> NDArray[np.float32]:
+    """Vectors as a dense array: float32 of shape (n_texts, dim)."""
+    return np.asarray(vectors.toarray() if isinstance(vectors, csr_matrix) else vectors, dtype=np.float32)
 
 
 def score_pairs(

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from evalkit.compute import Compute
 from evalkit.contracts import Embedder, HasVocabulary, Reranker, Retriever, VectorRows
 from evalkit.grid.cells import ModelFacts
-from evalkit.grid.encoding import encode, prepared, score_pairs, zero_rows
+from evalkit.grid.encoding import dense, encode, prepared, score_pairs, zero_rows
 from evalkit.metrics.similarity import paired_similarities
 from evalkit.progress import Progress
 from evalkit.search.exact import search
@@ -115,8 +114,7 @@ def evaluator_scores(
 
     def encode_texts(texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         with means.progress.step(f"{task.name}: {label}", len(texts)) as advance:
-            vectors = encode(embedder, label, texts, texts, role, means.store, advance)[:]
-        return np.asarray(vectors.toarray() if issparse(vectors) else vectors, dtype=np.float32)
+            return dense(encode(embedder, label, texts, texts, role, means.store, advance)[:])
 
     scores = task.evaluate(encode_texts, embedder.similarity)
     return scores, _facts(embedder, list(task.texts), (), started)

@@ -59,7 +59,8 @@ _Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
 def _by_entrant(results: Results) -> dict[_Entrant, list[tuple["TaskMetadata", _Scores]]]:
     tasks = {(task["task"], task["split"]): task for task in results.provenance["tasks"]}
     found: dict[_Entrant, dict[str, Any]] = defaultdict(dict)
-    for (task, split, model, reranker), rows in results.scores.groupby(CELL_KEYS, observed=True, sort=False):
+    for cell, rows in results.scores.groupby(CELL_KEYS, observed=True, sort=False):
+        task, split, model, reranker = map(str, cell)
         metadata, subset = _metadata(tasks[task, split])
         scores = to_mteb(dict(zip(rows["metric"], rows["score"], strict=True)))
         main = metadata.main_score

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 
 from evalkit.contracts import Embedder, Fittable, VectorRows, no_progress
 from evalkit.errors import ConfigError
-from evalkit.grid.encoding import encode
+from evalkit.grid.encoding import dense, encode
 from evalkit.metrics.similarity import paired_similarities
 from evalkit.mteb.reference import require_mteb
 from evalkit.search.exact import search
@@ -83,8 +82,7 @@ class MtebModel:
     def encode(self, inputs: Any, *, prompt_type: Any = None, **kwargs: Any) -> NDArray[np.float32]:
         """Vectors of mteb's batches: dense float32 of shape (n_texts, dim)."""
         role: Role = prompt_type.value if prompt_type is not None else "sentence"
-        vectors = self._encode(_texts(inputs), role)[:]
-        return np.asarray(vectors.toarray() if issparse(vectors) else vectors, dtype=np.float32)
+        return dense(self._encode(_texts(inputs), role)[:])
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> "torch.Tensor":
         """Similarities of all with all, by mteb's functions: shape (n1, n2)."""
