@@ -28,7 +28,7 @@ def run(
         typer.Argument(help="YAML file with the keys below, or a bundled suite; options win over it."),
     ] = None,
     models: Annotated[str | None, typer.Option(help="Specs or catalogue names, comma-separated.")] = None,
-    tasks: Annotated[str | None, typer.Option(help="Task names or paths, comma-separated.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="Task names, paths or mteb:NAME, comma-separated.")] = None,
     rerankers: Annotated[str | None, typer.Option(help="Rerankers; 'none' always takes part.")] = None,
     top_k: Annotated[str | None, typer.Option(help="Ranks that metrics are cut at, e.g. 5 or 1,5,10.")] = None,
     candidates: Annotated[int | None, typer.Option(help="Documents reranked; default twice the top k.")] = None,
@@ -65,13 +65,19 @@ def run(
 
 @app.command()
 def models(search: Annotated[str, typer.Argument(help="Show only what contains this.")] = "") -> None:
-    """List the families of models and the catalogue."""
+    """List the families of models and the catalogue; with mteb:NAME, mteb's models whose name contains NAME."""
     from rich.console import Console
 
-    from evalkit.report.listings import catalogue_table, family_table
+    from evalkit.report.listings import catalogue_table, family_table, registry_table
     from evalkit.report.terminal import print_tables
 
-    print_tables([family_table(search), catalogue_table(search)], Console())
+    if search.startswith("mteb:"):
+        from evalkit.mteb.registry import search_models
+
+        name = search.removeprefix("mteb:")
+        print_tables([registry_table(search_models(name), name)], Console())
+    else:
+        print_tables([family_table(search), catalogue_table(search)], Console())
 
 
 @app.command()
@@ -83,6 +89,39 @@ def tasks(search: Annotated[str, typer.Argument(help="Show only what contains th
     from evalkit.report.terminal import print_tables
 
     print_tables([task_table(search)], Console())
+
+
+export_app = typer.Typer(no_args_is_help=True, help="Write a run's results in the format of another tool.")
+app.add_typer(export_app, name="export")
+import_app = typer.Typer(no_args_is_help=True, help="Read published results of another tool.")
+app.add_typer(import_app, name="import")
+
+
+@export_app.command("mteb")
+def export_mteb(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that a run was written to.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files: a cache of mteb's results.")],
+) -> None:
+    """Write a run's scores as result files of mteb."""
+    from evalkit.mteb.export import export_results
+    from evalkit.results import Results
+
+    written = export_results(Results.read(run_folder), out)
+    typer.echo(f"{len(written)} result file(s) written under {out}.")
+
+
+@import_app.command("mteb")
+def import_mteb(
+    path: Annotated[Path, typer.Argument(help="A result file of mteb, or a folder of them.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="CSV file for the scores.")],
+) -> None:
+    """Write the scores in mteb's result files as published figures (CSV)."""
+    from evalkit.mteb.published import read_published
+
+    published = read_published(path)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    published.to_csv(out, index=False, lineterminator="\n")
+    typer.echo(f"{len(published)} scores of {published['model'].nunique()} model(s) written to {out}.")
 
 
 store_app = typer.Typer(no_args_is_help=True, help="Look after the store of vectors and pair scores.")

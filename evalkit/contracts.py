@@ -89,6 +89,15 @@ class Fittable(Protocol):
         ...
 
 
+@runtime_checkable
+class PromptedByTask(Protocol):
+    """A model whose prompts depend on the task, not on the role alone. `for_task` leaves self as it is."""
+
+    def for_task(self, name: str) -> Self:
+        """A copy with the prompts for the task of this name; its own general prompts if it knows no such task."""
+        ...
+
+
 @dataclass(frozen=True)
 class Coverage:
     """How much of some texts a model with a closed vocabulary knows."""

@@ -1,10 +1,10 @@
 """Compose a run: from names to results. The one place, beside the command line, where everything meets."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from evalkit.compute import Compute, choose_compute
 from evalkit.config import RunConfig, read_config, read_suite
@@ -12,6 +12,9 @@ from evalkit.contracts import Embedder, Reranker, Retriever
 from evalkit.errors import ConfigError
 from evalkit.grid import Entrant, Means, run_grid
 from evalkit.grid.cells import NO_RERANKER
+from evalkit.mteb.reference import is_mteb
+from evalkit.mteb.registry import model_facts
+from evalkit.mteb.tasks import load_tasks as load_mteb_tasks
 from evalkit.progress import Progress
 from evalkit.registry import Kind, ModelSpec, build, expand, families, resolve
 from evalkit.report.write import write_run
@@ -20,7 +23,7 @@ from evalkit.results.provenance import make_provenance
 from evalkit.results.records import make_records
 from evalkit.store import Store, default_root
 from evalkit.suite import load_task
-from evalkit.types import StsTask, Task
+from evalkit.types import RetrievalTask, Task
 
 
 def run(suite: str | Path | None = None, **keys: Any) -> Results:
@@ -43,12 +46,13 @@ def run_config(config: RunConfig) -> Results:
         for label in _labels(config.rerankers)
         if label != NO_RERANKER
     }
+    facts = _model_facts(models, rerankers)
     tasks = _load_tasks(config)
-    if all(isinstance(task, StsTask) for task in tasks):
+    if not any(isinstance(task, RetrievalTask) for task in tasks):
         rankers = [label for label, spec in models.items() if "embedder" not in families()[spec.family].kinds]
         if rankers:
             raise ConfigError(
-                f"{', '.join(rankers)} has no vectors, and all tasks are STS: there is nothing it could score. "
+                f"{', '.join(rankers)} has no vectors, and no task is retrieval: there is nothing it could score. "
                 "Leave it out, or add a retrieval task."
             )
     store = None if config.no_store else Store(config.store or default_root())
@@ -64,7 +68,7 @@ def run_config(config: RunConfig) -> Results:
     specs = {label: str(spec) for label, spec in {**models, **rerankers}.items()}
     results = Results(
         make_records(outcome, tasks, config.top_k),
-        make_provenance(config, compute, specs, tasks, outcome, store, started),
+        make_provenance(config, compute, specs, facts, tasks, outcome, store, started),
     )
     if config.out is not None:
         write_run(results, config.out)
@@ -87,19 +91,31 @@ def _resolve(label: str, allowed: set[Kind]) -> ModelSpec:
     return spec
 
 
+def _model_facts(*specs: Mapping[str, ModelSpec]) -> dict[str, dict[str, Any]]:
+    """What mteb's registry says of the models that are from it, by label; raises for names that it lacks."""
+    found = {label: spec.name for by_label in specs for label, spec in by_label.items() if spec.family == "mteb"}
+    return {label: model_facts(name) for label, name in found.items()}
+
+
 def _build_model(spec: ModelSpec, compute: Compute) -> Embedder | Retriever:
-    return cast(Embedder | Retriever, build(spec, compute))
+    model = build(spec, compute)
+    if not isinstance(model, Embedder | Retriever):  # of a registry that has all kinds
+        raise ConfigError(f"{spec} is a reranker; put it under --rerankers.")
+    return model
 
 
 def _build_reranker(spec: ModelSpec, compute: Compute) -> Embedder | Reranker:
-    return cast(Embedder | Reranker, build(spec, compute))
+    model = build(spec, compute)
+    if not isinstance(model, Embedder | Reranker):
+        raise ConfigError(f"{spec} is a retriever, which cannot rerank; put it under --models.")
+    return model
 
 
 def _load_tasks(config: RunConfig) -> list[Task]:
-    tasks = [
-        load_task(name, on_bad_data=config.on_bad_data, max_queries=config.max_queries, seed=config.seed)
-        for name in dict.fromkeys(config.tasks)
-    ]
+    how: Any = {"on_bad_data": config.on_bad_data, "max_queries": config.max_queries, "seed": config.seed}
+    tasks: list[Task] = []
+    for name in dict.fromkeys(config.tasks):
+        tasks += load_mteb_tasks(name, **how) if is_mteb(name) else [load_task(name, **how)]
     keys = [f"{task.name} ({task.split})" for task in tasks]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:

@@ -61,6 +61,7 @@ def test_numbers_need_only_the_base_numpy_and_scipy(part):
         ("registry", {"models", "suite", "grid", "results", "report"}),
         ("results", {"models", "registry", "report"}),
         ("report", {"models"}),
+        ("mteb", {"models", "registry", "report", "pipeline", "cli"}),
     ],
 )
 def test_never(part, never):

@@ -1,23 +1,24 @@
-"""The two stages of retrieval, and pairs of sentences: one task and one model at a time."""
+"""The two stages of retrieval, pairs of sentences, and evaluators of tasks: one task and one model at a time."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalkit.compute import Compute
 from evalkit.contracts import Embedder, HasVocabulary, Reranker, Retriever, VectorRows
 from evalkit.grid.cells import ModelFacts
-from evalkit.grid.encoding import encode, fitted, score_pairs, zero_rows
+from evalkit.grid.encoding import dense, encode, prepared, score_pairs, zero_rows
 from evalkit.metrics.similarity import paired_similarities
 from evalkit.progress import Progress
 from evalkit.search.exact import search
-from evalkit.search.ranking import id_ranks, rank
+from evalkit.search.ranking import id_ranks, rank, without_identical
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint
-from evalkit.terms import Similarity
-from evalkit.types import FloatArray, IntArray, RetrievalTask, Run, StsTask
+from evalkit.terms import Role, Similarity
+from evalkit.types import EvaluatorTask, FloatArray, IntArray, RetrievalTask, Run, StsTask
 
 PAIRS_AT_ONCE = 16_384
 
@@ -56,16 +57,25 @@ def first_stage(
     """The `depth` best documents of each query by one model, exactly."""
     started = time.perf_counter()
     texts = _Texts.of(task)
-    model = fitted(model, texts.contents)
+    model = prepared(model, task.name, texts.contents)
+    searched = depth + task.ignore_identical_ids
     if not isinstance(model, Embedder):
-        return model.search(texts.questions, texts.document_ids, depth), _facts(model, [], (), started)
+        run = model.search(texts.questions, texts.document_ids, searched)
+        return _results(run, task, texts, depth), _facts(model, [], (), started)
     queries, corpus = _encode_task(model, label, task.name, texts, means)
-    run = search(queries, corpus, texts.document_ids, model.similarity, depth, means.compute.device)
+    run = search(queries, corpus, texts.document_ids, model.similarity, searched, means.compute.device)
+    run = _results(run, task, texts, depth)
     blank: list[str] = []
     if isinstance(model, HasVocabulary):
         blank += [texts.document_ids[row] for row in zero_rows(corpus)]
         blank += [texts.query_ids[row] for row in zero_rows(queries)]
     return run, _facts(model, [*texts.contents, *texts.questions], tuple(blank), started)
+
+
+def _results(run: Run, task: RetrievalTask, texts: _Texts, depth: int) -> Run:
+    if not task.ignore_identical_ids:
+        return run
+    return without_identical(run, texts.query_ids, texts.document_ids, depth)
 
 
 def _encode_task(
@@ -85,7 +95,7 @@ def pair_similarities(
     started = time.perf_counter()
     sentences = list(dict.fromkeys((*task.sentences1, *task.sentences2)))
     row_of = {sentence: row for row, sentence in enumerate(sentences)}
-    embedder = fitted(embedder, sentences)
+    embedder = prepared(embedder, task.name, sentences)
     with means.progress.step(f"{task.name}: {label}", len(sentences)) as advance:
         vectors = encode(embedder, label, sentences, sentences, "sentence", means.store, advance)
     similarities = paired_similarities(
@@ -94,6 +104,21 @@ def pair_similarities(
     )
     blank = tuple(sentences[row] for row in zero_rows(vectors)) if isinstance(embedder, HasVocabulary) else ()
     return similarities, _facts(embedder, sentences, blank, started)
+
+
+def evaluator_scores(
+    embedder: Embedder, label: str, task: EvaluatorTask, means: Means
+) -> tuple[Mapping[str, float], ModelFacts]:
+    """Scores by metric, as the task's own evaluator gives them; all texts are encoded by way of the store."""
+    started = time.perf_counter()
+    embedder = prepared(embedder, task.name, task.texts)
+
+    def encode_texts(texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+        with means.progress.step(f"{task.name}: {label}", len(texts)) as advance:
+            return dense(encode(embedder, label, texts, texts, role, means.store, advance)[:])
+
+    scores = task.evaluate(encode_texts, embedder.similarity)
+    return scores, _facts(embedder, list(task.texts), (), started)
 
 
 def second_stage(
@@ -112,7 +137,7 @@ def second_stage(
     started = time.perf_counter()
     texts = _Texts.of(task)
     contents, document_ids = texts.contents, texts.document_ids
-    reranker = fitted(reranker, contents)
+    reranker = prepared(reranker, task.name, contents)
     query_rows = np.arange(len(task.queries))[:, None]
     tops = {model: run.documents[:, :candidates] for model, run in runs.items()}
     pairs = {model: query_rows * len(contents) + top for model, top in tops.items()}

@@ -84,6 +84,10 @@ BUILT_IN = (
         "maxsim", "reranker", opt.PairOptions, "maxsim:load_maxsim",
         "late interaction over token vectors (ColBERT's MaxSim)", **_TORCH,
     ),
+    _family(
+        "mteb", "embedder retriever reranker", opt.MtebOptions, "mteb:load_mteb", "any model of mteb's registry",
+        name_help="name in the registry (`evalkit models mteb:` lists them)", module="mteb", extra="mteb",
+    ),
 )  # fmt: skip
 
 

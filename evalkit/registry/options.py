@@ -125,6 +125,15 @@ class ElmoOptions(RecurrentOptions):
     )
 
 
+class MtebOptions(Options):
+    """Options of `mteb`: what is derived from the vectors; all else is as mteb's registry has it."""
+
+    normalize: bool | None = Field(None, description="scale vectors to length 1; unset: as the model does")
+    dim: PositiveInt | None = Field(None, description="leading dimensions kept (Matryoshka truncation)")
+    precision: Precision = Field("float32", description="what vectors are quantised to")
+    similarity: Similarity | None = Field(None, description="unset: the model's own, else cosine")
+
+
 class PairOptions(Options):
     """Options of rerankers that run a transformer."""
 

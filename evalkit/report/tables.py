@@ -11,11 +11,13 @@ from evalkit.report.table import Table, TableCell
 from evalkit.results import Results
 
 INTERVALS = "In brackets: 95 % intervals."
+METRICS_SHOWN = 4
+"""Of a task with an evaluator of its own: the main metric and a few more; scores.csv has all."""
 TITLES = {"hit_rate": "Hit Rate", "mrr": "MRR", "ndcg": "nDCG", "recall": "Recall"}
 
 
 def make_tables(results: Results) -> list[Table]:
-    """All tables of a run: per task STS, first stage and grid; then coverage and failures, if any."""
+    """All tables of a run: per task its scores, and the grid; then coverage and failures, if any."""
     tables = []
     for task in results.provenance["tasks"]:
         is_task = (results.scores["task"] == task["task"]) & (results.scores["split"] == task["split"])
@@ -24,6 +26,9 @@ def make_tables(results: Results) -> list[Table]:
             continue
         if task["type"] == "sts":
             tables.append(_sts_table(task, scores))
+            continue
+        if task["type"] == "evaluator":
+            tables.append(_evaluator_table(task, scores))
             continue
         for k in results.provenance["top_k"]:
             tables.append(_retrieval_table(task, scores[scores["reranker"] == NO_RERANKER], k))
@@ -52,6 +57,18 @@ def _sts_table(task: dict[str, Any], scores: pd.DataFrame) -> Table:
             _plain(pairs),
         ),
         INTERVALS + (left_out if pairs.min() < task["pairs"] else ""),
+    )
+
+
+def _evaluator_table(task: dict[str, Any], scores: pd.DataFrame) -> Table:
+    metrics = list(dict.fromkeys(scores["metric"]))[:METRICS_SHOWN]
+    by_metric = {metric: scores[scores["metric"] == metric].set_index("model")["score"] for metric in metrics}
+    order = by_metric[metrics[0]].sort_values(ascending=False, kind="stable").index.tolist()
+    return Table(
+        f"{task['kind']}: {task['task']} ({task['split']}), {task['samples']} samples",
+        ("Model", *(metric.replace("_", " ") for metric in metrics)),
+        _rows(order, *(_best_in_column([f"{v:.3f}" for v in found.loc[order]]) for found in by_metric.values())),
+        f"Ranked by {metrics[0].replace('_', ' ')}, the task's main score; scores.csv has all metrics.",
     )
 
 

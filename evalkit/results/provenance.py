@@ -14,12 +14,12 @@ from evalkit.config import RunConfig
 from evalkit.grid import Outcome
 from evalkit.grid.cells import ModelFacts
 from evalkit.store import Store
-from evalkit.types import StsTask, Task
+from evalkit.types import EvaluatorTask, StsTask, Task
 
 SCHEMA = 1
 PACKAGES = (
     "evalkit", "numpy", "scipy", "pandas", "scikit-learn", "bm25s", "torch", "transformers", "tokenizers",
-    "sentence-transformers", "gensim", "model2vec",
+    "sentence-transformers", "gensim", "model2vec", "mteb",
 )  # fmt: skip
 
 
@@ -27,12 +27,15 @@ def make_provenance(
     config: RunConfig,
     compute: Compute,
     specs: Mapping[str, str],
+    model_facts: Mapping[str, Mapping[str, Any]],
     tasks: Sequence[Task],
     outcome: Outcome,
     store: Store | None,
     started: float,
 ) -> dict[str, Any]:
-    """The content of run.json. `specs` maps each label to its full spec; `started` is a time.time()."""
+    """The content of run.json. `specs` maps each label to its full spec, `model_facts` to what a registry says of
+    the model, where it is from one; `started` is a time.time().
+    """
     return {
         "schema": SCHEMA,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
@@ -44,6 +47,7 @@ def make_provenance(
         "device": compute.device,
         "dtype": compute.dtype,
         "specs": dict(specs),
+        "model_facts": {label: dict(facts) for label, facts in model_facts.items()},
         "tasks": [_task(task) for task in tasks],
         "cells": [{**vars(cell), **_facts(facts)} for cell, facts in outcome.facts.items()],
         "reused": None if store is None else store.reused,
@@ -60,6 +64,8 @@ def _task(task: Task) -> dict[str, Any]:
     facts: dict[str, Any] = {"task": task.name, "split": task.split, "content_hash": task.content_hash}
     if isinstance(task, StsTask):
         return {**facts, "type": "sts", "pairs": len(task.gold)}
+    if isinstance(task, EvaluatorTask):
+        return {**facts, "type": "evaluator", "kind": task.kind, "samples": task.samples}
     counts = {"documents": len(task.corpus), "queries": len(task.queries), "excluded_queries": task.excluded}
     return {**facts, "type": "retrieval", **counts}
 

@@ -68,6 +68,10 @@ class Results:
 
 
 def ranking_metric(scores: pd.DataFrame) -> str:
-    """The metric that a task's cells are ranked by: Spearman of the cosine, or nDCG at the largest k."""
+    """The metric that a task's cells are ranked by: Spearman of the cosine, nDCG at the largest k, or, of a task
+    with an evaluator of its own, the first.
+    """
     metrics: list[str] = list(dict.fromkeys(scores["metric"]))
-    return "spearman_cosine" if "spearman_cosine" in metrics else [m for m in metrics if "ndcg@" in m][-1]
+    if "spearman_cosine" in metrics:
+        return "spearman_cosine"
+    return next((metric for metric in reversed(metrics) if metric.startswith("ndcg@")), metrics[0])

@@ -81,6 +81,7 @@ def test_built_models_keep_the_contract_of_their_kind(text: str, protocol: type)
         ("maxsim:a", "transformers", "torch"),
         ("sbert:a", "sentence_transformers", "torch"),
         ("static:a", "model2vec", "words"),
+        ("mteb:a", "mteb", "mteb"),
         ("glove:a", "gensim", "words"),
         ("word2vec:train", "gensim", "words"),
         ("fasttext:train", "gensim", "words"),

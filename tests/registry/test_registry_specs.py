@@ -92,6 +92,7 @@ def test_families_are_those_documented():
         "sbert",
         "ce",
         "maxsim",
+        "mteb",
     }
     assert {family.name for family in BUILT_IN} == expected
     assert expected <= set(families())
