@@ -1,6 +1,7 @@
 """What a run is made of: the same keys in a suite file, on the command line and in Python."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -10,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     PositiveInt,
     ValidationError,
     model_validator,
@@ -43,14 +45,29 @@ def _listed(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
+@dataclass(frozen=True)
+class GivenModel:
+    """A model that the caller made, and its label in every table. Its own repr, which may hold keys, is not shown."""
+
+    label: str
+    model: Any = field(repr=False)
+
+
+Models = Annotated[
+    tuple[str | GivenModel, ...],
+    BeforeValidator(_listed),
+    PlainSerializer(lambda names: [name if isinstance(name, str) else name.label for name in names]),
+]
+
+
 class RunConfig(BaseModel):
     """Everything a run depends on. Lists may be comma-separated strings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    models: Names = Field(min_length=1, description="specs or catalogue names")
+    models: Models = Field(min_length=1, description="specs, catalogue names, or in Python models")
     tasks: Names = Field(min_length=1, description="names or paths")
-    rerankers: Names = Field(("none",), description='specs or catalogue names; "none" always takes part')
+    rerankers: Models = Field(("none",), description='the same; "none" always takes part')
     top_k: Annotated[tuple[PositiveInt, ...], BeforeValidator(_listed)] = Field((5,), min_length=1)
     candidates: PositiveInt | None = Field(None, description="documents reranked; unset: twice the largest k")
     device: DeviceChoice = "auto"
@@ -85,6 +102,25 @@ class RunConfig(BaseModel):
         return self.candidates or 2 * max(self.top_k)
 
 
+def _given(value: Any) -> Any:
+    """Models that are no strings, and pairs of label and model, as `GivenModel`s."""
+    if isinstance(value, str) or value is None:
+        return value
+    if not isinstance(value, Sequence) or _is_pair(value):
+        value = [value]
+    return [each if isinstance(each, str | GivenModel) else _given_model(each) for each in value]
+
+
+def _is_pair(value: Any) -> bool:
+    return (
+        isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and not isinstance(value[1], str)
+    )
+
+
+def _given_model(value: Any) -> GivenModel:
+    return GivenModel(*value) if _is_pair(value) else GivenModel(type(value).__name__, value)
+
+
 def read_config(given: Mapping[str, Any]) -> RunConfig:
     """Validate keys and values. Raises UnknownNameError for an unknown key, ConfigError for a bad value."""
     for key in given:
@@ -92,8 +128,9 @@ def read_config(given: Mapping[str, Any]) -> RunConfig:
             raise UnknownNameError(
                 f"unknown key {key!r} in the suite. {did_you_mean(str(key), RunConfig.model_fields)}"
             )
+    named = {key: _given(value) if key in ("models", "rerankers") else value for key, value in given.items()}
     try:
-        return RunConfig.model_validate(given)
+        return RunConfig.model_validate(named)
     except ValidationError as error:
         problems = [
             f"{'.'.join(map(str, detail['loc'])) or 'suite'}: {detail['msg'].removeprefix('Value error, ')}"

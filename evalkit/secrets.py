@@ -17,7 +17,7 @@ _SHORTEST = 8
 
 
 def is_secret(name: str) -> bool:
-    """Whether a field, option, environment variable or header of this name holds a key: api_key, HF_TOKEN, headers."""
+    """Whether a field, option, environment variable or header of this name holds a key: api_key, HF_TOKEN."""
     return _SECRET_NAME.search(name) is not None
 
 

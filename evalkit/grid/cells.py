@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from evalkit.contracts import Coverage, Embedder, Reranker, Retriever
+from evalkit.contracts import Coverage, Embedder, ListReranker, Reranker, Retriever
 from evalkit.types import FloatArray, Run, Similarity, Task
 
 NO_RERANKER = "none"
 
-Model = TypeVar("Model", bound=Embedder | Retriever | Reranker, covariant=True)
+Model = TypeVar("Model", bound=Embedder | Retriever | Reranker | ListReranker, covariant=True)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import Enum
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
@@ -16,24 +17,29 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 from evalkit.models.weights import file_hash, weights_hash
 from evalkit.secrets import hide, is_secret, public_url
 
+LIMITS = ("top_n", "top_k")
+"""Fields that cut the list of nodes; they are set to its length for each call."""
 RUNTIME = frozenset(
     {
         "callback_manager", "embed_batch_size", "num_workers", "rate_limiter", "embeddings_cache", "cache_folder",
-        "show_progress_bar", "verbose", "timeout", "max_retries", "top_n",
+        "show_progress_bar", "verbose", "timeout", "max_retries",
     }
 )  # fmt: skip
-"""Fields that say how something is computed, not what; `top_n` is set for each call."""
+"""Fields that say how something is computed, not what."""
 
 
-def describe(component: BaseModel) -> dict[str, object]:
+def describe(component: BaseModel, leave_out: Collection[str] = ()) -> dict[str, object]:
     """The component's class, code, fields and private attributes.
 
     A torch module among them counts by its weights and structure, a folder of weights by its content; code by its
-    package's version, or by a hash of the file where no package is installed. Keys and other secrets are left out.
+    package's version, or by a hash of the file where no package is installed. Keys and other secrets are left out,
+    and so is what `leave_out` names.
     """
     kind = type(component)
     values = {
-        name: _plain(value) for name, value in _values(component) if name not in RUNTIME and not is_secret(name)
+        name: _plain(value)
+        for name, value in _values(component)
+        if name not in RUNTIME and name not in leave_out and not is_secret(name)
     }
     return {"class": class_path(kind), "code": _code(kind), "values": values}
 
@@ -63,7 +69,9 @@ def _plain(value: Any) -> object:
             return None
         case Enum():
             return _plain(value.value)
-        case None | bool() | int() | float():
+        case float():
+            return value if isfinite(value) else str(value)
+        case None | bool() | int():
             return value
         case str() | Path():
             return _plain_text(str(value))

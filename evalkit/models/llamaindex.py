@@ -1,4 +1,10 @@
-"""Any LlamaIndex `BaseEmbedding` as an embedder, any `BaseNodePostprocessor` as a reranker."""
+"""Any LlamaIndex `BaseEmbedding` as an embedder, any `BaseNodePostprocessor` as a reranker.
+
+A postprocessor orders the nodes of one query. Those that score each node by itself (cross-encoders, rerank APIs) are
+`LlamaIndexReranker`s: pairs are pooled over all first stages. Of the others nothing is known but the order that they
+make of a list (an LLM that compares passages, a filter): they are `LlamaIndexListReranker`s, and get the list of each
+first stage, in its order and with its scores, as they would in a query engine.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,15 +16,45 @@ from numpy.typing import NDArray
 
 from evalkit.contracts import Advance, no_progress
 from evalkit.errors import ScoreError, SpecError, VectorError
-from evalkit.models.components import class_path, describe, secrets_of
+from evalkit.models.components import LIMITS, RUNTIME, class_path, describe, secrets_of
 from evalkit.models.dense import DenseEmbedder
 from evalkit.registry.options import DenseOptions
 from evalkit.secrets import hide
-from evalkit.types import FloatArray, Role
+from evalkit.types import FloatArray, IntArray, Role
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
+
+
+SCORES_NODES_ALONE = frozenset(
+    {
+        "SentenceTransformerRerank", "SBERTRerank", "FlagEmbeddingReranker", "ColbertRerank", "OpenVINORerank",
+        "CohereRerank", "VoyageAIRerank", "JinaRerank", "MixedbreadAIRerank", "NVIDIARerank", "AWSBedrockRerank",
+        "AzureCohereRerank", "TextEmbeddingInference", "DashScopeRerank", "SiliconFlowRerank", "XinferenceRerank",
+        "PineconeNativeRerank", "IsaacusRerank",
+    }
+)  # fmt: skip
+"""Classes whose score of a node depends on the query and that node only. To declare another one so, give
+`LlamaIndexReranker(postprocessor)`."""
+
+
+def adapt(
+    component: "BaseEmbedding | BaseNodePostprocessor", given: Mapping[str, object] | None = None
+) -> "LlamaIndexEmbedder | LlamaIndexReranker | LlamaIndexListReranker":
+    """The component as an evalkit model. `given` are the arguments it was made with, if known."""
+    from llama_index.core.base.embeddings.base import BaseEmbedding
+
+    if isinstance(component, BaseEmbedding):
+        return LlamaIndexEmbedder(component, given=given)
+    alone = SCORES_NODES_ALONE & {kind.__name__ for kind in type(component).__mro__}
+    return (LlamaIndexReranker if alone else LlamaIndexListReranker)(component, given)
+
+
+def _identity(component: Any, given: Mapping[str, object] | None) -> dict[str, object]:
+    told = {*RUNTIME, *LIMITS, *type(component).model_fields}
+    arguments = {name: value for name, value in (given or {}).items() if name not in told}
+    return {"family": "llamaindex", "component": describe(component, LIMITS), "arguments": arguments}
 
 
 class LlamaIndexEmbedder(DenseEmbedder):
@@ -28,11 +64,16 @@ class LlamaIndexEmbedder(DenseEmbedder):
     component's own to set.
     """
 
-    def __init__(self, embedding: "BaseEmbedding", options: DenseOptions | None = None) -> None:
-        options = options or DenseOptions()
+    def __init__(
+        self,
+        embedding: "BaseEmbedding",
+        options: DenseOptions | None = None,
+        given: Mapping[str, object] | None = None,
+    ) -> None:
+        options = options or DenseOptions.model_validate({})
         if options.max_length is not None:
             raise SpecError(f"max_length={options.max_length}: set it on {class_path(type(embedding))} itself.")
-        super().__init__(options, {"family": "llamaindex", "component": describe(embedding)})
+        super().__init__(options, _identity(embedding, given))
         self.embedding = embedding
 
     def prompt(self, role: Role) -> str:
@@ -72,9 +113,11 @@ class LlamaIndexReranker:
     set to their number).
     """
 
-    def __init__(self, postprocessor: "BaseNodePostprocessor") -> None:
+    query_by_query = True
+
+    def __init__(self, postprocessor: "BaseNodePostprocessor", given: Mapping[str, object] | None = None) -> None:
         self.postprocessor = postprocessor
-        self.identity: Mapping[str, object] = {"family": "llamaindex", "component": describe(postprocessor)}
+        self.identity: Mapping[str, object] = _identity(postprocessor, given)
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
         """Scores of the pairs: float64 of shape (n_pairs,). Raises ScoreError if a pair is left without one."""
@@ -98,6 +141,19 @@ class LlamaIndexReranker:
                 f"score for the query {query[:80]!r}."
             )
         return scores
+
+
+class LlamaIndexListReranker:
+    """A LlamaIndex postprocessor that orders, or filters, a list of nodes. `top_n` does not cut it."""
+
+    def __init__(self, postprocessor: "BaseNodePostprocessor", given: Mapping[str, object] | None = None) -> None:
+        self.postprocessor = postprocessor
+        self.identity: Mapping[str, object] = _identity(postprocessor, given)
+
+    def rerank(self, query: str, documents: Sequence[str], scores: FloatArray) -> IntArray:
+        """Row numbers of the documents that the postprocessor kept, in its order: int64 of shape (n_kept,)."""
+        kept = postprocess(self.postprocessor, query, documents, scores.tolist())
+        return np.array([row for row, _ in kept], dtype=np.int64)
 
 
 def postprocess(
@@ -124,8 +180,8 @@ def postprocess(
 
 
 def uncut(postprocessor: "BaseNodePostprocessor", count: int) -> "BaseNodePostprocessor":
-    """A copy that keeps `count` nodes, if it is one that cuts (`top_n`); the original is left as it is."""
-    limits: dict[str, Any] = {name: count for name in ("top_n",) if name in type(postprocessor).model_fields}
+    """A copy that keeps `count` nodes, if it is one that cuts; the original is left as it is."""
+    limits = {name: count for name in LIMITS if name in type(postprocessor).model_fields}
     return postprocessor.model_copy(update=limits)
 
 

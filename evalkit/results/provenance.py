@@ -27,12 +27,14 @@ def make_provenance(
     config: RunConfig,
     compute: Compute,
     specs: Mapping[str, str],
+    given: Mapping[str, Mapping[str, object]],
     tasks: Sequence[Task],
     outcome: Outcome,
     store: Store | None,
     started: float,
 ) -> dict[str, Any]:
-    """The content of run.json. `specs` maps each label to its full spec; `started` is a time.time()."""
+    """The content of run.json. `specs` maps each label to its full spec, `given` those of models that
+    the caller made to their identities; `started` is a time.time()."""
     return {
         "schema": SCHEMA,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
@@ -44,6 +46,7 @@ def make_provenance(
         "device": compute.device,
         "dtype": compute.dtype,
         "specs": dict(specs),
+        "given_models": {label: dict(identity) for label, identity in given.items()},
         "tasks": [_task(task) for task in tasks],
         "cells": [{**vars(cell), **_facts(facts)} for cell, facts in outcome.facts.items()],
         "reused": None if store is None else store.reused,
