@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
-from scipy.sparse import issparse
+from scipy.sparse import csr_matrix
 
 from evalkit.compute import DeviceChoice, Dtype, choose_compute
 from evalkit.config import GivenModel
@@ -57,8 +56,9 @@ class EvalkitEmbedding(BaseEmbedding):
         return "EvalkitEmbedding"
 
     def _encode(self, texts: list[str], role: Role) -> list[list[float]]:
-        vectors: Any = self._embedder.encode(texts, role)
-        return cast(list[list[float]], np.asarray(vectors.toarray() if issparse(vectors) else vectors).tolist())
+        vectors = self._embedder.encode(texts, role)
+        dense = vectors.toarray() if isinstance(vectors, csr_matrix) else vectors
+        return cast(list[list[float]], dense.tolist())
 
     def _get_query_embedding(self, query: str) -> list[float]:
         return self._encode([query], "query")[0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -65,10 +66,11 @@ class LiveCell:
 
     def _first(self, query: str, depth: int) -> Run:
         ids = [document.id for document in self.corpus]
-        if not isinstance(self.model, Embedder) or self.vectors is None:
-            return self.model.search([query], ids, depth)
-        asked = encode(self.model, "the model", [query], ["query"], "query", None, no_progress)
-        return search(asked, self.vectors, ids, self.model.similarity, depth, self.means.compute.device)
+        if self.vectors is None:
+            return cast(Retriever, self.model).search([query], ids, depth)
+        model = cast(Embedder, self.model)
+        asked = encode(model, "the model", [query], ["query"], "query", None, no_progress)
+        return search(asked, self.vectors, ids, model.similarity, depth, self.means.compute.device)
 
     @staticmethod
     def _pairs(run: Run, corpus: Sequence[Document]) -> list[tuple[Document, float]]:
