@@ -30,4 +30,6 @@ def write_qa_dataset(task: RetrievalTask, path: Path) -> int:
 
 
 def _relevant(grades: Mapping[str, float]) -> list[str]:
-    return sorted((document for document, grade in grades.items() if grade > 0), key=lambda document: -grades[document])
+    return sorted(
+        (document for document, grade in grades.items() if grade > 0), key=lambda document: -grades[document]
+    )
