@@ -3,7 +3,7 @@
 Needs `pip install 'evalkit[demo,llamaindex]'`; no account, no network. `python examples/llamaindex_pipeline.py`
 """
 
-from llama_index.core import VectorStoreIndex
+from llama_index.core import Settings, VectorStoreIndex
 from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 
@@ -31,8 +31,9 @@ def main() -> None:
     for found in retriever.retrieve(QUESTION):
         print(f"{found.score:.4f} {found.node.node_id}: {found.node.get_content()[:60]}")
 
-    # Wherever LlamaIndex takes a retriever. Give your LLM in place of MockLLM, and leave out response_mode.
-    engine = RetrieverQueryEngine.from_args(retriever, llm=MockLLM(), response_mode="no_text")
+    # Wherever LlamaIndex takes a retriever. Set your LLM in place of MockLLM, and leave out response_mode.
+    Settings.llm = MockLLM()
+    engine = RetrieverQueryEngine.from_args(retriever, response_mode="no_text")
     print("query engine:", ", ".join(source.node.node_id for source in engine.query(QUESTION).source_nodes))
 
     # The embedder alone, in an index of LlamaIndex's own.

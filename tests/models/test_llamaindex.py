@@ -9,7 +9,6 @@ from fakes import ranked, run
 from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.postprocessor import LongContextReorder, SentenceTransformerRerank, SimilarityPostprocessor
 from llama_index.core.schema import NodeWithScore, TextNode
-from llama_index.embeddings.huggingface import HuggingFaceEmbedding
 from llamaindex_models import KEY, SecondFirst, SharedWords, Twice, TwoSided
 
 from evalkit.compute import Compute
@@ -91,6 +90,8 @@ def test_vectors_of_different_lengths_are_refused(monkeypatch):
 
 
 def test_huggingface_embedding_is_our_sentence_transformer():
+    from llama_index.embeddings.huggingface import HuggingFaceEmbedding  # slow to import
+
     folder = str(locate("sentence-transformers/all-MiniLM-L6-v2"))
     ours = build(parse_spec("sbert:all-MiniLM-L6-v2"), Compute())
     theirs = build(
