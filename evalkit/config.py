@@ -1,6 +1,6 @@
 """What a run is made of: the same keys in a suite file, on the command line and in Python."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -106,7 +106,7 @@ def _given(value: Any) -> Any:
     """Models that are no strings, and pairs of label and model, as `GivenModel`s."""
     if isinstance(value, str) or value is None:
         return value
-    if not isinstance(value, Sequence) or _is_pair(value):
+    if isinstance(value, Mapping) or not isinstance(value, Collection | Iterator) or _is_pair(value):
         value = [value]
     return [each if isinstance(each, str | GivenModel) else _given_model(each) for each in value]
 

@@ -85,6 +85,8 @@ class EvalkitRetriever(BaseRetriever):
     Ranks the nodes as the grid ranks documents of the same texts and ids. A node is read as LlamaIndex's indexes
     read it (`MetadataMode.EMBED`). Vectors of the nodes come from the store, and are kept there; `store=None` is
     the user's, `no_store` computes them anew.
+
+    Raises ConfigError if two nodes share an id, or if there are fewer `candidates` than `similarity_top_k`.
     """
 
     def __init__(
@@ -105,13 +107,18 @@ class EvalkitRetriever(BaseRetriever):
         self._nodes = {node.node_id: node for node in nodes}
         if not nodes or len(self._nodes) < len(nodes):
             raise ConfigError(f"{len(nodes)} nodes with {len(self._nodes)} different ids; give nodes, each once.")
+        candidates = candidates or 2 * similarity_top_k
+        if reranker != NO_RERANKER and candidates < similarity_top_k:
+            raise ConfigError(
+                f"candidates={candidates} is fewer than similarity_top_k={similarity_top_k}; give at least as many."
+            )
         self._top_k = similarity_top_k
         means = Means(choose_compute(device, dtype), None if no_store else Store(store or default_root()), Progress())
         self._cell = LiveCell.start(
             [Document(node.node_id, node.get_content(metadata_mode=MetadataMode.EMBED)) for node in nodes],
             _load(model, {"embedder", "retriever"}, device, dtype),
             None if reranker == NO_RERANKER else _load(reranker, {"embedder", "reranker"}, device, dtype),
-            candidates or 2 * similarity_top_k,
+            candidates,
             means,
         )
 

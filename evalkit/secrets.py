@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 HIDDEN = "***"
 _SECRET_NAME = re.compile(
     r"(api|access|secret|private|auth|account|subscription|service)[_-]?keys?$|^keys?$"
-    r"|(^|access|api|auth|bearer|hf|hub|id|refresh|session)[_-]?token$|secret$|passw(or)?d$|credentials?$"
+    r"|(?<!pad_)(?<!eos_)(?<!bos_)(?<!cls_)(?<!sep_)(?<!unk_)(?<!mask_)token$|secret$|passw(or)?d$|credentials?$"
     r"|authorization$|^auth$|cookies?$|headers$",
     re.IGNORECASE,
 )

@@ -6,7 +6,7 @@ from typing import cast
 
 import numpy as np
 
-from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, VectorRows, no_progress
+from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, Vectors, no_progress
 from evalkit.grid.encoding import encode, fitted
 from evalkit.grid.stages import Means, rerank
 from evalkit.search.exact import search
@@ -22,7 +22,7 @@ class LiveCell:
 
     model: Embedder | Retriever
     corpus: tuple[Document, ...]
-    vectors: VectorRows | None
+    vectors: Vectors | None
     reranker: Embedder | Reranker | ListReranker | None
     candidates: int
     means: Means
@@ -43,7 +43,8 @@ class LiveCell:
         if isinstance(model, Embedder):
             with means.progress.step("corpus", len(contents)) as advance:
                 ids = [document.id for document in corpus]
-                vectors = encode(model, "the model", contents, ids, "document", means.store, advance)
+                # In memory: every query reads all of them.
+                vectors = encode(model, "the model", contents, ids, "document", means.store, advance)[:]
         at_query = Means(means.compute, None, means.progress)
         return cls(model, tuple(corpus), vectors, fitted(reranker, contents), candidates, at_query)
 

@@ -4,7 +4,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -97,8 +97,12 @@ def _arguments(component: type[BaseModel]) -> Mapping[str, Any]:
     """The type of each argument of the class; of its fields too, if it takes any keyword."""
     parameters = inspect.signature(component).parameters.values()
     fields = {name: field.annotation for name, field in component.model_fields.items()}
+    try:
+        hints = {**fields, **get_type_hints(component.__init__)}
+    except NameError:  # a name that is imported for type checkers only
+        hints = fields
     named = {
-        each.name: fields.get(each.name, Any) if each.annotation in (each.empty, Any) else each.annotation
+        each.name: hints.get(each.name, Any)
         for each in parameters
         if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
     }

@@ -19,7 +19,7 @@ from evalkit.types import StsTask, Task
 SCHEMA = 1
 PACKAGES = (
     "evalkit", "numpy", "scipy", "pandas", "scikit-learn", "bm25s", "torch", "transformers", "tokenizers",
-    "sentence-transformers", "gensim", "model2vec",
+    "sentence-transformers", "gensim", "model2vec", "llama-index-core",
 )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def test_a_class_is_an_embedder_or_a_reranker():
         ),
         (f"{HERE}.Configured?size=x&dim=3", SpecError, "option 'size': Input should be a valid integer"),
         (f"{HERE}.Configured?size=x&dim=3", SpecError, "unknown option 'dim'. Allowed: flag, names, scale, size."),
-        (f"{HERE}.TwoSide", SpecError, "no class llamaindex_models.TwoSide. Did you mean 'TwoSided'?"),
+        (f"{HERE}.TwoSide", SpecError, "no class llamaindex_models.TwoSide. Did you mean 'TwoSided'"),
         (f"{HERE}.NOT_A_COMPONENT", SpecError, "NOT_A_COMPONENT is no embedding and no postprocessor."),
         ("llamaindex:TwoSided", SpecError, "'llamaindex:TwoSided' names no module. Write module.Class"),
         (
