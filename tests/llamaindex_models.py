@@ -12,6 +12,13 @@ from pydantic import PrivateAttr
 KEY = "sk-not-to-be-seen-0123456789"
 
 
+class Calls:
+    """What was asked. No plain data, which would count as part of what the component is."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, Any]] = []
+
+
 class TwoSided(BaseEmbedding):
     """Vectors drawn from the hash of side and text: no two alike. Notes each call."""
 
@@ -19,7 +26,7 @@ class TwoSided(BaseEmbedding):
     salt: str = ""
     api_key: str = KEY
     fail: bool = False
-    _calls: list[tuple[str, list[str]]] = PrivateAttr(default_factory=list)
+    _calls: Calls = PrivateAttr(default_factory=Calls)
 
     def vector(self, side: str, text: str) -> list[float]:
         seed = int.from_bytes(sha256(f"{self.salt}{side}{text}".encode()).digest()[:4], "big")
@@ -28,7 +35,7 @@ class TwoSided(BaseEmbedding):
     def _get_query_embedding(self, query: str) -> list[float]:
         if self.fail:
             raise ValueError(f"401: no such key {self.api_key}")
-        self._calls.append(("query", [query]))
+        self._calls.made.append(("query", [query]))
         return self.vector("query", query)
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
@@ -38,7 +45,7 @@ class TwoSided(BaseEmbedding):
         return self._get_text_embeddings([text])[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        self._calls.append(("text", list(texts)))
+        self._calls.made.append(("text", list(texts)))
         return [self.vector("text", text) for text in texts]
 
 
@@ -48,13 +55,13 @@ class SharedWords(BaseNodePostprocessor):
     top_n: int = 1
     skip: bool = False
     api_key: str = KEY
-    _calls: list[tuple[str, int]] = PrivateAttr(default_factory=list)
+    _calls: Calls = PrivateAttr(default_factory=Calls)
 
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         assert query_bundle is not None
-        self._calls.append((query_bundle.query_str, len(nodes)))
+        self._calls.made.append((query_bundle.query_str, len(nodes)))
         words = set(query_bundle.query_str.lower().split())
         for node in nodes:
             shared = words & set(node.node.get_content().lower().split())

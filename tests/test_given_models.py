@@ -8,9 +8,11 @@ from fakes import FakeEmbedder
 from llamaindex_models import KEY, SecondFirst, SharedWords, TwoSided
 
 import evalkit
+from evalkit.compute import Compute
 from evalkit.errors import ConfigError
-from evalkit.models.lexical import Tfidf
-from evalkit.registry.options import TfidfOptions
+from evalkit.registry import build, parse_spec
+
+TFIDF = build(parse_spec("tfidf"), Compute())
 
 
 def run(**keys):
@@ -19,7 +21,7 @@ def run(**keys):
 
 def test_objects_beside_specs_under_their_labels(tmp_path):
     results = run(
-        models=["tfidf", ("mine", TwoSided()), Tfidf(TfidfOptions())],
+        models=["tfidf", ("mine", TwoSided()), TFIDF],
         rerankers=[SharedWords(), ("reordered", SecondFirst())],
         out=tmp_path / "out",
         store=tmp_path / "store",
@@ -41,7 +43,7 @@ def test_objects_beside_specs_under_their_labels(tmp_path):
 
 
 def test_a_single_object_and_a_single_pair():
-    for models in (Tfidf(TfidfOptions()), ("Tfidf", Tfidf(TfidfOptions()))):
+    for models in (TFIDF, ("Tfidf", TFIDF)):
         assert set(run(models=models, no_store=True).leaderboard()["model"]) == {"Tfidf"}
 
 

@@ -13,11 +13,10 @@ from llamaindex_models import KEY, SecondFirst, SharedWords, Twice, TwoSided
 
 from evalkit.compute import Compute
 from evalkit.errors import ScoreError, SpecError, VectorError
-from evalkit.models.lexical import Tfidf
 from evalkit.models.llamaindex import LlamaIndexEmbedder, LlamaIndexListReranker, LlamaIndexReranker, adapt
 from evalkit.models.weights import locate
 from evalkit.registry import build, parse_spec
-from evalkit.registry.options import DenseOptions, TfidfOptions
+from evalkit.registry.options import DenseOptions
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint
 from evalkit.suite import load_task
@@ -45,7 +44,7 @@ def test_each_role_is_read_by_its_side_in_batches():
         expected = np.array([component.vector(side, text) for text in TEXTS], dtype=np.float32)
         np.testing.assert_array_equal(embedder.encode(TEXTS, role, finished.append), expected)
         assert sum(finished) == len(TEXTS)
-    sizes = [len(texts) for side, texts in component._calls if side == "text"]
+    sizes = [len(texts) for side, texts in component._calls.made if side == "text"]
     assert sizes == [4, 1, 4, 1], "five distinct texts, twice"
 
 
@@ -71,10 +70,10 @@ def test_the_store_tells_the_sides_apart(tmp_path: Path):
     component = TwoSided()
     same = RetrievalTask("t", "s", TASK.corpus[:3], (Query("q1", "a cat"),), {"q1": {"a": 1}}, "hash")
     first = run([same], {"m": LlamaIndexEmbedder(component)}, depth=3, store=Store(tmp_path))
-    calls = len(component._calls)
+    calls = len(component._calls.made)
     again = run([same], {"m": LlamaIndexEmbedder(component)}, depth=3, store=Store(tmp_path))
     assert ranked(first, same, "m") == ranked(again, same, "m")
-    assert len(component._calls) == calls == 2
+    assert len(component._calls.made) == calls == 2
     query = np.array(component.vector("query", "a cat"))
     by_hand = [
         query @ (document := np.array(component.vector("text", each.text))) / np.linalg.norm(document)
@@ -134,7 +133,7 @@ def test_pairs_are_pooled_and_a_query_is_one_call(tmp_path: Path):
     component = SharedWords()
     models = {"m": LlamaIndexEmbedder(TwoSided()), "n": LlamaIndexEmbedder(TwoSided(salt="other"))}
     outcome = run([TASK], models, {"r": LlamaIndexReranker(component)}, candidates=3, depth=3, store=Store(tmp_path))
-    assert sorted(query for query, _ in component._calls) == sorted(query.text for query in TASK.queries)
+    assert sorted(query for query, _ in component._calls.made) == sorted(query.text for query in TASK.queries)
     for model in models:
         candidates = ranked(outcome, TASK, model)
         text = {document.id: document.text for document in TASK.corpus}
@@ -142,9 +141,9 @@ def test_pairs_are_pooled_and_a_query_is_one_call(tmp_path: Path):
             listed = [NodeWithScore(node=TextNode(id_=key, text=text[key])) for key in candidates[query.id]]
             alone = SharedWords(top_n=3).postprocess_nodes(listed, query_str=query.text)
             assert ranked(outcome, TASK, model, "r")[query.id] == [node.node.node_id for node in alone]
-    calls = len(component._calls)
+    calls = len(component._calls.made)
     run([TASK], models, {"r": LlamaIndexReranker(component)}, candidates=3, depth=3, store=Store(tmp_path))
-    assert len(component._calls) == calls
+    assert len(component._calls.made) == calls
 
 
 def test_a_pair_left_without_a_score_is_an_error():
@@ -165,7 +164,9 @@ def test_other_postprocessors_make_of_each_list_what_llamaindex_makes_of_it(
     reranker = adapt(component)
     assert isinstance(reranker, LlamaIndexListReranker)
     store = Store(tmp_path) if stored else None
-    outcome = run([task], {"m": Tfidf(TfidfOptions())}, {"r": reranker}, candidates=4, depth=4, store=store)
+    outcome = run(
+        [task], {"m": build(parse_spec("tfidf"), Compute())}, {"r": reranker}, candidates=4, depth=4, store=store
+    )
     first = next(each for cell, each in outcome.rankings.items() if cell.reranker == "none")
     found = ranked(outcome, task, "m", "r")
     changed = 0
@@ -181,7 +182,9 @@ def test_other_postprocessors_make_of_each_list_what_llamaindex_makes_of_it(
     assert changed > 50
     if store is not None:
         computed = store.computed
-        again = run([task], {"m": Tfidf(TfidfOptions())}, {"r": reranker}, candidates=4, depth=4, store=store)
+        again = run(
+            [task], {"m": build(parse_spec("tfidf"), Compute())}, {"r": reranker}, candidates=4, depth=4, store=store
+        )
         assert ranked(again, task, "m", "r") == found
         assert store.computed == computed
 
