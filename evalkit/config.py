@@ -12,10 +12,12 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PlainValidator,
     PositiveInt,
     ValidationError,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from evalkit.compute import DeviceChoice, Dtype
 from evalkit.errors import ConfigError, UnknownNameError, did_you_mean
@@ -53,10 +55,16 @@ class GivenModel:
     model: Any = field(repr=False)
 
 
+def _name_or_model(value: Any) -> str | GivenModel:
+    if isinstance(value, str | GivenModel):
+        return value
+    raise PydanticCustomError("name_or_model", "Input should be a valid string or a model")
+
+
 Models = Annotated[
-    tuple[str | GivenModel, ...],
+    tuple[Annotated[str | GivenModel, PlainValidator(_name_or_model)], ...],
     BeforeValidator(_listed),
-    PlainSerializer(lambda names: [name if isinstance(name, str) else name.label for name in names]),
+    PlainSerializer(lambda names: tuple(name if isinstance(name, str) else name.label for name in names)),
 ]
 
 
@@ -108,7 +116,8 @@ def _given(value: Any) -> Any:
         return value
     if isinstance(value, Mapping) or not isinstance(value, Collection | Iterator) or _is_pair(value):
         value = [value]
-    return [each if isinstance(each, str | GivenModel) else _given_model(each) for each in value]
+    # What YAML can hold in a list of names by mistake is told as such; anything else may be a model.
+    return [each if isinstance(each, str | GivenModel | int | float | None) else _given_model(each) for each in value]
 
 
 def _is_pair(value: Any) -> bool:

@@ -58,9 +58,10 @@ def test_a_single_object_and_a_single_pair():
         ({"models": [("m", TwoSided())], "rerankers": [("m", SharedWords())]}, "two models have the label 'm'."),
         ({"models": "tfidf", "rerankers": [("none", SharedWords())]}, "two models have the label 'none'."),
         ({"models": [SharedWords()]}, "'SharedWords' is a reranker; here only embedder or retriever can stand."),
-        ({"models": [3]}, "an object of builtins.int is no model. Allowed: a spec, an object with the methods of"),
+        ({"models": [3]}, "models.0: Input should be a valid string or a model, got 3"),
+        ({"models": {"mine": TwoSided()}}, "an object of builtins.dict is no model. Allowed: a spec, an object with"),
         ({"models": [TwoSided()], "top_k": "x"}, "top_k.0: Input should be a valid integer"),
-        ({"models": [TwoSided()], "rerankers": [KEY.encode()]}, "an object of builtins.bytes is no model."),
+        ({"models": [TwoSided()], "rerankers": [[KEY]]}, "an object of builtins.list is no model."),
     ],
 )
 def test_refused_without_showing_the_object(keys, message):
