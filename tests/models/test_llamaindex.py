@@ -15,7 +15,7 @@ from evalkit.compute import Compute
 from evalkit.errors import ScoreError, SpecError, VectorError
 from evalkit.models.llamaindex import LlamaIndexEmbedder, LlamaIndexListReranker, LlamaIndexReranker, adapt
 from evalkit.models.weights import locate
-from evalkit.registry import build, parse_spec
+from evalkit.registry import build, parse_spec, resolve
 from evalkit.registry.options import DenseOptions
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint
@@ -92,7 +92,7 @@ def test_huggingface_embedding_is_our_sentence_transformer():
     from llama_index.embeddings.huggingface import HuggingFaceEmbedding  # slow to import
 
     folder = str(locate("sentence-transformers/all-MiniLM-L6-v2"))
-    ours = build(parse_spec("sbert:all-MiniLM-L6-v2"), Compute())
+    ours = build(resolve("sbert:all-MiniLM-L6-v2"), Compute())
     theirs = build(
         parse_spec(
             f"llamaindex:llama_index.embeddings.huggingface.HuggingFaceEmbedding?model_name={folder}&embed_batch_size=3"
