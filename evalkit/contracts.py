@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from evalkit.terms import Role, Similarity
-from evalkit.types import FloatArray, Run
+from evalkit.types import FloatArray, IntArray, Run
 
 Vectors = NDArray[np.float32] | csr_matrix
 """One row a text: float32 of shape (n_texts, dim), or a scipy CSR matrix for lexical models."""
@@ -145,4 +145,31 @@ class Reranker(Protocol):
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
         """Scores of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,)."""
+        ...
+
+
+@runtime_checkable
+class QueryByQuery(Protocol):
+    """A reranker that is called once for each query, as an API is: it gets the pairs of a query together."""
+
+    @property
+    def query_by_query(self) -> bool:
+        """True."""
+        ...
+
+
+@runtime_checkable
+class ListReranker(Protocol):
+    """Orders a query's candidates in view of each other, so that each first stage's list is work of its own."""
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """Everything that changes the order, as plain data."""
+        ...
+
+    def rerank(self, query: str, documents: Sequence[str], scores: FloatArray) -> IntArray:
+        """Row numbers of the documents, best first; a document that is left out is no result.
+
+        The documents come in the first stage's order, with its scores, float64 of shape (n_documents,).
+        """
         ...

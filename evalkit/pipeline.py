@@ -1,22 +1,21 @@
 """Compose a run: from names to results. The one place, beside the command line, where everything meets."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evalkit.compute import Compute, choose_compute
+from evalkit.compute import choose_compute
 from evalkit.config import RunConfig, read_config, read_suite
-from evalkit.contracts import Embedder, Reranker, Retriever
 from evalkit.errors import ConfigError
 from evalkit.grid import Entrant, Means, run_grid
 from evalkit.grid.cells import NO_RERANKER
+from evalkit.models.chosen import Chosen, choose, same_label
 from evalkit.mteb.reference import is_mteb
 from evalkit.mteb.registry import model_facts
 from evalkit.mteb.tasks import load_tasks as load_mteb_tasks
 from evalkit.progress import Progress
-from evalkit.registry import Kind, ModelSpec, build, expand, families, resolve
 from evalkit.report.write import write_run
 from evalkit.results import Results
 from evalkit.results.provenance import make_provenance
@@ -40,16 +39,12 @@ def run_config(config: RunConfig) -> Results:
     """Run a validated configuration."""
     started = time.time()
     compute = choose_compute(config.device, config.dtype)
-    models = {label: _resolve(label, {"embedder", "retriever"}) for label in _labels(config.models)}
-    rerankers = {
-        label: _resolve(label, {"embedder", "reranker"})
-        for label in _labels(config.rerankers)
-        if label != NO_RERANKER
-    }
-    facts = _model_facts(models, rerankers)
+    models = choose(config.models, {"embedder", "retriever"})
+    rerankers = choose((name for name in config.rerankers if name != NO_RERANKER), {"embedder", "reranker"})
+    _check_labels(models, rerankers)
     tasks = _load_tasks(config)
     if not any(isinstance(task, RetrievalTask) for task in tasks):
-        rankers = [label for label, spec in models.items() if "embedder" not in families()[spec.family].kinds]
+        rankers = [label for label, model in models.items() if "embedder" not in model.kinds]
         if rankers:
             raise ConfigError(
                 f"{', '.join(rankers)} has no vectors, and no task is retrieval: there is nothing it could score. "
@@ -59,56 +54,30 @@ def run_config(config: RunConfig) -> Results:
     with Progress() as progress:
         outcome = run_grid(
             tasks,
-            [Entrant(label, partial(_build_model, spec, compute)) for label, spec in models.items()],
-            [Entrant(label, partial(_build_reranker, spec, compute)) for label, spec in rerankers.items()],
+            [Entrant(label, partial(model.load, compute)) for label, model in models.items()],
+            [Entrant(label, partial(reranker.load, compute)) for label, reranker in rerankers.items()],
             candidates=config.rerank_depth,
             depth=max(config.top_k),
             means=Means(compute, store, progress),
         )
-    specs = {label: str(spec) for label, spec in {**models, **rerankers}.items()}
+    chosen = {**models, **rerankers}
+    specs = {label: str(model) for label, model in chosen.items()}
+    facts = {label: model_facts(model.source.name) for label, model in chosen.items() if model.family == "mteb"}
+    given = {label: model.identity for label, model in chosen.items() if model.identity is not None}
     results = Results(
         make_records(outcome, tasks, config.top_k),
-        make_provenance(config, compute, specs, facts, tasks, outcome, store, started),
+        make_provenance(config, compute, specs, facts, given, tasks, outcome, store, started),
     )
     if config.out is not None:
         write_run(results, config.out)
     return results
 
 
-def _labels(names: Iterable[str]) -> list[str]:
-    """Each name once, sweeps written out."""
-    return list(dict.fromkeys(label for name in names for label in expand(name)))
-
-
-def _resolve(label: str, allowed: set[Kind]) -> ModelSpec:
-    spec = resolve(label)
-    kinds = families()[spec.family].kinds
-    if not kinds & allowed:
-        raise ConfigError(
-            f"{label!r} is a {' and '.join(sorted(kinds))}; here only {' or '.join(sorted(allowed))} can stand. "
-            + ("Rerankers go under --rerankers." if "reranker" in kinds else "Retrievers go under --models.")
-        )
-    return spec
-
-
-def _model_facts(*specs: Mapping[str, ModelSpec]) -> dict[str, dict[str, Any]]:
-    """What mteb's registry says of the models that are from it, by label; raises for names that it lacks."""
-    found = {label: spec.name for by_label in specs for label, spec in by_label.items() if spec.family == "mteb"}
-    return {label: model_facts(name) for label, name in found.items()}
-
-
-def _build_model(spec: ModelSpec, compute: Compute) -> Embedder | Retriever:
-    model = build(spec, compute)
-    if not isinstance(model, Embedder | Retriever):  # of a registry that has all kinds
-        raise ConfigError(f"{spec} is a reranker; put it under --rerankers.")
-    return model
-
-
-def _build_reranker(spec: ModelSpec, compute: Compute) -> Embedder | Reranker:
-    model = build(spec, compute)
-    if not isinstance(model, Embedder | Reranker):
-        raise ConfigError(f"{spec} is a retriever, which cannot rerank; put it under --models.")
-    return model
+def _check_labels(models: Mapping[str, Chosen], rerankers: Mapping[str, Chosen]) -> None:
+    """Raise ConfigError if a label stands for a model and for another reranker, or for the lack of a reranker."""
+    for label in [NO_RERANKER] if NO_RERANKER in rerankers else models.keys() & rerankers.keys():
+        if label == NO_RERANKER or not models[label].is_same(rerankers[label]):
+            raise same_label(label)
 
 
 def _load_tasks(config: RunConfig) -> list[Task]:

@@ -59,7 +59,7 @@ def test_defaults():
 
 BAD_VALUES = {
     "no models": ({"models": ""}, "models: Tuple should have at least 1 item after validation, not 0, got []"),
-    "a number for models": ({"models": 5}, "models.0: Input should be a valid string, got 5"),
+    "a number for models": ({"models": 5}, "models.0: Input should be a valid string or a model, got 5"),
     "no value": ({"tasks": None}, "tasks: Input should be a valid tuple, got None"),
     "top_k 0": ({"top_k": 0}, "top_k.0: Input should be greater than 0, got 0"),
     "top_k words": (

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from evalkit.contracts import Coverage, Embedder, Reranker, Retriever
+from evalkit.contracts import Coverage, Embedder, ListReranker, Reranker, Retriever
 from evalkit.terms import Similarity
 from evalkit.types import FloatArray, Run, Task
 
 NO_RERANKER = "none"
 
-Model = TypeVar("Model", bound=Embedder | Retriever | Reranker, covariant=True)
+Model = TypeVar("Model", bound=Embedder | Retriever | Reranker | ListReranker, covariant=True)
 
 
 @dataclass(frozen=True)

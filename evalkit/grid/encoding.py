@@ -32,8 +32,11 @@ ROWS_AT_ONCE = 65_536
 
 def prepared(model: Model, task: str, texts: Sequence[str]) -> Model:
     """The model with its prompts for the task of this name, and fitted on the texts, if it is one that does so."""
-    if isinstance(model, PromptedByTask):
-        model = model.for_task(task)
+    return fitted(model.for_task(task) if isinstance(model, PromptedByTask) else model, texts)
+
+
+def fitted(model: Model, texts: Sequence[str]) -> Model:
+    """The model, fitted on the texts if it is one that learns from them."""
     return model.fit(texts) if isinstance(model, Fittable) else model
 
 

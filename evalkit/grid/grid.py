@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from evalkit.contracts import Embedder, Reranker, Retriever
+from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever
 from evalkit.errors import EvalkitError, StoreError
 from evalkit.grid.cells import NO_RERANKER, Cell, Entrant, Failure, Outcome
 from evalkit.grid.stages import Means, evaluator_scores, first_stage, pair_similarities, second_stage
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 def run_grid(
     tasks: Sequence[Task],
     models: Sequence[Entrant[Embedder | Retriever]],
-    rerankers: Sequence[Entrant[Embedder | Reranker]],
+    rerankers: Sequence[Entrant[Embedder | Reranker | ListReranker]],
     *,
     candidates: int,
     depth: int,
@@ -72,7 +72,7 @@ def _first_stages(
 
 def _second_stages(
     outcome: Outcome,
-    entrant: Entrant[Embedder | Reranker],
+    entrant: Entrant[Embedder | Reranker | ListReranker],
     tasks: Sequence[RetrievalTask],
     models: Sequence[str],
     candidates: int,

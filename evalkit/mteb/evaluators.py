@@ -12,7 +12,8 @@ from evalkit.mteb.model import MtebModel, empty_meta
 from evalkit.mteb.quiet import quiet
 from evalkit.mteb.texts import is_retrieval, read_document
 from evalkit.suite.hashing import hash_rows
-from evalkit.types import EncodeTexts, EvaluatorTask, Similarity
+from evalkit.terms import Similarity
+from evalkit.types import EncodeTexts, EvaluatorTask
 
 BATCH_SIZE = 1024
 """Texts that mteb hands over at a time; they are batched for the model after that."""

@@ -5,7 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from evalkit.mteb.reference import Reference, is_mteb
-from evalkit.types import Role
+from evalkit.terms import Role
 
 if TYPE_CHECKING:
     from mteb import TaskMetadata

@@ -15,7 +15,8 @@ from evalkit.search.exact import search
 from evalkit.search.ranking import id_ranks, rank
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint
-from evalkit.types import FloatArray, IntArray, Role, Similarity
+from evalkit.terms import Role, Similarity
+from evalkit.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from evalkit.errors import ModelNotFoundError, UnknownNameError, did_you_mean
 from evalkit.registry.families import Kind, families
-from evalkit.registry.spec import ModelSpec, parse_spec
+from evalkit.registry.spec import ModelSpec, parse_spec, refuse_secrets
 
 
 class WeightsPackage(BaseModel):
@@ -71,6 +71,7 @@ def resolve(text: str) -> ModelSpec:
     In a spec, too, a catalogue name stands for that model's hub name: `bert:all-MiniLM-L6-v2?pooling=cls`.
     Raises UnknownNameError, SpecError, or ModelNotFoundError for a model that cannot be run (any more).
     """
+    refuse_secrets(text)
     short_name, mark, query = text.partition("?")
     entry = catalogue().get(short_name)
     if entry is not None:

@@ -22,7 +22,9 @@ class Family:
 
     `factory` is `module:callable`, imported when a model is built and called with (name, options, compute).
     `name_help` says what the NAME in FAMILY:NAME is; None means that the family takes no name.
-    `module` names the packages that must be installed, blanks between, by the extra `extra`.
+    `module` names the packages that must be installed, blanks between, by the extra `extra`. `check` is
+    `module:callable` too, for a family whose models differ in kind: called with (name, options) before any model is
+    loaded, it gives the kinds of this one, or raises SpecError.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Family:
     name_help: str | None = None
     module: str | None = None
     extra: str | None = None
+    check: str | None = None
 
 
 def _family(name: str, kinds: str, options: type[opt.Options], factory: str, summary: str, **more: str) -> Family:
@@ -87,6 +90,13 @@ BUILT_IN = (
     _family(
         "mteb", "embedder retriever reranker", opt.MtebOptions, "mteb:load_mteb", "any model of mteb's registry",
         name_help="name in the registry (`evalkit models mteb:` lists them)", module="mteb", extra="mteb",
+        check="evalkit.mteb.registry:check_model",
+    ),
+    _family(
+        "llamaindex", "embedder reranker", opt.ComponentOptions, "llamaindex_class:load_component",
+        "any LlamaIndex embedding or postprocessor; options are its class's arguments",
+        name_help="module.Class", module="llama_index.core", extra="llamaindex",
+        check="evalkit.models.llamaindex_class:check_component",
     ),
 )  # fmt: skip
 

@@ -17,6 +17,12 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ComponentOptions(Options):
+    """Options of `llamaindex`: arguments of the component's class, as text."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class LexicalOptions(Options):
     """Options of `bow` and `tfidf`."""
 

@@ -19,7 +19,7 @@ from evalkit.types import EvaluatorTask, StsTask, Task
 SCHEMA = 1
 PACKAGES = (
     "evalkit", "numpy", "scipy", "pandas", "scikit-learn", "bm25s", "torch", "transformers", "tokenizers",
-    "sentence-transformers", "gensim", "model2vec", "mteb",
+    "sentence-transformers", "gensim", "model2vec", "mteb", "llama-index-core",
 )  # fmt: skip
 
 
@@ -28,13 +28,15 @@ def make_provenance(
     compute: Compute,
     specs: Mapping[str, str],
     model_facts: Mapping[str, Mapping[str, Any]],
+    given: Mapping[str, Mapping[str, object]],
     tasks: Sequence[Task],
     outcome: Outcome,
     store: Store | None,
     started: float,
 ) -> dict[str, Any]:
     """The content of run.json. `specs` maps each label to its full spec, `model_facts` to what a registry says of
-    the model, where it is from one; `started` is a time.time().
+    the model, where it is from one, `given` to the identity of a model that the caller made; `started` is a
+    time.time().
     """
     return {
         "schema": SCHEMA,
@@ -48,6 +50,7 @@ def make_provenance(
         "dtype": compute.dtype,
         "specs": dict(specs),
         "model_facts": {label: dict(facts) for label, facts in model_facts.items()},
+        "given_models": {label: dict(identity) for label, identity in given.items()},
         "tasks": [_task(task) for task in tasks],
         "cells": [{**vars(cell), **_facts(facts)} for cell, facts in outcome.facts.items()],
         "reused": None if store is None else store.reused,

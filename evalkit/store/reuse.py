@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evalkit.contracts import Advance, FullVectors, Reranker
+from evalkit.contracts import Advance, FullVectors, QueryByQuery, Reranker
 from evalkit.store.keys import pair_keys, text_keys
 from evalkit.store.store import Store
 from evalkit.store.table import Table
@@ -54,7 +54,8 @@ def encode_once(
 
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
     order = np.argsort(-lengths, kind="stable")
-    rows = _complete(store, table, text_keys(texts, prompt), order, lengths, compute, check, advance)
+    alone = np.arange(len(texts))
+    rows = _complete(store, table, text_keys(texts, prompt), order, alone, lengths, compute, check, advance)
     return StoredVectors(table, rows, embedder.derive)
 
 
@@ -75,11 +76,21 @@ def score_once(
 
     document_lengths = np.array([len(document) for document in documents], dtype=np.int64)
     lengths = document_lengths + np.array([len(query) for query in queries], dtype=np.int64)
-    number = {document: row for row, document in enumerate(dict.fromkeys(documents))}
-    # The pairs of a document stay together, for rerankers that read each document of a batch once.
-    order = np.lexsort((np.array([number[document] for document in documents]), -document_lengths))
-    rows = _complete(store, table, pair_keys(queries, documents), order, lengths, compute, check, advance)
+    if isinstance(reranker, QueryByQuery):
+        together = _numbered(queries)
+        order = np.argsort(together, kind="stable")
+    else:
+        # The pairs of a document are neighbours, for rerankers that read each document of a batch once.
+        together = np.arange(len(documents))
+        order = np.lexsort((_numbered(documents), -document_lengths))
+    rows = _complete(store, table, pair_keys(queries, documents), order, together, lengths, compute, check, advance)
     return cast(FloatArray, table.take(rows).reshape(-1))
+
+
+def _numbered(texts: Sequence[str]) -> IntArray:
+    """The number of each text among the distinct ones, in order of appearance: int64 of shape (n_texts,)."""
+    number = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+    return np.array([number[text] for text in texts], dtype=np.int64)
 
 
 def _complete(
@@ -87,6 +98,7 @@ def _complete(
     table: Table,
     keys: pa.Array,
     order: IntArray,
+    together: IntArray,
     lengths: IntArray,
     compute: Callable[[IntArray], NDArray[np.generic]],
     check: Check,
@@ -94,7 +106,7 @@ def _complete(
 ) -> IntArray:
     """The table's row of each key, once every key has one; missing ones are computed in the order given.
 
-    That order is by length over everything, so that what is computed together is alike in length.
+    Neighbours in that order with the same number in `together` are computed in one batch.
     """
     absent = order[table.find(keys)[order] < 0]
     # Equal keys are one text: its first row stands for all.
@@ -104,7 +116,7 @@ def _complete(
     store.computed += len(missing)
     advance(len(keys) - len(missing))
     if missing.size:
-        for batch in _batches(missing, lengths):
+        for batch in _batches(missing, together, lengths):
             values = compute(batch)
             check(values, batch)
             table.append(keys.take(pa.array(batch)), values.reshape(len(batch), -1))
@@ -113,13 +125,15 @@ def _complete(
     return table.find(keys)
 
 
-def _batches(rows: IntArray, lengths: IntArray) -> Iterator[IntArray]:
+def _batches(rows: IntArray, together: IntArray, lengths: IntArray) -> Iterator[IntArray]:
     """Batches that take about SECONDS_PER_COMMIT each, judged by how long the ones before took."""
     ends = np.cumsum(lengths[rows] + 1)
     size, start = FIRST_BATCH, 0
     while start < len(rows):
         done = int(ends[start - 1]) if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, done + size, side="right")))
+        while stop < len(rows) and together[rows[stop]] == together[rows[stop - 1]]:
+            stop += 1
         began = time.perf_counter()
         yield rows[start:stop]
         seconds = time.perf_counter() - began

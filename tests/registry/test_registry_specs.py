@@ -34,6 +34,8 @@ def specs(draw: st.DrawFn) -> ModelSpec:
         if draw(st.booleans()):
             choices = shape.get("enum")
             values[name] = draw(st.sampled_from(choices) if choices else option_value(name, shape["type"]))
+    if family.options.model_config["extra"] == "allow":
+        values = draw(st.dictionaries(st.sampled_from(["model_name", "size"]), odd_text))
     name = draw(odd_text.filter(bool)) if family.name_help else ""
     return ModelSpec(family.name, name, family.options(**values))
 
@@ -93,6 +95,7 @@ def test_families_are_those_documented():
         "ce",
         "maxsim",
         "mteb",
+        "llamaindex",
     }
     assert {family.name for family in BUILT_IN} == expected
     assert expected <= set(families())
