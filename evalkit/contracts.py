@@ -3,7 +3,7 @@
 A model is any object with these methods; no base class is needed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from evalkit.types import FloatArray, Role, Run, Similarity
+from evalkit.types import FloatArray, IntArray, Role, Run, Similarity
 
 Vectors = NDArray[np.float32] | csr_matrix
 """One row a text: float32 of shape (n_texts, dim), or a scipy CSR matrix for lexical models."""
@@ -80,6 +80,17 @@ class FullVectors(Protocol):
 
 
 @runtime_checkable
+class VectorParts(FullVectors, Protocol):
+    """Full vectors that are paid for, so that what came before an error or an interrupt must be kept."""
+
+    def raw_parts(
+        self, texts: Sequence[str], prompt: str, advance: Advance
+    ) -> Iterator[tuple[IntArray, NDArray[np.float32]]]:
+        """As `raw`, in parts as they come: rows of the texts, and their vectors."""
+        ...
+
+
+@runtime_checkable
 class Fittable(Protocol):
     """A model that learns from the task's corpus first. `fit` returns a fitted copy and leaves self as it is."""
 
@@ -135,4 +146,15 @@ class Reranker(Protocol):
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
         """Scores of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,)."""
+        ...
+
+
+@runtime_checkable
+class ScoreParts(Reranker, Protocol):
+    """A reranker whose scores are paid for, so that what came before an error or an interrupt must be kept."""
+
+    def score_parts(
+        self, queries: Sequence[str], documents: Sequence[str], advance: Advance
+    ) -> Iterator[tuple[IntArray, FloatArray]]:
+        """As `score`, in parts as they come: rows of the pairs, and their scores."""
         ...

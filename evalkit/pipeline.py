@@ -14,10 +14,12 @@ from evalkit.grid import Entrant, Means, run_grid
 from evalkit.grid.cells import NO_RERANKER
 from evalkit.progress import Progress
 from evalkit.registry import Kind, ModelSpec, build, expand, families, resolve
+from evalkit.registry.paid import check_paid
 from evalkit.report.write import write_run
 from evalkit.results import Results
 from evalkit.results.provenance import make_provenance
 from evalkit.results.records import make_records
+from evalkit.spending import Paid, Spending
 from evalkit.store import Store, default_root
 from evalkit.suite import load_task
 from evalkit.types import StsTask, Task
@@ -51,12 +53,14 @@ def run_config(config: RunConfig) -> Results:
                 f"{', '.join(rankers)} has no vectors, and all tasks are STS: there is nothing it could score. "
                 "Leave it out, or add a retrieval task."
             )
+    check_paid([*models.values(), *rerankers.values()], config.max_cost)
+    spending = Spending(config.max_cost)
     store = None if config.no_store else Store(config.store or default_root())
     with Progress() as progress:
         outcome = run_grid(
             tasks,
-            [Entrant(label, partial(_build_model, spec, compute)) for label, spec in models.items()],
-            [Entrant(label, partial(_build_reranker, spec, compute)) for label, spec in rerankers.items()],
+            [Entrant(label, partial(_build_model, spec, compute, spending)) for label, spec in models.items()],
+            [Entrant(label, partial(_build_reranker, spec, compute, spending)) for label, spec in rerankers.items()],
             candidates=config.rerank_depth,
             depth=max(config.top_k),
             means=Means(compute, store, progress),
@@ -64,7 +68,7 @@ def run_config(config: RunConfig) -> Results:
     specs = {label: str(spec) for label, spec in {**models, **rerankers}.items()}
     results = Results(
         make_records(outcome, tasks, config.top_k),
-        make_provenance(config, compute, specs, tasks, outcome, store, started),
+        make_provenance(config, compute, specs, tasks, outcome, store, spending, started),
     )
     if config.out is not None:
         write_run(results, config.out)
@@ -87,12 +91,19 @@ def _resolve(label: str, allowed: set[Kind]) -> ModelSpec:
     return spec
 
 
-def _build_model(spec: ModelSpec, compute: Compute) -> Embedder | Retriever:
-    return cast(Embedder | Retriever, build(spec, compute))
+def _build_model(spec: ModelSpec, compute: Compute, spending: Spending) -> Embedder | Retriever:
+    return cast(Embedder | Retriever, _build(spec, compute, spending))
 
 
-def _build_reranker(spec: ModelSpec, compute: Compute) -> Embedder | Reranker:
-    return cast(Embedder | Reranker, build(spec, compute))
+def _build_reranker(spec: ModelSpec, compute: Compute, spending: Spending) -> Embedder | Reranker:
+    return cast(Embedder | Reranker, _build(spec, compute, spending))
+
+
+def _build(spec: ModelSpec, compute: Compute, spending: Spending) -> Embedder | Retriever | Reranker:
+    model = build(spec, compute)
+    if isinstance(model, Paid):
+        model.spending = spending
+    return model
 
 
 def _load_tasks(config: RunConfig) -> list[Task]:

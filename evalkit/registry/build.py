@@ -20,8 +20,15 @@ def build(spec: ModelSpec, compute: Compute) -> "Embedder | Retriever | Reranker
     family gives for weights that cannot be had.
     """
     family = families()[spec.family]
-    if family.module and find_spec(family.module) is None:
+    if family.module and not _installed(family.module):
         raise OptionalDependencyError(f"the family {family.name!r}", family.module, family.extra)
     module, _, name = family.factory.partition(":")
     factory = getattr(import_module(module), name)
     return cast("Embedder | Retriever | Reranker", factory(spec.name, spec.options, compute))
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that it is a part of
+        return False

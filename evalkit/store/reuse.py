@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evalkit.contracts import Advance, FullVectors, Reranker
+from evalkit.contracts import Advance, FullVectors, Reranker, ScoreParts, VectorParts
 from evalkit.store.keys import pair_keys, text_keys
 from evalkit.store.store import Store
 from evalkit.store.table import Table
@@ -22,6 +22,8 @@ FIRST_BATCH = 1 << 17
 
 Check = Callable[[Any, IntArray], None]
 """Raises if some of the values, for these rows of the texts or pairs, cannot be scored."""
+Parts = Iterator[tuple[IntArray, NDArray[Any]]]
+"""Rows of the texts or pairs, and their values, as they are computed."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,16 @@ def encode_once(
     prompt = embedder.prompt(role)
     table = store.table("vectors", model, embedder.raw_identity)
 
-    def compute(rows: IntArray) -> NDArray[np.float32]:
-        return embedder.raw([texts[row] for row in rows], prompt, advance)
+    def compute(rows: IntArray) -> Parts:
+        if isinstance(embedder, VectorParts):
+            parts = embedder.raw_parts([texts[row] for row in rows], prompt, advance)
+            return ((rows[part], vectors) for part, vectors in parts)
+        batches = _batches(rows, lengths)
+        return ((batch, embedder.raw([texts[row] for row in batch], prompt, advance)) for batch in batches)
 
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
     order = np.argsort(-lengths, kind="stable")
-    rows = _complete(store, table, text_keys(texts, prompt), order, lengths, compute, check, advance)
+    rows = _complete(store, table, text_keys(texts, prompt), order, compute, check, advance)
     return StoredVectors(table, rows, embedder.derive)
 
 
@@ -69,15 +75,21 @@ def score_once(
     """Scores of the pairs, float64 of shape (n_pairs,); those that the store lacks are computed first."""
     table = store.table("scores", model, reranker.identity)
 
-    def compute(rows: IntArray) -> NDArray[np.float64]:
-        return reranker.score([queries[row] for row in rows], [documents[row] for row in rows], advance)
+    def compute(rows: IntArray) -> Parts:
+        if isinstance(reranker, ScoreParts):
+            parts = reranker.score_parts([queries[row] for row in rows], [documents[row] for row in rows], advance)
+            return ((rows[part], scores) for part, scores in parts)
+        return (
+            (batch, reranker.score([queries[row] for row in batch], [documents[row] for row in batch], advance))
+            for batch in _batches(rows, lengths)
+        )
 
     document_lengths = np.array([len(document) for document in documents], dtype=np.int64)
     lengths = document_lengths + np.array([len(query) for query in queries], dtype=np.int64)
     number = {document: row for row, document in enumerate(dict.fromkeys(documents))}
     # The pairs of a document stay together, for rerankers that read each document of a batch once.
     order = np.lexsort((np.array([number[document] for document in documents]), -document_lengths))
-    rows = _complete(store, table, pair_keys(queries, documents), order, lengths, compute, check, advance)
+    rows = _complete(store, table, pair_keys(queries, documents), order, compute, check, advance)
     return cast(FloatArray, table.take(rows).reshape(-1))
 
 
@@ -86,8 +98,7 @@ def _complete(
     table: Table,
     keys: pa.Array,
     order: IntArray,
-    lengths: IntArray,
-    compute: Callable[[IntArray], NDArray[np.generic]],
+    compute: Callable[[IntArray], Parts],
     check: Check,
     advance: Advance,
 ) -> IntArray:
@@ -103,13 +114,32 @@ def _complete(
     store.computed += len(missing)
     advance(len(keys) - len(missing))
     if missing.size:
-        for batch in _batches(missing, lengths):
-            values = compute(batch)
-            check(values, batch)
-            table.append(keys.take(pa.array(batch)), values.reshape(len(batch), -1))
+        _commit(table, keys, compute(missing), check)
         table.refresh()
         table.compact()
     return table.find(keys)
+
+
+def _commit(table: Table, keys: pa.Array, parts: Parts, check: Check) -> None:
+    """Append parts as they come, a few seconds' worth at a time; what came before an error is kept, too."""
+    came: list[tuple[IntArray, NDArray[Any]]] = []
+    since = time.perf_counter()
+
+    def append() -> None:
+        rows = np.concatenate([rows for rows, _ in came])
+        table.append(keys.take(pa.array(rows)), np.concatenate([values for _, values in came]).reshape(len(rows), -1))
+        came.clear()
+
+    try:
+        for rows, values in parts:
+            check(values, rows)
+            came.append((rows, values))
+            if time.perf_counter() - since >= SECONDS_PER_COMMIT / 2:
+                append()
+                since = time.perf_counter()
+    finally:
+        if came:
+            append()
 
 
 def _batches(rows: IntArray, lengths: IntArray) -> Iterator[IntArray]:
