@@ -39,6 +39,7 @@ def run(
     on_bad_data: Annotated[str | None, typer.Option(help="error, or warn to use faulty data.")] = None,
     store: Annotated[Path | None, typer.Option(help="Folder of what was computed before.")] = None,
     no_store: Annotated[bool | None, typer.Option("--no-store", help="Compute everything, keep nothing.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="USD that models behind paid APIs may cost in all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; default reports/latest.")] = None,
 ) -> None:
     """Run models on tasks, rerankers behind them, and write the leaderboards."""

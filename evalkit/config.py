@@ -87,6 +87,9 @@ class RunConfig(BaseModel):
         None, description="folder of vectors and scores computed before; unset: the user's cache"
     )
     no_store: bool = Field(False, description="compute everything, and keep nothing")
+    max_cost: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="USD that models behind paid APIs may cost in all"
+    )
     out: Path | None = Field(None, description="folder that the results are written to")
 
     @model_validator(mode="after")

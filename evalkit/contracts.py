@@ -3,7 +3,7 @@
 A model is any object with these methods; no base class is needed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -77,6 +77,17 @@ class FullVectors(Protocol):
 
     def derive(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """The embedder's vectors from full ones."""
+        ...
+
+
+@runtime_checkable
+class VectorParts(FullVectors, Protocol):
+    """Full vectors that are paid for, so that what came before an error or an interrupt must be kept."""
+
+    def raw_parts(
+        self, texts: Sequence[str], prompt: str, advance: Advance
+    ) -> Iterator[tuple[IntArray, NDArray[np.float32]]]:
+        """As `raw`, in parts as they come: rows of the texts, and their vectors."""
         ...
 
 
@@ -155,6 +166,17 @@ class QueryByQuery(Protocol):
     @property
     def query_by_query(self) -> bool:
         """True."""
+        ...
+
+
+@runtime_checkable
+class ScoreParts(Reranker, Protocol):
+    """A reranker whose scores are paid for, so that what came before an error or an interrupt must be kept."""
+
+    def score_parts(
+        self, queries: Sequence[str], documents: Sequence[str], advance: Advance
+    ) -> Iterator[tuple[IntArray, FloatArray]]:
+        """As `score`, in parts as they come: rows of the pairs, and their scores."""
         ...
 
 

@@ -16,10 +16,13 @@ from evalkit.mteb.reference import is_mteb
 from evalkit.mteb.registry import model_facts
 from evalkit.mteb.tasks import load_tasks as load_mteb_tasks
 from evalkit.progress import Progress
+from evalkit.registry import ModelSpec
+from evalkit.registry.paid import check_paid
 from evalkit.report.write import write_run
 from evalkit.results import Results
 from evalkit.results.provenance import make_provenance
 from evalkit.results.records import make_records
+from evalkit.spending import Spending
 from evalkit.store import Store, default_root
 from evalkit.suite import load_task
 from evalkit.types import RetrievalTask, Task
@@ -50,23 +53,25 @@ def run_config(config: RunConfig) -> Results:
                 f"{', '.join(rankers)} has no vectors, and no task is retrieval: there is nothing it could score. "
                 "Leave it out, or add a retrieval task."
             )
+    chosen = {**models, **rerankers}
+    check_paid([model.source for model in chosen.values() if isinstance(model.source, ModelSpec)], config.max_cost)
+    spending = Spending(config.max_cost)
     store = None if config.no_store else Store(config.store or default_root())
     with Progress() as progress:
         outcome = run_grid(
             tasks,
-            [Entrant(label, partial(model.load, compute)) for label, model in models.items()],
-            [Entrant(label, partial(reranker.load, compute)) for label, reranker in rerankers.items()],
+            [Entrant(label, partial(model.load, compute, spending)) for label, model in models.items()],
+            [Entrant(label, partial(reranker.load, compute, spending)) for label, reranker in rerankers.items()],
             candidates=config.rerank_depth,
             depth=max(config.top_k),
             means=Means(compute, store, progress),
         )
-    chosen = {**models, **rerankers}
     specs = {label: str(model) for label, model in chosen.items()}
     facts = {label: model_facts(model.source.name) for label, model in chosen.items() if model.family == "mteb"}
     given = {label: model.identity for label, model in chosen.items() if model.identity is not None}
     results = Results(
         make_records(outcome, tasks, config.top_k),
-        make_provenance(config, compute, specs, facts, given, tasks, outcome, store, started),
+        make_provenance(config, compute, specs, facts, given, tasks, outcome, store, spending, started),
     )
     if config.out is not None:
         write_run(results, config.out)

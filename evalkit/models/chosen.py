@@ -10,6 +10,7 @@ from evalkit.config import GivenModel
 from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever
 from evalkit.errors import ConfigError
 from evalkit.registry import Kind, ModelSpec, build, expand, kinds, resolve
+from evalkit.spending import Paid, Spending
 
 Model = Embedder | Retriever | Reranker | ListReranker
 _KINDS: tuple[tuple[type, Kind], ...] = (
@@ -46,9 +47,12 @@ class Chosen:
     def __str__(self) -> str:
         return str(self.source) if self.model is None else f"object of {_class(self.source)}"
 
-    def load(self, compute: Compute) -> Any:
-        """The model, built if need be."""
-        return build(self.source, compute) if self.model is None else self.model
+    def load(self, compute: Compute, spending: Spending) -> Any:
+        """The model, built if need be; what it pays for counts as the run's."""
+        model = build(self.source, compute) if self.model is None else self.model
+        if isinstance(model, Paid):
+            model.spending = spending
+        return model
 
 
 def choose(names: Iterable[str | GivenModel], allowed: set[Kind]) -> dict[str, Chosen]:

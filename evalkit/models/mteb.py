@@ -20,7 +20,7 @@ from evalkit.mteb.reference import DEFAULT_SUBSET
 from evalkit.mteb.registry import load
 from evalkit.registry.options import DenseOptions, MtebOptions
 from evalkit.search.ranking import id_ranks, rank
-from evalkit.terms import Role, SIMILARITIES, Similarity
+from evalkit.terms import SIMILARITIES, Role, Similarity
 from evalkit.types import FloatArray, Run
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Literal
+from typing import Any, Literal
 
 from evalkit.errors import ConfigError
 from evalkit.registry import options as opt
@@ -22,9 +22,10 @@ class Family:
 
     `factory` is `module:callable`, imported when a model is built and called with (name, options, compute).
     `name_help` says what the NAME in FAMILY:NAME is; None means that the family takes no name.
-    `module` names the packages that must be installed, blanks between, by the extra `extra`. `check` is
-    `module:callable` too, for a family whose models differ in kind: called with (name, options) before any model is
-    loaded, it gives the kinds of this one, or raises SpecError.
+    `module` names the packages that must be installed, blanks between, by the extra `extra`. A family with `keys` is
+    a paid API: one of these environment variables must hold its key. `check` is `module:callable` too, for a family
+    whose models differ in kind: called with (name, options) before any model is loaded, it gives the kinds of this
+    one, or raises SpecError.
     """
 
     name: str
@@ -36,10 +37,16 @@ class Family:
     module: str | None = None
     extra: str | None = None
     check: str | None = None
+    keys: tuple[str, ...] = ()
 
 
-def _family(name: str, kinds: str, options: type[opt.Options], factory: str, summary: str, **more: str) -> Family:
+def _family(name: str, kinds: str, options: type[opt.Options], factory: str, summary: str, **more: Any) -> Family:
     return Family(name, frozenset(kinds.split()), options, f"evalkit.models.{factory}", summary, **more)  # type: ignore[arg-type]
+
+
+def _api(name: str, kind: str, options: type[opt.Options], module: str, keys: str, summary: str) -> Family:
+    more = {"module": module, "extra": "api", "keys": tuple(keys.split()), "name_help": "model of the provider"}
+    return _family(name, kind, options, f"providers:{name.replace('-', '_')}", summary, **more)
 
 
 _HUB = "hub name or folder"
@@ -98,6 +105,23 @@ BUILT_IN = (
         name_help="module.Class", module="llama_index.core", extra="llamaindex",
         check="evalkit.models.llamaindex_class:check_component",
     ),
+    _api("openai", "embedder", opt.ApiEmbedderOptions, "openai", "OPENAI_API_KEY", "OpenAI's embeddings API"),
+    _family(
+        "openai-compatible", "embedder", opt.CompatibleOptions, "providers:openai_compatible",
+        "any server with OpenAI's embeddings API (vLLM, text-embeddings-inference, Ollama); "
+        "a key, if it needs one, in OPENAI_COMPATIBLE_API_KEY",
+        name_help="model of the server", module="openai", extra="api",
+    ),
+    _api("cohere", "embedder", opt.ApiEmbedderOptions, "cohere", "COHERE_API_KEY CO_API_KEY", "Cohere's embed API"),
+    _api("voyage", "embedder", opt.ApiEmbedderOptions, "voyageai", "VOYAGE_API_KEY", "Voyage's embeddings API"),
+    _api("jina", "embedder", opt.ApiEmbedderOptions, "openai", "JINA_API_KEY", "Jina's embeddings API"),
+    _api(
+        "google", "embedder", opt.ApiEmbedderOptions, "google.genai", "GOOGLE_API_KEY GEMINI_API_KEY",
+        "Google's Gemini embeddings API",
+    ),
+    _api("cohere-rerank", "reranker", opt.ApiOptions, "cohere", "COHERE_API_KEY CO_API_KEY", "Cohere's rerank API"),
+    _api("voyage-rerank", "reranker", opt.ApiOptions, "voyageai", "VOYAGE_API_KEY", "Voyage's rerank API"),
+    _api("jina-rerank", "reranker", opt.ApiOptions, "openai", "JINA_API_KEY", "Jina's rerank API"),
 )  # fmt: skip
 
 

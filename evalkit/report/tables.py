@@ -17,7 +17,7 @@ TITLES = {"hit_rate": "Hit Rate", "mrr": "MRR", "ndcg": "nDCG", "recall": "Recal
 
 
 def make_tables(results: Results) -> list[Table]:
-    """All tables of a run: per task its scores, and the grid; then coverage and failures, if any."""
+    """All tables of a run: per task its scores, and the grid; then coverage, costs and failures, if any."""
     tables = []
     for task in results.provenance["tasks"]:
         is_task = (results.scores["task"] == task["task"]) & (results.scores["split"] == task["split"])
@@ -34,7 +34,7 @@ def make_tables(results: Results) -> list[Table]:
             tables.append(_retrieval_table(task, scores[scores["reranker"] == NO_RERANKER], k))
             if scores["reranker"].nunique() > 1:
                 tables.append(_grid_table(task, scores, k, results.provenance["candidates"]))
-    return tables + _coverage_table(results) + _failure_table(results)
+    return tables + _coverage_table(results) + _cost_table(results) + _failure_table(results)
 
 
 def _sts_table(task: dict[str, Any], scores: pd.DataFrame) -> Table:
@@ -121,6 +121,23 @@ def _coverage_table(results: Results) -> list[Table]:
     )
     columns = ("Model", "Task", "unknown words", "texts without a known word")
     return [Table("Vocabulary", columns, rows, text_columns=2)] if rows else []
+
+
+def _cost_table(results: Results) -> list[Table]:
+    costs = results.provenance.get("costs", {})
+    rows = tuple(
+        (
+            TableCell(model),
+            TableCell(f"{cost['texts']:,}"),
+            TableCell(f"{cost['requests'] + cost['unanswered']:,}"),
+            TableCell(f"{'about ' if cost['estimated'] else ''}{cost['tokens']:,}"),
+            TableCell("unknown" if cost["usd"] is None else f"{cost['usd']:.6f}"),
+        )
+        for model, cost in costs.items()
+    )
+    columns = ("Model", "texts or pairs", "requests", "tokens", "USD")
+    note = "What this run paid for, at the catalogue's prices; what was in the store cost nothing."
+    return [Table("Cost", columns, rows, note)] if rows else []
 
 
 def _failure_table(results: Results) -> list[Table]:

@@ -13,13 +13,15 @@ from evalkit.compute import Compute
 from evalkit.config import RunConfig
 from evalkit.grid import Outcome
 from evalkit.grid.cells import ModelFacts
+from evalkit.spending import Spending, Spent
 from evalkit.store import Store
 from evalkit.types import EvaluatorTask, StsTask, Task
 
 SCHEMA = 1
 PACKAGES = (
     "evalkit", "numpy", "scipy", "pandas", "scikit-learn", "bm25s", "torch", "transformers", "tokenizers",
-    "sentence-transformers", "gensim", "model2vec", "mteb", "llama-index-core",
+    "sentence-transformers", "gensim", "model2vec", "mteb", "llama-index-core", "openai", "cohere", "voyageai",
+    "google-genai",
 )  # fmt: skip
 
 
@@ -32,6 +34,7 @@ def make_provenance(
     tasks: Sequence[Task],
     outcome: Outcome,
     store: Store | None,
+    spending: Spending,
     started: float,
 ) -> dict[str, Any]:
     """The content of run.json. `specs` maps each label to its full spec, `model_facts` to what a registry says of
@@ -55,6 +58,7 @@ def make_provenance(
         "cells": [{**vars(cell), **_facts(facts)} for cell, facts in outcome.facts.items()],
         "reused": None if store is None else store.reused,
         "computed": None if store is None else store.computed,
+        "costs": {model: _cost(spent) for model, spent in spending.models.items()},
         "failures": [{**vars(failure.cell), "reason": failure.reason} for failure in outcome.failures],
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "python": platform.python_version(),
@@ -80,6 +84,10 @@ def _facts(facts: ModelFacts) -> dict[str, Any]:
         data["oov_rate"] = None if math.isnan(rate) else round(rate, 6)
         data["texts_without_known_word"] = list(facts.blank)
     return data
+
+
+def _cost(spent: Spent) -> dict[str, Any]:
+    return {**vars(spent), "usd": None if math.isnan(spent.usd) else round(spent.usd, 9)}
 
 
 def _version(package: str) -> str | None:
