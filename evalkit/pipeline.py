@@ -1,14 +1,13 @@
 """Compose a run: from names to results. The one place, beside the command line, where everything meets."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from evalkit.compute import Compute, choose_compute
 from evalkit.config import RunConfig, read_config, read_suite
-from evalkit.contracts import Embedder, Reranker, Retriever
 from evalkit.errors import ConfigError
 from evalkit.grid import Entrant, Means, run_grid
 from evalkit.grid.cells import NO_RERANKER
@@ -55,8 +54,8 @@ def run_config(config: RunConfig) -> Results:
     with Progress() as progress:
         outcome = run_grid(
             tasks,
-            [Entrant(label, partial(_build_model, spec, compute)) for label, spec in models.items()],
-            [Entrant(label, partial(_build_reranker, spec, compute)) for label, spec in rerankers.items()],
+            _entrants(models, compute),
+            _entrants(rerankers, compute),
             candidates=config.rerank_depth,
             depth=max(config.top_k),
             means=Means(compute, store, progress),
@@ -87,12 +86,9 @@ def _resolve(label: str, allowed: set[Kind]) -> ModelSpec:
     return spec
 
 
-def _build_model(spec: ModelSpec, compute: Compute) -> Embedder | Retriever:
-    return cast(Embedder | Retriever, build(spec, compute))
-
-
-def _build_reranker(spec: ModelSpec, compute: Compute) -> Embedder | Reranker:
-    return cast(Embedder | Reranker, build(spec, compute))
+def _entrants(specs: Mapping[str, ModelSpec], compute: Compute) -> list[Entrant[Any]]:
+    """The models by label; `_resolve` has held each to be of a kind that can stand where it does."""
+    return [Entrant(label, partial(build, spec, compute)) for label, spec in specs.items()]
 
 
 def _load_tasks(config: RunConfig) -> list[Task]:

@@ -57,7 +57,9 @@ def first_stage(
     texts = _Texts.of(task)
     model = fitted(model, texts.contents)
     if not isinstance(model, Embedder):
-        return model.search(texts.questions, texts.document_ids, depth), _facts(model, [], (), started)
+        with means.progress.step(f"{task.name}: {label}", len(texts.contents), "documents") as advance:
+            run = model.search(texts.questions, texts.document_ids, depth, advance)
+        return run, _facts(model, [], (), started)
     queries, corpus = _encode_task(model, label, task.name, texts, means)
     run = search(queries, corpus, texts.document_ids, model.similarity, depth, means.compute.device)
     blank: list[str] = []

@@ -14,7 +14,8 @@ from evalkit.errors import ModelNotFoundError
 from evalkit.registry.catalogue import CatalogueEntry, WeightsPackage, catalogue
 
 # What loading needs; leaves out the ONNX, OpenVINO, TensorFlow and pickled copies that hubs keep beside it.
-FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
+# Stanford's ColBERT keeps its lengths and markers in artifact.metadata.
+FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*.metadata")
 SKIPPED = ("onnx", "openvino", "coreml")
 
 

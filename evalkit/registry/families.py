@@ -41,6 +41,7 @@ def _family(name: str, kinds: str, options: type[opt.Options], factory: str, sum
 
 _HUB = "hub name or folder"
 _TORCH = {"module": "transformers", "extra": "torch", "name_help": _HUB}
+_SENTENCE_TRANSFORMERS = {"module": "sentence_transformers", "extra": "torch", "name_help": _HUB}
 _WORDS = {"module": "gensim", "extra": "words"}
 
 BUILT_IN = (
@@ -69,12 +70,17 @@ BUILT_IN = (
     _family("bert", "embedder", opt.BertOptions, "bert:load_bert", "any transformers encoder, pooled", **_TORCH),
     _family(
         "sbert", "embedder", opt.SbertOptions, "sbert:load_sbert", "any sentence-transformers model",
-        name_help=_HUB, module="sentence_transformers", extra="torch",
+        **_SENTENCE_TRANSFORMERS,
+    ),
+    _family(
+        "splade", "embedder", opt.SpladeOptions, "splade:load_splade",
+        "learned sparse vectors (SPLADE), any SparseEncoder of sentence-transformers", **_SENTENCE_TRANSFORMERS,
     ),
     _family("ce", "reranker", opt.PairOptions, "cross_encoder:load_cross_encoder", "cross-encoder", **_TORCH),
     _family(
-        "maxsim", "reranker", opt.PairOptions, "maxsim:load_maxsim",
-        "late interaction over token vectors (ColBERT's MaxSim)", **_TORCH,
+        "maxsim", "retriever reranker", opt.PairOptions, "maxsim:load_maxsim",
+        "late interaction over token vectors (MaxSim): a ColBERT checkpoint, or any encoder",
+        **_SENTENCE_TRANSFORMERS,
     ),
 )  # fmt: skip
 

@@ -40,12 +40,17 @@ class Bm25Options(Options):
     stop_words: Literal["none", "english"] = Field("english", description="words left out")
 
 
-class DenseOptions(Options):
-    """Options that every dense family has."""
+class PromptOptions(Options):
+    """Options of families that read a prompt before each text."""
 
     query_prompt: str | None = Field(None, description="text put before each query")
     document_prompt: str | None = Field(None, description="text put before each document")
     sentence_prompt: str | None = Field(None, description="text put before each sentence of a symmetric task")
+
+
+class DenseOptions(PromptOptions):
+    """Options that every dense family has."""
+
     normalize: bool | None = Field(None, description="scale vectors to length 1; unset: as the model does")
     max_length: PositiveInt | None = Field(None, description="tokens kept of each text")
     dim: PositiveInt | None = Field(None, description="leading dimensions kept (Matryoshka truncation)")
@@ -102,6 +107,15 @@ class SbertOptions(TransformerOptions):
     """Options of `sbert`: any sentence-transformers checkpoint."""
 
     pooling: Pooling | None = Field(None, description="replaces the checkpoint's pooling")
+
+
+class SpladeOptions(PromptOptions):
+    """Options of `splade`: sparse encoders."""
+
+    max_length: PositiveInt | None = Field(None, description="tokens kept of each text")
+    similarity: Similarity | None = Field(None, description="unset: the model's own, else dot")
+    dtype: Dtype | None = Field(None, description="dtype of the computation; unset: the run's")
+    revision: str | None = Field(None, description="branch, tag or commit on the hub")
 
 
 class PairOptions(Options):
