@@ -73,7 +73,7 @@ def _is_multi_vector(checkpoint: Checkpoint) -> bool:
     return named or "HF_ColBERT" in checkpoint.architectures
 
 
-def _plain(folder: Path, max_length: int | None, compute: Compute) -> MultiVectorEncoder:
+def _plain(folder: Path, max_length: int | None, compute: Compute) -> Any:
     with readable(folder):
         transformer = Transformer(str(folder), model_kwargs=model_arguments(compute))
     tokenizer: Any = transformer.tokenizer
