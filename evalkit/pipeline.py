@@ -8,17 +8,20 @@ from typing import Any
 
 from evalkit.compute import Compute, choose_compute
 from evalkit.config import RunConfig, read_config, read_suite
-from evalkit.errors import ConfigError
+from evalkit.errors import ConfigError, EvalkitError
 from evalkit.grid import Entrant, Means, run_grid
 from evalkit.grid.cells import NO_RERANKER
+from evalkit.plan import Plan, make_plan
 from evalkit.progress import Progress
 from evalkit.registry import Kind, ModelSpec, build, expand, families, resolve
 from evalkit.report.write import write_run
 from evalkit.results import Results
 from evalkit.results.provenance import make_provenance
+from evalkit.results.published import published_frame
 from evalkit.results.records import make_records
 from evalkit.store import Store, default_root
 from evalkit.suite import load_task
+from evalkit.suite.published import read_published
 from evalkit.types import StsTask, Task
 
 
@@ -50,6 +53,7 @@ def run_config(config: RunConfig) -> Results:
                 f"{', '.join(rankers)} has no vectors, and all tasks are STS: there is nothing it could score. "
                 "Leave it out, or add a retrieval task."
             )
+    published = read_published(config.published) if config.published else []
     store = None if config.no_store else Store(config.store or default_root())
     with Progress() as progress:
         outcome = run_grid(
@@ -63,11 +67,38 @@ def run_config(config: RunConfig) -> Results:
     specs = {label: str(spec) for label, spec in {**models, **rerankers}.items()}
     results = Results(
         make_records(outcome, tasks, config.top_k),
-        make_provenance(config, compute, specs, tasks, outcome, store, started),
+        make_provenance(config, compute, specs, tasks, outcome, store, published, started),
+        published_frame(published),
     )
     if config.out is not None:
         write_run(results, config.out)
     return results
+
+
+def plan_config(config: RunConfig) -> Plan:
+    """What running a configuration would download, compute and cost. Loads no model, and no data from elsewhere.
+
+    A model that cannot be run is a row of the plan that says why. Raises EvalkitError for local tasks that cannot
+    be used, and for published figures that cannot be read.
+    """
+    if config.published:
+        read_published(config.published)
+    return make_plan(
+        config,
+        {label: _or_why_not(label, {"embedder", "retriever"}) for label in _labels(config.models)},
+        {
+            label: _or_why_not(label, {"embedder", "reranker"})
+            for label in _labels(config.rerankers)
+            if label != NO_RERANKER
+        },
+    )
+
+
+def _or_why_not(label: str, allowed: set[Kind]) -> ModelSpec | EvalkitError:
+    try:
+        return _resolve(label, allowed)
+    except EvalkitError as error:
+        return error
 
 
 def _labels(names: Iterable[str]) -> list[str]:

@@ -54,7 +54,8 @@ class Network:
 
     def _tokenize(self, texts: Sequence[Text]) -> Mapping[str, Tensor]:
         sides = zip(*texts, strict=True) if isinstance(texts[0], tuple) else (texts,)
-        tokenize = partial(self.tokenizer, *map(list, sides), truncation=True, return_tensors="pt")
+        tokenizer: Any = self.tokenizer
+        tokenize = partial(tokenizer, *map(list, sides), truncation=True, return_tensors="pt")
         features = tokenize(padding=True, max_length=self._max_length)
         if features["input_ids"].shape[1] == 0:  # none of the texts has a token, and a network reads at least one
             features = tokenize(padding="max_length", max_length=1)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +24,21 @@ class WeightsPackage(BaseModel):
     sha256: str = Field(description="of model.safetensors, as published")
 
 
+class Price(BaseModel):
+    """What a provider asks for, in USD. A search is one query with up to 100 documents of up to 500 tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    usd: float = Field(ge=0)
+    per: Literal["million tokens", "thousand searches"]
+    as_of: str = Field(pattern=r"^\d{4}-\d{2}$", description="the month it was known in")
+    source: str = Field(description="the provider's page to check it on")
+
+    def cost(self, tokens: int, searches: int) -> float:
+        """USD for so much."""
+        return self.usd * (tokens / 1e6 if self.per == "million tokens" else searches / 1e3)
+
+
 class CatalogueEntry(BaseModel):
     """A named model. `dim` in dimensions, `max_length` in tokens, `parameters` in millions."""
 
@@ -36,6 +52,7 @@ class CatalogueEntry(BaseModel):
     parameters: float | None = None
     licence: str
     provider: str | None = None
+    price: Price | None = None
     sources: tuple[str, ...] = ()
     retired: bool = False
     superseded_by: str | None = None

@@ -39,9 +39,10 @@ def _family(name: str, kinds: str, options: type[opt.Options], factory: str, sum
     return Family(name, frozenset(kinds.split()), options, f"evalkit.models.{factory}", summary, **more)  # type: ignore[arg-type]
 
 
-_HUB = "hub name or folder"
-_TORCH = {"module": "transformers", "extra": "torch", "name_help": _HUB}
-_SENTENCE_TRANSFORMERS = {"module": "sentence_transformers", "extra": "torch", "name_help": _HUB}
+HUB = "hub name or folder"
+"""What NAME is in families whose weights are downloaded when they are first used."""
+_TORCH = {"module": "transformers", "extra": "torch", "name_help": HUB}
+_SENTENCE_TRANSFORMERS = {"module": "sentence_transformers", "extra": "torch", "name_help": HUB}
 _WORDS = {"module": "gensim", "extra": "words"}
 
 BUILT_IN = (
@@ -65,7 +66,7 @@ BUILT_IN = (
     ),
     _family(
         "static", "embedder", opt.StaticOptions, "static:load_static",
-        "Model2Vec static embeddings", name_help=_HUB, module="model2vec", extra="words",
+        "Model2Vec static embeddings", name_help=HUB, module="model2vec", extra="words",
     ),
     _family("bert", "embedder", opt.BertOptions, "bert:load_bert", "any transformers encoder, pooled", **_TORCH),
     _family(

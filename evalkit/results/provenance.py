@@ -5,6 +5,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from evalkit.config import RunConfig
 from evalkit.grid import Outcome
 from evalkit.grid.cells import ModelFacts
 from evalkit.store import Store
+from evalkit.suite.published import PublishedScore
 from evalkit.types import StsTask, Task
 
 SCHEMA = 1
@@ -30,6 +32,7 @@ def make_provenance(
     tasks: Sequence[Task],
     outcome: Outcome,
     store: Store | None,
+    published: Sequence[PublishedScore],
     started: float,
 ) -> dict[str, Any]:
     """The content of run.json. `specs` maps each label to its full spec; `started` is a time.time()."""
@@ -37,7 +40,7 @@ def make_provenance(
         "schema": SCHEMA,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
-        "config": config.model_dump(mode="json", exclude={"out", "store"}),
+        "config": config.model_dump(mode="json", exclude={"out", "store", "description", "sizes"}),
         "seed": config.seed,
         "top_k": list(config.top_k),
         "candidates": config.rerank_depth,
@@ -45,6 +48,7 @@ def make_provenance(
         "dtype": compute.dtype,
         "specs": dict(specs),
         "tasks": [_task(task) for task in tasks],
+        "published": _published(config.published, published),
         "cells": [{**vars(cell), **_facts(facts)} for cell, facts in outcome.facts.items()],
         "reused": None if store is None else store.reused,
         "computed": None if store is None else store.computed,
@@ -54,6 +58,14 @@ def make_provenance(
         "platform": platform.platform(),
         "git_commit": _git_commit(),
     }
+
+
+def _published(path: Path | None, scores: Sequence[PublishedScore]) -> dict[str, Any] | None:
+    """The file of published figures: its content hash, and what its rows name as their sources."""
+    if path is None:
+        return None
+    sources = list(dict.fromkeys(score.source for score in scores))
+    return {"file": path.name, "sha256": sha256(path.read_bytes()).hexdigest(), "sources": sources}
 
 
 def _task(task: Task) -> dict[str, Any]:
