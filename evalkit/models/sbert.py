@@ -86,6 +86,8 @@ def _replace_pooling(model: "SentenceTransformer", options: SbertOptions) -> Non
 
     for name, module in model.named_children():
         if isinstance(module, Pooling):
-            setattr(model, name, Pooling(module.embedding_dimension, pooling_mode=options.pooling))
+            prompt_counts = module.include_prompt
+            pooling = Pooling(module.embedding_dimension, pooling_mode=options.pooling, include_prompt=prompt_counts)
+            setattr(model, name, pooling)
             return
     raise SpecError(f"pooling={options.pooling}: this checkpoint has no pooling module to replace; leave it out.")

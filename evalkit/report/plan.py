@@ -13,7 +13,7 @@ def plan_tables(plan: Plan) -> list[Table]:
 
 def _task_table(plan: Plan) -> Table:
     rows = [(task.name, _size(task), task.where, _number(task.megabytes)) for task in plan.tasks]
-    note = f"{plan.cells:,} cells: at most {plan.texts:,} texts to encode and {plan.pairs:,} pairs to rerank."
+    note = f"Cells: {plan.cells:,}. At most {plan.texts:,} texts to encode and {plan.pairs:,} pairs to rerank."
     if any(task.where == "unknown" for task in plan.tasks):
         note += " Tasks of unknown size are not counted."
     return _table("Tasks", ("Task", "Size", "Data", "MB to download"), rows, note, text_columns=3)

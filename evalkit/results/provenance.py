@@ -40,7 +40,7 @@ def make_provenance(
         "schema": SCHEMA,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
-        "config": config.model_dump(mode="json", exclude={"out", "store", "description", "sizes"}),
+        "config": config.model_dump(mode="json", exclude={"out", "store", "published", "description", "sizes"}),
         "seed": config.seed,
         "top_k": list(config.top_k),
         "candidates": config.rerank_depth,
