@@ -38,18 +38,12 @@ def read_published(path: Path) -> list[PublishedScore]:
     for row in read_rows(path, problems):
         names = [row.text(key) for key in ("task", "split", "model", "reranker", "metric", "source")]
         task, split, model, reranker, metric, source = (name or "" for name in names)
-        for key, value in (
-            ("task", task),
-            ("split", split),
-            ("model", model),
-            ("metric", metric),
-            ("source", source),
-        ):
-            if key in row.values and not value:
-                row.report(f"{key} is empty", fatal=True)
+        for column in ("task", "split", "model", "metric", "source"):
+            if row.values.get(column) == "":
+                row.report(f"{column} is empty", fatal=True)
         found = PublishedScore(task, split, model, reranker, metric, _score(row, metric), _count(row), source)
-        key = (task, split, model, reranker, metric)
-        if scores.setdefault(key, found) is not found:
+        cell = (task, split, model, reranker, metric)
+        if scores.setdefault(cell, found) is not found:
             row.report("the same task, split, model, reranker and metric as a row above", fatal=True)
     if not scores and not problems.fatal:
         problems.add(f"{path.name}: no row", fatal=True)

@@ -90,6 +90,7 @@ def test_families_are_those_documented():
         "sbert",
         "ce",
         "maxsim",
+        "splade",
     }
     assert {family.name for family in BUILT_IN} == expected
     assert expected <= set(families())
