@@ -21,29 +21,35 @@ def published_tables(results: Results) -> list[Table]:
 
 def _table(figures: pd.DataFrame, scores: pd.DataFrame, task: str, split: str) -> Table:
     keys = [*CELL_KEYS, "metric"]
-    measured = scores.astype(dict.fromkeys(keys, str)).set_index(keys)["score"]
-    metrics = list(dict.fromkeys(figures["metric"]))
+    here = scores.astype(dict.fromkeys(keys, str)).set_index(keys)["score"].rename("here")
+    beside = figures.join(here, on=keys)
+    compared = bool(beside["here"].notna().any())
+    metrics = list(dict.fromkeys(beside["metric"]))
     rows = []
-    for (model, reranker), found in figures.groupby(["model", "reranker"], sort=False):
-        by_metric = found.set_index("metric")
+    for (model, reranker), found in beside.groupby(["model", "reranker"], sort=False):
+        by_metric = found.set_index("metric").reindex(metrics)
         cells = [TableCell(f"published: {model}"), TableCell(str(reranker))]
-        for metric in metrics:
-            cells.append(TableCell(_figure(by_metric.loc[metric]) if metric in by_metric.index else "–"))
-            here = measured.get((task, split, model, reranker, metric))
-            cells.append(TableCell("–" if here is None or pd.isna(here) else f"{here:.4f}"))
+        for _, figure in by_metric.iterrows():
+            cells.append(TableCell(_number(figure["score"]) + _interval(figure)))
+            cells += [TableCell(_number(figure["here"]))] * compared
         rows.append(tuple(cells))
-    columns = [name for metric in metrics for name in (metric, "here")]
-    intervals = " In brackets: Wilson's 95 % intervals." if figures["ci_low"].notna().any() else ""
+    notes = [f"Source: {'; '.join(dict.fromkeys(figures['source']))}."]
+    if compared:
+        notes.append("Column 'here': this run's own score, where it has one of that name.")
+    if figures["ci_low"].notna().any():
+        notes.append("In brackets: Wilson's 95 % intervals.")
     return Table(
         f"Published, not measured here: {task} ({split})",
-        ("Model", "Reranker", *columns),
+        ("Model", "Reranker", *(name for metric in metrics for name in (metric, "here")[: 1 + compared])),
         tuple(rows),
-        f"Source: {'; '.join(dict.fromkeys(figures['source']))}. Column 'here': this run's own score, where it has "
-        f"one of that name.{intervals}",
+        " ".join(notes),
         text_columns=2,
     )
 
 
-def _figure(row: pd.Series) -> str:
-    interval = "" if pd.isna(row["ci_low"]) else f" ({row['ci_low']:.3f}–{row['ci_high']:.3f})"
-    return f"{row['score']:.4f}{interval}"
+def _number(score: float) -> str:
+    return "–" if pd.isna(score) else f"{score:.4f}"
+
+
+def _interval(figure: pd.Series) -> str:
+    return "" if pd.isna(figure["ci_low"]) else f" ({figure['ci_low']:.3f}–{figure['ci_high']:.3f})"

@@ -98,7 +98,7 @@ def test_tables_mark_them_and_set_the_runs_own_score_beside(pets: str, figures: 
         "In brackets: Wilson's 95 % intervals.\n"
     )
     assert other_task.title == "Published, not measured here: elsewhere (test)"
-    assert [cell.text for cell in other_task.rows[0]] == ["published: bow", "none", "0.5000", "–"]
+    assert [cell.text for cell in other_task.rows[0]] == ["published: bow", "none", "0.5000"]
 
 
 def test_on_the_command_line_and_in_a_suite(evalkit, pets: str, figures: Path, tmp_path: Path):
