@@ -3,11 +3,14 @@
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from evalkit.errors import EvalkitError
+
+if TYPE_CHECKING:
+    from evalkit.config import RunConfig
 
 EXIT_FAILED_CELLS = 1
 EXIT_USAGE = 2
@@ -41,9 +44,11 @@ def run(
     no_store: Annotated[bool | None, typer.Option("--no-store", help="Compute everything, keep nothing.")] = None,
     max_cost: Annotated[float | None, typer.Option(help="USD that models behind paid APIs may cost in all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; default reports/latest.")] = None,
+    published: Annotated[Path | None, typer.Option(help="CSV of published figures, shown beside your own.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and what it costs.")] = False,
 ) -> None:
     """Run models on tasks, rerankers behind them, and write the leaderboards."""
-    given = {key: value for key, value in locals().items() if key != "suite" and value is not None}
+    given = {key: value for key, value in locals().items() if key not in ("suite", "dry_run") and value is not None}
     from rich.console import Console
 
     from evalkit.config import read_config, read_suite
@@ -53,6 +58,9 @@ def run(
 
     keys = {"out": Path("reports/latest"), **(read_suite(suite) if suite else {}), **given}
     config = read_config(keys)
+    if dry_run:
+        _show_plan(config)
+        return
     results = run_config(config)
     print_tables(make_tables(results), Console())
     typer.echo(f"Written to {config.out}: leaderboard.md, leaderboard.csv, scores.csv, results.parquet, run.json")
@@ -61,6 +69,22 @@ def run(
         typer.echo(f"Store: {reused} texts and pairs were there, {computed} were computed.")
     if results.failures:
         typer.echo(f"{len(results.failures)} cell(s) failed; the reasons are in the last table.", err=True)
+        raise typer.Exit(EXIT_FAILED_CELLS)
+
+
+def _show_plan(config: "RunConfig") -> None:
+    from rich.console import Console
+
+    from evalkit.pipeline import plan_config
+    from evalkit.report.plan import plan_tables
+    from evalkit.report.terminal import print_tables
+
+    plan = plan_config(config)
+    console = Console()
+    if plan.description:
+        console.print(plan.description.strip(), markup=False, highlight=False)
+    print_tables(plan_tables(plan), console)
+    if any(model.problem for model in plan.models):
         raise typer.Exit(EXIT_FAILED_CELLS)
 
 

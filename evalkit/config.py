@@ -44,6 +44,17 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, int) else value
 
 
+class Size(BaseModel):
+    """How large a model or task is that must be downloaded first; what is not known is left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    megabytes: float | None = Field(None, ge=0, description="of the download")
+    pairs: PositiveInt | None = Field(None, description="of an STS task")
+    queries: PositiveInt | None = Field(None, description="of a retrieval task")
+    documents: PositiveInt | None = Field(None, description="of a retrieval task")
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
@@ -91,6 +102,9 @@ class RunConfig(BaseModel):
         None, ge=0, allow_inf_nan=False, description="USD that models behind paid APIs may cost in all"
     )
     out: Path | None = Field(None, description="folder that the results are written to")
+    published: Path | None = Field(None, description="CSV of figures that others report, shown beside one's own")
+    description: str = Field("", description="what the suite is for, shown by --dry-run")
+    sizes: dict[str, Size] = Field(default_factory=dict, description="of its models and tasks, for --dry-run")
 
     @model_validator(mode="after")
     def _enough_candidates(self) -> Self:
@@ -156,6 +170,8 @@ def read_config(given: Mapping[str, Any]) -> RunConfig:
 def read_suite(name: str | Path) -> dict[str, Any]:
     """The keys of a suite file (YAML), given by path or as the name of a bundled suite.
 
+    The path under `published` is taken from the suite's own folder.
+
     Raises UnknownNameError if there is none, ConfigError if it is not a mapping.
     """
     path = Path(name)
@@ -172,4 +188,6 @@ def read_suite(name: str | Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read the suite {path}: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"the suite {path} holds a {type(data).__name__}, not keys and values.")
+    if isinstance(data.get("published"), str):
+        data["published"] = path.parent / data["published"]
     return data

@@ -140,8 +140,13 @@ class Retriever(Protocol):
         """Everything that changes the ranking, as plain data."""
         ...
 
-    def search(self, queries: Sequence[str], document_ids: Sequence[str], depth: int) -> Run:
-        """The best documents of each query; `document_ids` names the fitted documents, in order, for ties."""
+    def search(
+        self, queries: Sequence[str], document_ids: Sequence[str], depth: int, advance: Advance = no_progress
+    ) -> Run:
+        """The best documents of each query; `document_ids` names the fitted documents, in order, for ties.
+
+        Progress is counted in documents.
+        """
         ...
 
 

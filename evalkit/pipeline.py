@@ -1,30 +1,33 @@
 """Compose a run: from names to results. The one place, beside the command line, where everything meets."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from evalkit.compute import choose_compute
-from evalkit.config import RunConfig, read_config, read_suite
-from evalkit.errors import ConfigError
+from evalkit.config import GivenModel, RunConfig, read_config, read_suite
+from evalkit.errors import ConfigError, EvalkitError
 from evalkit.grid import Entrant, Means, run_grid
 from evalkit.grid.cells import NO_RERANKER
 from evalkit.models.chosen import Chosen, choose, same_label
 from evalkit.mteb.reference import is_mteb
 from evalkit.mteb.registry import model_facts
 from evalkit.mteb.tasks import load_tasks as load_mteb_tasks
+from evalkit.plan import Plan, make_plan
 from evalkit.progress import Progress
-from evalkit.registry import ModelSpec
+from evalkit.registry import Kind, ModelSpec, expand
 from evalkit.registry.paid import check_paid
 from evalkit.report.write import write_run
 from evalkit.results import Results
 from evalkit.results.provenance import make_provenance
+from evalkit.results.published import published_frame
 from evalkit.results.records import make_records
 from evalkit.spending import Spending
 from evalkit.store import Store, default_root
 from evalkit.suite import load_task
+from evalkit.suite.published import read_published
 from evalkit.types import RetrievalTask, Task
 
 
@@ -56,6 +59,7 @@ def run_config(config: RunConfig) -> Results:
     chosen = {**models, **rerankers}
     check_paid([model.source for model in chosen.values() if isinstance(model.source, ModelSpec)], config.max_cost)
     spending = Spending(config.max_cost)
+    published = read_published(config.published) if config.published else []
     store = None if config.no_store else Store(config.store or default_root())
     with Progress() as progress:
         outcome = run_grid(
@@ -71,7 +75,8 @@ def run_config(config: RunConfig) -> Results:
     given = {label: model.identity for label, model in chosen.items() if model.identity is not None}
     results = Results(
         make_records(outcome, tasks, config.top_k),
-        make_provenance(config, compute, specs, facts, given, tasks, outcome, store, spending, started),
+        make_provenance(config, compute, specs, facts, given, tasks, outcome, store, spending, published, started),
+        published_frame(published),
     )
     if config.out is not None:
         write_run(results, config.out)
@@ -83,6 +88,31 @@ def _check_labels(models: Mapping[str, Chosen], rerankers: Mapping[str, Chosen])
     for label in [NO_RERANKER] if NO_RERANKER in rerankers else models.keys() & rerankers.keys():
         if label == NO_RERANKER or not models[label].is_same(rerankers[label]):
             raise same_label(label)
+
+
+def plan_config(config: RunConfig) -> Plan:
+    """What running a configuration would download, compute and cost. Loads no model, and no data from elsewhere.
+
+    A model that cannot be run is a row of the plan that says why; one that the caller made is left out. Raises
+    EvalkitError for local tasks that cannot be used, and for published figures that cannot be read.
+    """
+    if config.published:
+        read_published(config.published)
+    return make_plan(
+        config,
+        _specs_or_why_not(config.models, {"embedder", "retriever"}),
+        _specs_or_why_not((name for name in config.rerankers if name != NO_RERANKER), {"embedder", "reranker"}),
+    )
+
+
+def _specs_or_why_not(names: Iterable[str | GivenModel], allowed: set[Kind]) -> dict[str, ModelSpec | EvalkitError]:
+    found: dict[str, ModelSpec | EvalkitError] = {}
+    for label in (label for name in names if isinstance(name, str) for label in expand(name)):
+        try:
+            found[label] = choose([label], allowed)[label].source
+        except EvalkitError as error:
+            found[label] = error
+    return found
 
 
 def _load_tasks(config: RunConfig) -> list[Task]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.terms import Role, Similarity
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 

@@ -61,7 +61,8 @@ def first_stage(
     model = prepared(model, task.name, texts.contents)
     searched = depth + task.ignore_identical_ids
     if not isinstance(model, Embedder):
-        run = model.search(texts.questions, texts.document_ids, searched)
+        with means.progress.step(f"{task.name}: {label}", len(texts.contents), "documents") as advance:
+            run = model.search(texts.questions, texts.document_ids, searched, advance)
         return _results(run, task, texts, depth), _facts(model, [], (), started)
     queries, corpus = _encode_task(model, label, task.name, texts, means)
     run = search(queries, corpus, texts.document_ids, model.similarity, searched, means.compute.device)

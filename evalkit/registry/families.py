@@ -49,8 +49,10 @@ def _api(name: str, kind: str, options: type[opt.Options], module: str, keys: st
     return _family(name, kind, options, f"providers:{name.replace('-', '_')}", summary, **more)
 
 
-_HUB = "hub name or folder"
-_TORCH = {"module": "transformers", "extra": "torch", "name_help": _HUB}
+HUB = "hub name or folder"
+"""What NAME is in families whose weights are downloaded when they are first used."""
+_TORCH = {"module": "transformers", "extra": "torch", "name_help": HUB}
+_SENTENCE_TRANSFORMERS = {"module": "sentence_transformers", "extra": "torch", "name_help": HUB}
 _WORDS = {"module": "gensim", "extra": "words"}
 
 BUILT_IN = (
@@ -74,7 +76,7 @@ BUILT_IN = (
     ),
     _family(
         "static", "embedder", opt.StaticOptions, "static:load_static",
-        "Model2Vec static embeddings", name_help=_HUB, module="model2vec", extra="words",
+        "Model2Vec static embeddings", name_help=HUB, module="model2vec", extra="words",
     ),
     _family(
         "cove", "embedder", opt.CoveOptions, "cove:load_cove", "context vectors (CoVe): a translation model's BiLSTM "
@@ -87,12 +89,17 @@ BUILT_IN = (
     _family("bert", "embedder", opt.BertOptions, "bert:load_bert", "any transformers encoder, pooled", **_TORCH),
     _family(
         "sbert", "embedder", opt.SbertOptions, "sbert:load_sbert", "any sentence-transformers model",
-        name_help=_HUB, module="sentence_transformers", extra="torch",
+        **_SENTENCE_TRANSFORMERS,
+    ),
+    _family(
+        "splade", "embedder", opt.SpladeOptions, "splade:load_splade",
+        "learned sparse vectors (SPLADE), any SparseEncoder of sentence-transformers", **_SENTENCE_TRANSFORMERS,
     ),
     _family("ce", "reranker", opt.PairOptions, "cross_encoder:load_cross_encoder", "cross-encoder", **_TORCH),
     _family(
-        "maxsim", "reranker", opt.PairOptions, "maxsim:load_maxsim",
-        "late interaction over token vectors (ColBERT's MaxSim)", **_TORCH,
+        "maxsim", "retriever reranker", opt.PairOptions, "maxsim:load_maxsim",
+        "late interaction over token vectors (MaxSim): a ColBERT checkpoint, or any encoder",
+        **_SENTENCE_TRANSFORMERS,
     ),
     _family(
         "mteb", "embedder retriever reranker", opt.MtebOptions, "mteb:load_mteb", "any model of mteb's registry",

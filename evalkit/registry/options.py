@@ -46,16 +46,25 @@ class Bm25Options(Options):
     stop_words: Literal["none", "english"] = Field("english", description="words left out")
 
 
-class VectorOptions(Options):
-    """Options of everything that gives dense vectors, local or behind an API."""
+class PromptOptions(Options):
+    """Options of families that read a prompt before each text."""
 
     query_prompt: str | None = Field(None, description="text put before each query")
     document_prompt: str | None = Field(None, description="text put before each document")
     sentence_prompt: str | None = Field(None, description="text put before each sentence of a symmetric task")
+
+
+class DerivedOptions(Options):
+    """Options of what is made of full vectors."""
+
     normalize: bool | None = Field(None, description="scale vectors to length 1; unset: as the model does")
     dim: PositiveInt | None = Field(None, description="leading dimensions kept (Matryoshka truncation)")
     precision: Precision = Field("float32", description="what vectors are quantised to")
     similarity: Similarity | None = Field(None, description="unset: the model's own, else cosine")
+
+
+class VectorOptions(PromptOptions, DerivedOptions):
+    """Options of everything that gives dense vectors, local or behind an API."""
 
 
 class DenseOptions(VectorOptions):
@@ -136,13 +145,17 @@ class ElmoOptions(RecurrentOptions):
     )
 
 
-class MtebOptions(Options):
-    """Options of `mteb`: what is derived from the vectors; all else is as mteb's registry has it."""
+class MtebOptions(DerivedOptions):
+    """Options of `mteb`: all that concerns reading texts is as mteb's registry has it."""
 
-    normalize: bool | None = Field(None, description="scale vectors to length 1; unset: as the model does")
-    dim: PositiveInt | None = Field(None, description="leading dimensions kept (Matryoshka truncation)")
-    precision: Precision = Field("float32", description="what vectors are quantised to")
-    similarity: Similarity | None = Field(None, description="unset: the model's own, else cosine")
+
+class SpladeOptions(PromptOptions):
+    """Options of `splade`: sparse encoders."""
+
+    max_length: PositiveInt | None = Field(None, description="tokens kept of each text")
+    similarity: Similarity | None = Field(None, description="unset: the model's own, else dot")
+    dtype: Dtype | None = Field(None, description="dtype of the computation; unset: the run's")
+    revision: str | None = Field(None, description="branch, tag or commit on the hub")
 
 
 class PairOptions(Options):

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from evalkit.grid.cells import NO_RERANKER
+from evalkit.report.published import published_tables
 from evalkit.report.table import Table, TableCell
 from evalkit.results import Results
 
@@ -17,7 +18,7 @@ TITLES = {"hit_rate": "Hit Rate", "mrr": "MRR", "ndcg": "nDCG", "recall": "Recal
 
 
 def make_tables(results: Results) -> list[Table]:
-    """All tables of a run: per task its scores, and the grid; then coverage, costs and failures, if any."""
+    """All tables of a run: per task its scores and the grid; then published figures, coverage, costs, failures."""
     tables = []
     for task in results.provenance["tasks"]:
         is_task = (results.scores["task"] == task["task"]) & (results.scores["split"] == task["split"])
@@ -34,7 +35,8 @@ def make_tables(results: Results) -> list[Table]:
             tables.append(_retrieval_table(task, scores[scores["reranker"] == NO_RERANKER], k))
             if scores["reranker"].nunique() > 1:
                 tables.append(_grid_table(task, scores, k, results.provenance["candidates"]))
-    return tables + _coverage_table(results) + _cost_table(results) + _failure_table(results)
+    further = _coverage_table(results) + _cost_table(results) + _failure_table(results)
+    return tables + published_tables(results) + further
 
 
 def _sts_table(task: dict[str, Any], scores: pd.DataFrame) -> Table:

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from evalkit.grid import Outcome
 from evalkit.grid.cells import ModelFacts
 from evalkit.spending import Spending, Spent
 from evalkit.store import Store
+from evalkit.suite.published import PublishedScore
 from evalkit.types import EvaluatorTask, StsTask, Task
 
 SCHEMA = 1
@@ -35,6 +37,7 @@ def make_provenance(
     outcome: Outcome,
     store: Store | None,
     spending: Spending,
+    published: Sequence[PublishedScore],
     started: float,
 ) -> dict[str, Any]:
     """The content of run.json. `specs` maps each label to its full spec, `model_facts` to what a registry says of
@@ -45,7 +48,7 @@ def make_provenance(
         "schema": SCHEMA,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
-        "config": config.model_dump(mode="json", exclude={"out", "store"}),
+        "config": config.model_dump(mode="json", exclude={"out", "store", "published", "description", "sizes"}),
         "seed": config.seed,
         "top_k": list(config.top_k),
         "candidates": config.rerank_depth,
@@ -55,6 +58,7 @@ def make_provenance(
         "model_facts": {label: dict(facts) for label, facts in model_facts.items()},
         "given_models": {label: dict(identity) for label, identity in given.items()},
         "tasks": [_task(task) for task in tasks],
+        "published": _published(config.published, published),
         "cells": [{**vars(cell), **_facts(facts)} for cell, facts in outcome.facts.items()],
         "reused": None if store is None else store.reused,
         "computed": None if store is None else store.computed,
@@ -65,6 +69,14 @@ def make_provenance(
         "platform": platform.platform(),
         "git_commit": _git_commit(),
     }
+
+
+def _published(path: Path | None, scores: Sequence[PublishedScore]) -> dict[str, Any] | None:
+    """The file of published figures: its content hash, and what its rows name as their sources."""
+    if path is None:
+        return None
+    sources = list(dict.fromkeys(score.source for score in scores))
+    return {"file": path.name, "sha256": sha256(path.read_bytes()).hexdigest(), "sources": sources}
 
 
 def _task(task: Task) -> dict[str, Any]:

@@ -78,7 +78,8 @@ def test_built_models_keep_the_contract_of_their_kind(text: str, protocol: type)
     [
         ("bert:a", "transformers", "torch"),
         ("ce:a", "transformers", "torch"),
-        ("maxsim:a", "transformers", "torch"),
+        ("maxsim:a", "sentence_transformers", "torch"),
+        ("splade:a", "sentence_transformers", "torch"),
         ("sbert:a", "sentence_transformers", "torch"),
         ("static:a", "model2vec", "words"),
         ("mteb:a", "mteb", "mteb"),

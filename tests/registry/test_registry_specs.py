@@ -108,6 +108,7 @@ def test_families_are_those_documented():
         "cohere-rerank",
         "voyage-rerank",
         "jina-rerank",
+        "splade",
     }
     assert {family.name for family in BUILT_IN} == expected
     assert expected <= set(families())
