@@ -26,6 +26,7 @@ from evalkit.progress import Progress
 from evalkit.registry import Kind
 from evalkit.results import Results
 from evalkit.store import Store, default_root
+from evalkit.spending import Spending
 from evalkit.suite import load_task
 from evalkit.terms import Role
 from evalkit.types import Document, RetrievalTask
@@ -179,4 +180,4 @@ def _load(model: object, allowed: set[Kind], device: DeviceChoice, dtype: Dtype)
     chosen = list(choose([name], allowed).values())
     if len(chosen) != 1:
         raise ConfigError(f"{model!r} stands for {len(chosen)} models; give one.")
-    return chosen[0].load(choose_compute(device, dtype))
+    return chosen[0].load(choose_compute(device, dtype), Spending())

@@ -11,7 +11,7 @@ import pytest
 import evalkit
 
 PACKAGE = Path(evalkit.__file__).parent
-BASE = {"types", "errors", "contracts"}
+BASE = {"terms", "types", "errors", "contracts"}
 PARTS = {path.stem if path.is_file() else path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
 MODELS = {"torch", "transformers", "sentence_transformers", "mteb", "llama_index", "gensim", "model2vec"}
 

@@ -14,7 +14,8 @@ Precision = Literal["float32", "int8", "binary"]
 class Options(BaseModel):
     """Base of all options: frozen, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Validators are built when a spec is first read, so that the command line answers at once.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class ComponentOptions(Options):
