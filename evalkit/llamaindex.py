@@ -25,8 +25,8 @@ from evalkit.models.chosen import choose
 from evalkit.progress import Progress
 from evalkit.registry import Kind
 from evalkit.results import Results
-from evalkit.store import Store, default_root
 from evalkit.spending import Spending
+from evalkit.store import Store, default_root
 from evalkit.suite import load_task
 from evalkit.terms import Role
 from evalkit.types import Document, RetrievalTask

@@ -117,33 +117,29 @@ def _rescore(
         for start in range(0, len(queries), rows):
             part = documents[start : start + rows]
             distinct = np.unique(part[part >= 0])
-            vectors = corpus[distinct].astype(np.float64)
-            squares = _squares(vectors)
-
             places = [np.searchsorted(distinct, wanted[wanted >= 0]) for wanted in part]
-            asked = queries[start : start + rows].astype(np.float64)
             # One query's documents at a time: they fit the processor's cache.
-            found = pool.map(partial(_score_rows, vectors, squares, similarity), asked, places)
+            found = pool.map(partial(_exact, corpus[distinct], similarity), queries[start : start + rows], places)
             for row, of_query in enumerate(found, start):
                 scores[row, documents[row] >= 0] = of_query
     return scores
 
 
-def _score_rows(
-    documents: FloatArray, squares: FloatArray, similarity: Similarity, query: FloatArray, rows: IntArray
+def _exact(
+    vectors: NDArray[np.float32], similarity: Similarity, asked: NDArray[np.float32], rows: IntArray
 ) -> FloatArray:
-    return _exact(query, documents[rows], squares[rows], similarity)
-
-
-def _exact(query: FloatArray, documents: FloatArray, squares: FloatArray, similarity: Similarity) -> FloatArray:
     """Row by row, float64: the same vectors give the same score, to the last bit, wherever they stand."""
+    query, documents = asked.astype(np.float64), vectors[rows].astype(np.float64)
     if similarity == "euclidean":
         return np.asarray(-np.sqrt(((query - documents) ** 2).sum(axis=1)))
-    dots = np.einsum("ij,j->i", documents, query)  # no BLAS, whose sums depend on where a row stands
-    return _cosine(dots, (query * query).sum(), squares) if similarity == "cosine" else dots
+    # No BLAS: its sums depend on where a row stands.
+    dots = np.einsum("ij,j->i", documents, query)
+    if similarity == "dot":
+        return dots
+    return _cosine(dots, np.einsum("j,j->", query, query), np.einsum("ij,ij->i", documents, documents))
 
 
-def _cosine(dots: FloatArray, query_squares: FloatArray | np.float64, document_squares: FloatArray) -> FloatArray:
+def _cosine(dots: FloatArray, query_squares: FloatArray, document_squares: FloatArray) -> FloatArray:
     """Cosines that tie where they should: counts with one true cosine give one float, since the quotient of the
     whole numbers dot² and |d|² is rounded only once. NaN for zero vectors.
     """
