@@ -116,7 +116,7 @@ def tasks(search: Annotated[str, typer.Argument(help="Show only what contains th
     print_tables([task_table(search)], Console())
 
 
-export_app = typer.Typer(no_args_is_help=True, help="Write a run's results in the format of another tool.")
+export_app = typer.Typer(no_args_is_help=True, help="Write what other tools read.")
 app.add_typer(export_app, name="export")
 import_app = typer.Typer(no_args_is_help=True, help="Read published results of another tool.")
 app.add_typer(import_app, name="import")
@@ -198,10 +198,6 @@ def store_prune(
     )
     for info in removed:
         typer.echo(f"removed {info.kind} of {info.model}: {info.rows} rows, {info.bytes / 1e6:.1f} MB")
-
-
-export_app = typer.Typer(no_args_is_help=True, help="Write what other tools read.")
-app.add_typer(export_app, name="export")
 
 
 @export_app.command("llamaindex")

@@ -10,6 +10,7 @@ from fakes import write_tasks
 
 from evalkit import pipeline
 from evalkit.config import read_config, read_suite
+from evalkit.models import chosen
 from evalkit.plan import Plan
 from evalkit.registry import catalogue, families, resolve
 from evalkit.registry.catalogue import Price
@@ -26,7 +27,7 @@ def nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*given: object) -> None:
         raise AssertionError(f"a dry run must not do this: {given}")
 
-    monkeypatch.setattr(pipeline, "build", refused)
+    monkeypatch.setattr(chosen, "build", refused)
     monkeypatch.setattr(socket.socket, "connect", refused)
 
 

@@ -177,7 +177,9 @@ class MtebRetriever:
         fitted._texts = list(texts)
         return fitted
 
-    def search(self, queries: Sequence[str], document_ids: Sequence[str], depth: int) -> Run:
+    def search(
+        self, queries: Sequence[str], document_ids: Sequence[str], depth: int, advance: Advance = no_progress
+    ) -> Run:
         """The best documents of each query; `document_ids` names the fitted texts.
 
         Raises ConfigError before `fit`.
@@ -194,6 +196,7 @@ class MtebRetriever:
         how["encode_kwargs"] = {"batch_size": BATCH_SIZE}
         self._model.index(rows(self._texts), **how)
         found = self._model.search(rows(queries), top_k=min(depth, len(document_ids)), **how)
+        advance(len(document_ids))
         documents = np.full((len(queries), depth), -1, dtype=np.int64)
         scores = np.full((len(queries), depth), np.nan)
         for query, results in found.items():
