@@ -3,11 +3,14 @@
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from evalkit.errors import EvalkitError
+
+if TYPE_CHECKING:
+    from evalkit.config import RunConfig
 
 EXIT_FAILED_CELLS = 1
 EXIT_USAGE = 2
@@ -28,7 +31,7 @@ def run(
         typer.Argument(help="YAML file with the keys below, or a bundled suite; options win over it."),
     ] = None,
     models: Annotated[str | None, typer.Option(help="Specs or catalogue names, comma-separated.")] = None,
-    tasks: Annotated[str | None, typer.Option(help="Task names or paths, comma-separated.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="Task names, paths or mteb:NAME, comma-separated.")] = None,
     rerankers: Annotated[str | None, typer.Option(help="Rerankers; 'none' always takes part.")] = None,
     top_k: Annotated[str | None, typer.Option(help="Ranks that metrics are cut at, e.g. 5 or 1,5,10.")] = None,
     candidates: Annotated[int | None, typer.Option(help="Documents reranked; default twice the top k.")] = None,
@@ -39,10 +42,13 @@ def run(
     on_bad_data: Annotated[str | None, typer.Option(help="error, or warn to use faulty data.")] = None,
     store: Annotated[Path | None, typer.Option(help="Folder of what was computed before.")] = None,
     no_store: Annotated[bool | None, typer.Option("--no-store", help="Compute everything, keep nothing.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="USD that models behind paid APIs may cost in all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; default reports/latest.")] = None,
+    published: Annotated[Path | None, typer.Option(help="CSV of published figures, shown beside your own.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and what it costs.")] = False,
 ) -> None:
     """Run models on tasks, rerankers behind them, and write the leaderboards."""
-    given = {key: value for key, value in locals().items() if key != "suite" and value is not None}
+    given = {key: value for key, value in locals().items() if key not in ("suite", "dry_run") and value is not None}
     from rich.console import Console
 
     from evalkit.config import read_config, read_suite
@@ -52,6 +58,9 @@ def run(
 
     keys = {"out": Path("reports/latest"), **(read_suite(suite) if suite else {}), **given}
     config = read_config(keys)
+    if dry_run:
+        _show_plan(config)
+        return
     results = run_config(config)
     print_tables(make_tables(results), Console())
     typer.echo(f"Written to {config.out}: leaderboard.md, leaderboard.csv, scores.csv, results.parquet, run.json")
@@ -63,15 +72,37 @@ def run(
         raise typer.Exit(EXIT_FAILED_CELLS)
 
 
-@app.command()
-def models(search: Annotated[str, typer.Argument(help="Show only what contains this.")] = "") -> None:
-    """List the families of models and the catalogue."""
+def _show_plan(config: "RunConfig") -> None:
     from rich.console import Console
 
-    from evalkit.report.listings import catalogue_table, family_table
+    from evalkit.pipeline import plan_config
+    from evalkit.report.plan import plan_tables
     from evalkit.report.terminal import print_tables
 
-    print_tables([family_table(search), catalogue_table(search)], Console())
+    plan = plan_config(config)
+    console = Console()
+    if plan.description:
+        console.print(plan.description.strip(), markup=False, highlight=False)
+    print_tables(plan_tables(plan), console)
+    if any(model.problem for model in plan.models):
+        raise typer.Exit(EXIT_FAILED_CELLS)
+
+
+@app.command()
+def models(search: Annotated[str, typer.Argument(help="Show only what contains this.")] = "") -> None:
+    """List the families of models and the catalogue; with mteb:NAME, mteb's models whose name contains NAME."""
+    from rich.console import Console
+
+    from evalkit.report.listings import catalogue_table, family_table, registry_table
+    from evalkit.report.terminal import print_tables
+
+    if search.startswith("mteb:"):
+        from evalkit.mteb.registry import search_models
+
+        name = search.removeprefix("mteb:")
+        print_tables([registry_table(search_models(name), name)], Console())
+    else:
+        print_tables([family_table(search), catalogue_table(search)], Console())
 
 
 @app.command()
@@ -83,6 +114,39 @@ def tasks(search: Annotated[str, typer.Argument(help="Show only what contains th
     from evalkit.report.terminal import print_tables
 
     print_tables([task_table(search)], Console())
+
+
+export_app = typer.Typer(no_args_is_help=True, help="Write what other tools read.")
+app.add_typer(export_app, name="export")
+import_app = typer.Typer(no_args_is_help=True, help="Read published results of another tool.")
+app.add_typer(import_app, name="import")
+
+
+@export_app.command("mteb")
+def export_mteb(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that a run was written to.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files: a cache of mteb's results.")],
+) -> None:
+    """Write a run's scores as result files of mteb."""
+    from evalkit.mteb.export import export_results
+    from evalkit.results import Results
+
+    written = export_results(Results.read(run_folder), out)
+    typer.echo(f"{len(written)} result file(s) written under {out}.")
+
+
+@import_app.command("mteb")
+def import_mteb(
+    path: Annotated[Path, typer.Argument(help="A result file of mteb, or a folder of them.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="CSV file for the scores.")],
+) -> None:
+    """Write the scores in mteb's result files as published figures (CSV)."""
+    from evalkit.mteb.published import read_published
+
+    published = read_published(path)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    published.to_csv(out, index=False, lineterminator="\n")
+    typer.echo(f"{len(published)} scores of {published['model'].nunique()} model(s) written to {out}.")
 
 
 store_app = typer.Typer(no_args_is_help=True, help="Look after the store of vectors and pair scores.")
@@ -134,6 +198,29 @@ def store_prune(
     )
     for info in removed:
         typer.echo(f"removed {info.kind} of {info.model}: {info.rows} rows, {info.bytes / 1e6:.1f} MB")
+
+
+@export_app.command("llamaindex")
+def export_llamaindex(
+    task: Annotated[str, typer.Argument(help="A retrieval task: a name or path.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSON file to write.")],
+    on_bad_data: Annotated[str, typer.Option(help="error, or warn to use faulty data.")] = "error",
+) -> None:
+    """Write a retrieval task as a LlamaIndex EmbeddingQAFinetuneDataset."""
+    from evalkit.suite import load_task
+    from evalkit.suite.checks import OnBadData
+    from evalkit.suite.writing import write_qa_dataset
+    from evalkit.types import RetrievalTask
+
+    loaded = load_task(task, on_bad_data=cast(OnBadData, on_bad_data))
+    if not isinstance(loaded, RetrievalTask):
+        raise typer.BadParameter(f"{task!r} is a task of sentence pairs; this format holds retrieval tasks.")
+    lost = write_qa_dataset(loaded, out)
+    typer.echo(f"Written to {out}: {len(loaded.queries)} queries, {len(loaded.corpus)} documents.")
+    if lost:
+        typer.echo(f"The format has no grades: {lost} judgements had one other than 1 and are now just relevant.")
+    if loaded.excluded:
+        typer.echo(f"Left out: {loaded.excluded} queries without a relevant document.")
 
 
 def main() -> None:

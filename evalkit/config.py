@@ -1,6 +1,7 @@
 """What a run is made of: the same keys in a suite file, on the command line and in Python."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -10,10 +11,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
+    PlainValidator,
     PositiveInt,
     ValidationError,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from evalkit.compute import DeviceChoice, Dtype
 from evalkit.errors import ConfigError, UnknownNameError, did_you_mean
@@ -40,7 +44,39 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, int) else value
 
 
+class Size(BaseModel):
+    """How large a model or task is that must be downloaded first; what is not known is left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    megabytes: float | None = Field(None, ge=0, description="of the download")
+    pairs: PositiveInt | None = Field(None, description="of an STS task")
+    queries: PositiveInt | None = Field(None, description="of a retrieval task")
+    documents: PositiveInt | None = Field(None, description="of a retrieval task")
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
+@dataclass(frozen=True)
+class GivenModel:
+    """A model that the caller made, and its label in every table. Its own repr, which may hold keys, is not shown."""
+
+    label: str
+    model: Any = field(repr=False)
+
+
+def _name_or_model(value: Any) -> str | GivenModel:
+    if isinstance(value, str | GivenModel):
+        return value
+    raise PydanticCustomError("name_or_model", "Input should be a valid string or a model")
+
+
+Models = Annotated[
+    tuple[Annotated[str | GivenModel, PlainValidator(_name_or_model)], ...],
+    BeforeValidator(_listed),
+    PlainSerializer(lambda names: tuple(name if isinstance(name, str) else name.label for name in names)),
+]
 
 
 class RunConfig(BaseModel):
@@ -48,9 +84,9 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    models: Names = Field(min_length=1, description="specs or catalogue names")
+    models: Models = Field(min_length=1, description="specs, catalogue names, or in Python models")
     tasks: Names = Field(min_length=1, description="names or paths")
-    rerankers: Names = Field(("none",), description='specs or catalogue names; "none" always takes part')
+    rerankers: Models = Field(("none",), description='the same; "none" always takes part')
     top_k: Annotated[tuple[PositiveInt, ...], BeforeValidator(_listed)] = Field((5,), min_length=1)
     candidates: PositiveInt | None = Field(None, description="documents reranked; unset: twice the largest k")
     device: DeviceChoice = "auto"
@@ -62,7 +98,13 @@ class RunConfig(BaseModel):
         None, description="folder of vectors and scores computed before; unset: the user's cache"
     )
     no_store: bool = Field(False, description="compute everything, and keep nothing")
+    max_cost: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="USD that models behind paid APIs may cost in all"
+    )
     out: Path | None = Field(None, description="folder that the results are written to")
+    published: Path | None = Field(None, description="CSV of figures that others report, shown beside one's own")
+    description: str = Field("", description="what the suite is for, shown by --dry-run")
+    sizes: dict[str, Size] = Field(default_factory=dict, description="of its models and tasks, for --dry-run")
 
     @model_validator(mode="after")
     def _enough_candidates(self) -> Self:
@@ -85,6 +127,26 @@ class RunConfig(BaseModel):
         return self.candidates or 2 * max(self.top_k)
 
 
+def _given(value: Any) -> Any:
+    """Models that are no strings, and pairs of label and model, as `GivenModel`s."""
+    if isinstance(value, str) or value is None:
+        return value
+    if isinstance(value, Mapping) or not isinstance(value, Collection | Iterator) or _is_pair(value):
+        value = [value]
+    # What YAML can hold in a list of names by mistake is told as such; anything else may be a model.
+    return [each if isinstance(each, str | GivenModel | int | float | None) else _given_model(each) for each in value]
+
+
+def _is_pair(value: Any) -> bool:
+    return (
+        isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and not isinstance(value[1], str)
+    )
+
+
+def _given_model(value: Any) -> GivenModel:
+    return GivenModel(*value) if _is_pair(value) else GivenModel(type(value).__name__, value)
+
+
 def read_config(given: Mapping[str, Any]) -> RunConfig:
     """Validate keys and values. Raises UnknownNameError for an unknown key, ConfigError for a bad value."""
     for key in given:
@@ -92,8 +154,9 @@ def read_config(given: Mapping[str, Any]) -> RunConfig:
             raise UnknownNameError(
                 f"unknown key {key!r} in the suite. {did_you_mean(str(key), RunConfig.model_fields)}"
             )
+    named = {key: _given(value) if key in ("models", "rerankers") else value for key, value in given.items()}
     try:
-        return RunConfig.model_validate(given)
+        return RunConfig.model_validate(named)
     except ValidationError as error:
         problems = [
             f"{'.'.join(map(str, detail['loc'])) or 'suite'}: {detail['msg'].removeprefix('Value error, ')}"
@@ -106,6 +169,8 @@ def read_config(given: Mapping[str, Any]) -> RunConfig:
 
 def read_suite(name: str | Path) -> dict[str, Any]:
     """The keys of a suite file (YAML), given by path or as the name of a bundled suite.
+
+    The path under `published` is taken from the suite's own folder.
 
     Raises UnknownNameError if there is none, ConfigError if it is not a mapping.
     """
@@ -123,4 +188,6 @@ def read_suite(name: str | Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read the suite {path}: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"the suite {path} holds a {type(data).__name__}, not keys and values.")
+    if isinstance(data.get("published"), str):
+        data["published"] = path.parent / data["published"]
     return data

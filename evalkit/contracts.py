@@ -3,7 +3,7 @@
 A model is any object with these methods; no base class is needed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from evalkit.terms import Role, Similarity
-from evalkit.types import FloatArray, Run
+from evalkit.types import FloatArray, IntArray, Run
 
 Vectors = NDArray[np.float32] | csr_matrix
 """One row a text: float32 of shape (n_texts, dim), or a scipy CSR matrix for lexical models."""
@@ -81,11 +81,31 @@ class FullVectors(Protocol):
 
 
 @runtime_checkable
+class VectorParts(FullVectors, Protocol):
+    """Full vectors that are paid for, so that what came before an error or an interrupt must be kept."""
+
+    def raw_parts(
+        self, texts: Sequence[str], prompt: str, advance: Advance
+    ) -> Iterator[tuple[IntArray, NDArray[np.float32]]]:
+        """As `raw`, in parts as they come: rows of the texts, and their vectors."""
+        ...
+
+
+@runtime_checkable
 class Fittable(Protocol):
     """A model that learns from the task's corpus first. `fit` returns a fitted copy and leaves self as it is."""
 
     def fit(self, texts: Sequence[str]) -> Self:
         """A copy that has learned from the corpus."""
+        ...
+
+
+@runtime_checkable
+class PromptedByTask(Protocol):
+    """A model whose prompts depend on the task, not on the role alone. `for_task` leaves self as it is."""
+
+    def for_task(self, name: str) -> Self:
+        """A copy with the prompts for the task of this name; its own general prompts if it knows no such task."""
         ...
 
 
@@ -120,8 +140,13 @@ class Retriever(Protocol):
         """Everything that changes the ranking, as plain data."""
         ...
 
-    def search(self, queries: Sequence[str], document_ids: Sequence[str], depth: int) -> Run:
-        """The best documents of each query; `document_ids` names the fitted documents, in order, for ties."""
+    def search(
+        self, queries: Sequence[str], document_ids: Sequence[str], depth: int, advance: Advance = no_progress
+    ) -> Run:
+        """The best documents of each query; `document_ids` names the fitted documents, in order, for ties.
+
+        Progress is counted in documents.
+        """
         ...
 
 
@@ -136,4 +161,42 @@ class Reranker(Protocol):
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
         """Scores of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,)."""
+        ...
+
+
+@runtime_checkable
+class QueryByQuery(Protocol):
+    """A reranker that is called once for each query, as an API is: it gets the pairs of a query together."""
+
+    @property
+    def query_by_query(self) -> bool:
+        """True."""
+        ...
+
+
+@runtime_checkable
+class ScoreParts(Reranker, Protocol):
+    """A reranker whose scores are paid for, so that what came before an error or an interrupt must be kept."""
+
+    def score_parts(
+        self, queries: Sequence[str], documents: Sequence[str], advance: Advance
+    ) -> Iterator[tuple[IntArray, FloatArray]]:
+        """As `score`, in parts as they come: rows of the pairs, and their scores."""
+        ...
+
+
+@runtime_checkable
+class ListReranker(Protocol):
+    """Orders a query's candidates in view of each other, so that each first stage's list is work of its own."""
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """Everything that changes the order, as plain data."""
+        ...
+
+    def rerank(self, query: str, documents: Sequence[str], scores: FloatArray) -> IntArray:
+        """Row numbers of the documents, best first; a document that is left out is no result.
+
+        The documents come in the first stage's order, with its scores, float64 of shape (n_documents,).
+        """
         ...

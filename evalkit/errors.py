@@ -54,6 +54,18 @@ class OptionalDependencyError(EvalkitError):
         super().__init__(f"{what} needs the package {module!r}. Install it: pip install {install}")
 
 
+class MissingKeyError(EvalkitError):
+    """The environment holds no key for a paid API."""
+
+
+class ApiError(EvalkitError):
+    """A model's API refused a request, could not be reached, or kept answering wrongly. No message holds a key."""
+
+
+class BudgetError(EvalkitError):
+    """A request to a paid API would cost more than is left of the run's budget, or has no known price."""
+
+
 class DeviceError(EvalkitError):
     """The device asked for is not on this machine."""
 

@@ -1,26 +1,34 @@
 """Compose a run: from names to results. The one place, beside the command line, where everything meets."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from evalkit.compute import Compute, choose_compute
-from evalkit.config import RunConfig, read_config, read_suite
-from evalkit.contracts import Embedder, Reranker, Retriever
-from evalkit.errors import ConfigError
+from evalkit.compute import choose_compute
+from evalkit.config import GivenModel, RunConfig, read_config, read_suite
+from evalkit.errors import ConfigError, EvalkitError
 from evalkit.grid import Entrant, Means, run_grid
 from evalkit.grid.cells import NO_RERANKER
+from evalkit.models.chosen import Chosen, choose, same_label
+from evalkit.mteb.reference import is_mteb
+from evalkit.mteb.registry import model_facts
+from evalkit.mteb.tasks import load_tasks as load_mteb_tasks
+from evalkit.plan import Plan, make_plan
 from evalkit.progress import Progress
-from evalkit.registry import Kind, ModelSpec, build, expand, families, resolve
+from evalkit.registry import Kind, ModelSpec, expand
+from evalkit.registry.paid import check_paid
 from evalkit.report.write import write_run
 from evalkit.results import Results
 from evalkit.results.provenance import make_provenance
+from evalkit.results.published import published_frame
 from evalkit.results.records import make_records
+from evalkit.spending import Spending
 from evalkit.store import Store, default_root
 from evalkit.suite import load_task
-from evalkit.types import StsTask, Task
+from evalkit.suite.published import read_published
+from evalkit.types import RetrievalTask, Task
 
 
 def run(suite: str | Path | None = None, **keys: Any) -> Results:
@@ -37,69 +45,81 @@ def run_config(config: RunConfig) -> Results:
     """Run a validated configuration."""
     started = time.time()
     compute = choose_compute(config.device, config.dtype)
-    models = {label: _resolve(label, {"embedder", "retriever"}) for label in _labels(config.models)}
-    rerankers = {
-        label: _resolve(label, {"embedder", "reranker"})
-        for label in _labels(config.rerankers)
-        if label != NO_RERANKER
-    }
+    models = choose(config.models, {"embedder", "retriever"})
+    rerankers = choose((name for name in config.rerankers if name != NO_RERANKER), {"embedder", "reranker"})
+    _check_labels(models, rerankers)
     tasks = _load_tasks(config)
-    if all(isinstance(task, StsTask) for task in tasks):
-        rankers = [label for label, spec in models.items() if "embedder" not in families()[spec.family].kinds]
+    if not any(isinstance(task, RetrievalTask) for task in tasks):
+        rankers = [label for label, model in models.items() if "embedder" not in model.kinds]
         if rankers:
             raise ConfigError(
-                f"{', '.join(rankers)} has no vectors, and all tasks are STS: there is nothing it could score. "
+                f"{', '.join(rankers)} has no vectors, and no task is retrieval: there is nothing it could score. "
                 "Leave it out, or add a retrieval task."
             )
+    chosen = {**models, **rerankers}
+    check_paid([model.source for model in chosen.values() if isinstance(model.source, ModelSpec)], config.max_cost)
+    spending = Spending(config.max_cost)
+    published = read_published(config.published) if config.published else []
     store = None if config.no_store else Store(config.store or default_root())
     with Progress() as progress:
         outcome = run_grid(
             tasks,
-            [Entrant(label, partial(_build_model, spec, compute)) for label, spec in models.items()],
-            [Entrant(label, partial(_build_reranker, spec, compute)) for label, spec in rerankers.items()],
+            [Entrant(label, partial(model.load, compute, spending)) for label, model in models.items()],
+            [Entrant(label, partial(reranker.load, compute, spending)) for label, reranker in rerankers.items()],
             candidates=config.rerank_depth,
             depth=max(config.top_k),
             means=Means(compute, store, progress),
         )
-    specs = {label: str(spec) for label, spec in {**models, **rerankers}.items()}
+    specs = {label: str(model) for label, model in chosen.items()}
+    facts = {label: model_facts(model.source.name) for label, model in chosen.items() if model.family == "mteb"}
+    given = {label: model.identity for label, model in chosen.items() if model.identity is not None}
     results = Results(
         make_records(outcome, tasks, config.top_k),
-        make_provenance(config, compute, specs, tasks, outcome, store, started),
+        make_provenance(config, compute, specs, facts, given, tasks, outcome, store, spending, published, started),
+        published_frame(published),
     )
     if config.out is not None:
         write_run(results, config.out)
     return results
 
 
-def _labels(names: Iterable[str]) -> list[str]:
-    """Each name once, sweeps written out."""
-    return list(dict.fromkeys(label for name in names for label in expand(name)))
+def _check_labels(models: Mapping[str, Chosen], rerankers: Mapping[str, Chosen]) -> None:
+    """Raise ConfigError if a label stands for a model and for another reranker, or for the lack of a reranker."""
+    for label in [NO_RERANKER] if NO_RERANKER in rerankers else models.keys() & rerankers.keys():
+        if label == NO_RERANKER or not models[label].is_same(rerankers[label]):
+            raise same_label(label)
 
 
-def _resolve(label: str, allowed: set[Kind]) -> ModelSpec:
-    spec = resolve(label)
-    kinds = families()[spec.family].kinds
-    if not kinds & allowed:
-        raise ConfigError(
-            f"{label!r} is a {' and '.join(sorted(kinds))}; here only {' or '.join(sorted(allowed))} can stand. "
-            + ("Rerankers go under --rerankers." if "reranker" in kinds else "Retrievers go under --models.")
-        )
-    return spec
+def plan_config(config: RunConfig) -> Plan:
+    """What running a configuration would download, compute and cost. Loads no model, and no data from elsewhere.
+
+    A model that cannot be run is a row of the plan that says why; one that the caller made is left out. Raises
+    EvalkitError for local tasks that cannot be used, and for published figures that cannot be read.
+    """
+    if config.published:
+        read_published(config.published)
+    return make_plan(
+        config,
+        _specs_or_why_not(config.models, {"embedder", "retriever"}),
+        _specs_or_why_not((name for name in config.rerankers if name != NO_RERANKER), {"embedder", "reranker"}),
+    )
 
 
-def _build_model(spec: ModelSpec, compute: Compute) -> Embedder | Retriever:
-    return cast(Embedder | Retriever, build(spec, compute))
-
-
-def _build_reranker(spec: ModelSpec, compute: Compute) -> Embedder | Reranker:
-    return cast(Embedder | Reranker, build(spec, compute))
+def _specs_or_why_not(names: Iterable[str | GivenModel], allowed: set[Kind]) -> dict[str, ModelSpec | EvalkitError]:
+    found: dict[str, ModelSpec | EvalkitError] = {}
+    for label in (label for name in names if isinstance(name, str) for label in expand(name)):
+        try:
+            found[label] = choose([label], allowed)[label].source
+        except EvalkitError as error:
+            found[label] = error
+    return found
 
 
 def _load_tasks(config: RunConfig) -> list[Task]:
-    tasks = [
-        load_task(name, on_bad_data=config.on_bad_data, max_queries=config.max_queries, seed=config.seed)
-        for name in dict.fromkeys(config.tasks)
-    ]
+    how: Any = {"on_bad_data": config.on_bad_data, "max_queries": config.max_queries, "seed": config.seed}
+    tasks: list[Task] = []
+    for name in dict.fromkeys(config.tasks):
+        tasks += load_mteb_tasks(name, **how) if is_mteb(name) else [load_task(name, **how)]
     keys = [f"{task.name} ({task.split})" for task in tasks]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:

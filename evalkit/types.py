@@ -1,10 +1,12 @@
 """Frozen values that flow through evalkit, from a task's texts to a ranking."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from evalkit.terms import Role, Similarity
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -61,7 +63,8 @@ class StsTask:
 class RetrievalTask:
     """A corpus, queries over it, and judgements.
 
-    `queries` holds the judged queries only (at least one grade above 0); `excluded` counts the others.
+    `queries` holds the judged queries only (at least one grade above 0); `excluded` counts the others. With
+    `ignore_identical_ids` a document with the id of the query is no result of it (ArguAna, Quora).
     """
 
     name: str
@@ -71,9 +74,32 @@ class RetrievalTask:
     qrels: Qrels
     content_hash: str
     excluded: int = 0
+    ignore_identical_ids: bool = False
 
 
-Task = StsTask | RetrievalTask
+EncodeTexts = Callable[[Sequence[str], Role], NDArray[np.float32]]
+"""Gives one vector a text, in order: dense float32 of shape (n_texts, dim)."""
+
+
+@dataclass(frozen=True)
+class EvaluatorTask:
+    """A task that brings its own evaluator (classification, clustering ...), which scores an embedder as a whole.
+
+    `kind` names the type of task. `texts` are what models that learn from a corpus learn from, each text once.
+    `samples` counts what the scores are taken over. `evaluate` is called with a way to encode and the embedder's
+    similarity; it gives scores by metric, fractions, the main one first.
+    """
+
+    name: str
+    split: str
+    kind: str
+    texts: tuple[str, ...]
+    samples: int
+    content_hash: str
+    evaluate: Callable[[EncodeTexts, Similarity], Mapping[str, float]]
+
+
+Task = StsTask | RetrievalTask | EvaluatorTask
 
 
 @dataclass(frozen=True)

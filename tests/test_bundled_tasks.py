@@ -77,7 +77,13 @@ def test_the_wheel_carries_tasks_and_suites(tmp_path: Path) -> None:
     command = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT)]
     subprocess.run([sys.executable, "-m", "pip", *command], check=True, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    for file in ("rag-mini/corpus.jsonl", "rag-mini/qrels/test.tsv", "sts-mini/task.yaml", "suites/demo.yaml"):
+    for file in (
+        "rag-mini/corpus.jsonl",
+        "rag-mini/qrels/test.tsv",
+        "sts-mini/task.yaml",
+        "suites/demo.yaml",
+        "suites/sbert-paper.csv",
+    ):
         assert f"evalkit/bundled_tasks/{file}" in names
     assert "evalkit/registry/catalogue.yaml" in names
     assert "evalkit/py.typed" in names

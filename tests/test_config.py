@@ -51,7 +51,8 @@ def test_defaults():
     config = read_config(LEAST)
     assert config.model_dump(exclude={"models", "tasks", "store", "no_store"}) == {
         "rerankers": ("none",), "top_k": (5,), "candidates": None, "device": "auto", "dtype": "float32", "seed": 0,
-        "max_queries": None, "on_bad_data": "error", "out": None,
+        "max_queries": None, "on_bad_data": "error", "max_cost": None, "out": None, "published": None,
+        "description": "", "sizes": {},
     }  # fmt: skip
     assert config.rerank_depth == 10
     assert read_config({**LEAST, "candidates": 6}).rerank_depth == 6
@@ -59,7 +60,7 @@ def test_defaults():
 
 BAD_VALUES = {
     "no models": ({"models": ""}, "models: Tuple should have at least 1 item after validation, not 0, got []"),
-    "a number for models": ({"models": 5}, "models.0: Input should be a valid string, got 5"),
+    "a number for models": ({"models": 5}, "models.0: Input should be a valid string or a model, got 5"),
     "no value": ({"tasks": None}, "tasks: Input should be a valid tuple, got None"),
     "top_k 0": ({"top_k": 0}, "top_k.0: Input should be greater than 0, got 0"),
     "top_k words": (

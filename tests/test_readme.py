@@ -35,7 +35,8 @@ def test_code_block(language: str, code: str, folder: Path) -> None:
     elif language == "bash":
         _run(folder, "bash", "-euc", code)
     elif language == "python":
-        assert "hit_rate@1" in _run(folder, sys.executable, "-c", code)
+        printed = _run(folder, sys.executable, "-c", code)
+        assert ("mirror" if "evalkit.llamaindex" in code else "hit_rate@1") in printed
     elif language == "yaml":
         (folder / "suite.yaml").write_text(code)
         _run(folder, "evalkit", "run", "suite.yaml")

@@ -1,16 +1,16 @@
 """The values of a grid: who takes part, which cells there are, and what came of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from evalkit.contracts import Coverage, Embedder, Reranker, Retriever
+from evalkit.contracts import Coverage, Embedder, ListReranker, Reranker, Retriever
 from evalkit.terms import Similarity
 from evalkit.types import FloatArray, Run, Task
 
 NO_RERANKER = "none"
 
-Model = TypeVar("Model", bound=Embedder | Retriever | Reranker, covariant=True)
+Model = TypeVar("Model", bound=Embedder | Retriever | Reranker | ListReranker, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,12 @@ class ModelFacts:
 
 @dataclass
 class Outcome:
-    """What a grid gives: a ranking or the pairs' similarities for each cell that worked, a reason for others."""
+    """What a grid gives: a ranking, the pairs' similarities or an evaluator's scores for each cell that worked,
+    a reason for others.
+    """
 
     rankings: dict[Cell, Run] = field(default_factory=dict)
     similarities: dict[Cell, dict[Similarity, FloatArray]] = field(default_factory=dict)
+    scores: dict[Cell, Mapping[str, float]] = field(default_factory=dict)
     facts: dict[Cell, ModelFacts] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)

@@ -4,9 +4,20 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
-from scipy.sparse import issparse
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, issparse
 
-from evalkit.contracts import Advance, Embedder, Fittable, FullVectors, HasVocabulary, Reranker, VectorRows, Vectors
+from evalkit.contracts import (
+    Advance,
+    Embedder,
+    Fittable,
+    FullVectors,
+    HasVocabulary,
+    PromptedByTask,
+    Reranker,
+    VectorRows,
+    Vectors,
+)
 from evalkit.errors import ScoreError, VectorError
 from evalkit.store import Store, encode_once, score_once
 from evalkit.terms import Role
@@ -17,6 +28,11 @@ Model = TypeVar("Model")
 SHOWN = 5
 """Text ids named in an error message; the rest are counted."""
 ROWS_AT_ONCE = 65_536
+
+
+def prepared(model: Model, task: str, texts: Sequence[str]) -> Model:
+    """The model with its prompts for the task of this name, and fitted on the texts, if it is one that does so."""
+    return fitted(model.for_task(task) if isinstance(model, PromptedByTask) else model, texts)
 
 
 def fitted(model: Model, texts: Sequence[str]) -> Model:
@@ -56,6 +72,11 @@ def encode(
     vectors = embedder.encode(texts, role, advance)
     check(vectors, np.arange(len(texts)))
     return vectors
+
+
+def dense(vectors: Vectors) -> NDArray[np.float32]:
+    """Vectors as a dense array: float32 of shape (n_texts, dim)."""
+    return np.asarray(vectors.toarray() if isinstance(vectors, csr_matrix) else vectors, dtype=np.float32)
 
 
 def score_pairs(

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from evalkit.contracts import Embedder, Reranker, Retriever
+from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever
 from evalkit.errors import EvalkitError, StoreError
 from evalkit.grid.cells import NO_RERANKER, Cell, Entrant, Failure, Outcome
-from evalkit.grid.stages import Means, first_stage, pair_similarities, second_stage
+from evalkit.grid.stages import Means, evaluator_scores, first_stage, pair_similarities, second_stage
 from evalkit.types import RetrievalTask, Run, StsTask, Task
 
 Result = TypeVar("Result")
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 def run_grid(
     tasks: Sequence[Task],
     models: Sequence[Entrant[Embedder | Retriever]],
-    rerankers: Sequence[Entrant[Embedder | Reranker]],
+    rerankers: Sequence[Entrant[Embedder | Reranker | ListReranker]],
     *,
     candidates: int,
     depth: int,
@@ -25,7 +25,7 @@ def run_grid(
     """Every model on every task, then every reranker behind every model on the retrieval tasks.
 
     First-stage rankings hold max(depth, candidates) documents, reranked ones `candidates`. A model that is a
-    Retriever only (BM25) has no vectors and so no STS cells.
+    Retriever only (BM25) has no vectors, and so cells of retrieval tasks only.
     """
     outcome = Outcome()
     for entrant in models:
@@ -54,21 +54,25 @@ def _first_stages(
         return
     for task in tasks:
         cell = Cell.of(task, entrant.label)
-        if isinstance(task, StsTask):
-            if not isinstance(model, Embedder):
-                continue
+        if isinstance(task, RetrievalTask):
+            ranking = _attempt(partial(first_stage, model, entrant.label, task, depth, means), outcome, cells(task))
+            if ranking is not None:
+                outcome.rankings[cell], outcome.facts[cell] = ranking
+        elif not isinstance(model, Embedder):
+            continue
+        elif isinstance(task, StsTask):
             pairs = _attempt(partial(pair_similarities, model, entrant.label, task, means), outcome, cells(task))
             if pairs is not None:
                 outcome.similarities[cell], outcome.facts[cell] = pairs
         else:
-            ranking = _attempt(partial(first_stage, model, entrant.label, task, depth, means), outcome, cells(task))
-            if ranking is not None:
-                outcome.rankings[cell], outcome.facts[cell] = ranking
+            scores = _attempt(partial(evaluator_scores, model, entrant.label, task, means), outcome, cells(task))
+            if scores is not None:
+                outcome.scores[cell], outcome.facts[cell] = scores
 
 
 def _second_stages(
     outcome: Outcome,
-    entrant: Entrant[Embedder | Reranker],
+    entrant: Entrant[Embedder | Reranker | ListReranker],
     tasks: Sequence[RetrievalTask],
     models: Sequence[str],
     candidates: int,

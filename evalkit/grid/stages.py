@@ -1,23 +1,25 @@
-"""The two stages of retrieval, and pairs of sentences: one task and one model at a time."""
+"""The two stages of retrieval, pairs of sentences, and evaluators of tasks: one task and one model at a time."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalkit.compute import Compute
-from evalkit.contracts import Embedder, HasVocabulary, Reranker, Retriever, VectorRows
+from evalkit.contracts import Embedder, HasVocabulary, ListReranker, Reranker, Retriever, VectorRows
 from evalkit.grid.cells import ModelFacts
-from evalkit.grid.encoding import encode, fitted, score_pairs, zero_rows
+from evalkit.grid.encoding import dense, encode, prepared, score_pairs, zero_rows
+from evalkit.grid.lists import ListScores, in_context
 from evalkit.metrics.similarity import paired_similarities
 from evalkit.progress import Progress
 from evalkit.search.exact import search
-from evalkit.search.ranking import id_ranks, rank
+from evalkit.search.ranking import id_ranks, rank, without_identical
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint
-from evalkit.terms import Similarity
-from evalkit.types import FloatArray, IntArray, RetrievalTask, Run, StsTask
+from evalkit.terms import Role, Similarity
+from evalkit.types import EvaluatorTask, FloatArray, IntArray, RetrievalTask, Run, StsTask
 
 PAIRS_AT_ONCE = 16_384
 
@@ -56,16 +58,26 @@ def first_stage(
     """The `depth` best documents of each query by one model, exactly."""
     started = time.perf_counter()
     texts = _Texts.of(task)
-    model = fitted(model, texts.contents)
+    model = prepared(model, task.name, texts.contents)
+    searched = depth + task.ignore_identical_ids
     if not isinstance(model, Embedder):
-        return model.search(texts.questions, texts.document_ids, depth), _facts(model, [], (), started)
+        with means.progress.step(f"{task.name}: {label}", len(texts.contents), "documents") as advance:
+            run = model.search(texts.questions, texts.document_ids, searched, advance)
+        return _results(run, task, texts, depth), _facts(model, [], (), started)
     queries, corpus = _encode_task(model, label, task.name, texts, means)
-    run = search(queries, corpus, texts.document_ids, model.similarity, depth, means.compute.device)
+    run = search(queries, corpus, texts.document_ids, model.similarity, searched, means.compute.device)
+    run = _results(run, task, texts, depth)
     blank: list[str] = []
     if isinstance(model, HasVocabulary):
         blank += [texts.document_ids[row] for row in zero_rows(corpus)]
         blank += [texts.query_ids[row] for row in zero_rows(queries)]
     return run, _facts(model, [*texts.contents, *texts.questions], tuple(blank), started)
+
+
+def _results(run: Run, task: RetrievalTask, texts: _Texts, depth: int) -> Run:
+    if not task.ignore_identical_ids:
+        return run
+    return without_identical(run, texts.query_ids, texts.document_ids, depth)
 
 
 def _encode_task(
@@ -85,7 +97,7 @@ def pair_similarities(
     started = time.perf_counter()
     sentences = list(dict.fromkeys((*task.sentences1, *task.sentences2)))
     row_of = {sentence: row for row, sentence in enumerate(sentences)}
-    embedder = fitted(embedder, sentences)
+    embedder = prepared(embedder, task.name, sentences)
     with means.progress.step(f"{task.name}: {label}", len(sentences)) as advance:
         vectors = encode(embedder, label, sentences, sentences, "sentence", means.store, advance)
     similarities = paired_similarities(
@@ -96,8 +108,23 @@ def pair_similarities(
     return similarities, _facts(embedder, sentences, blank, started)
 
 
+def evaluator_scores(
+    embedder: Embedder, label: str, task: EvaluatorTask, means: Means
+) -> tuple[Mapping[str, float], ModelFacts]:
+    """Scores by metric, as the task's own evaluator gives them; all texts are encoded by way of the store."""
+    started = time.perf_counter()
+    embedder = prepared(embedder, task.name, task.texts)
+
+    def encode_texts(texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+        with means.progress.step(f"{task.name}: {label}", len(texts)) as advance:
+            return dense(encode(embedder, label, texts, texts, role, means.store, advance)[:])
+
+    scores = task.evaluate(encode_texts, embedder.similarity)
+    return scores, _facts(embedder, list(task.texts), (), started)
+
+
 def second_stage(
-    reranker: Embedder | Reranker,
+    reranker: Embedder | Reranker | ListReranker,
     label: str,
     task: RetrievalTask,
     runs: Mapping[str, Run],
@@ -107,21 +134,52 @@ def second_stage(
     """Each run's first `candidates` documents in the reranker's order.
 
     The pairs of all runs are pooled, and each distinct pair is scored once. An embedder scores a pair by the
-    similarity of its two vectors.
+    similarity of its two vectors. A list reranker gets each run's lists; what it leaves out is no result.
     """
     started = time.perf_counter()
+    reranker = prepared(reranker, task.name, [document.content for document in task.corpus])
+    reranked = rerank(reranker, label, task, runs, candidates, means)
+    return reranked, ModelFacts(fingerprint(reranker.identity), time.perf_counter() - started)
+
+
+def rerank(
+    reranker: Embedder | Reranker | ListReranker,
+    label: str,
+    task: RetrievalTask,
+    runs: Mapping[str, Run],
+    candidates: int,
+    means: Means,
+) -> dict[str, Run]:
+    """The second stage by a reranker that is fitted already, where it is one that learns."""
     texts = _Texts.of(task)
+    tops = {model: Run(run.documents[:, :candidates], run.scores[:, :candidates]) for model, run in runs.items()}
+    if isinstance(reranker, ListReranker):
+        scores = _scores_of_lists(reranker, label, task.name, texts, tops, means)
+    else:
+        scores = _scores_of_pairs(reranker, label, task.name, texts, tops, means)
+    id_rank = id_ranks(texts.document_ids)
+    return {model: rank(top.documents, scores[model], id_rank, candidates) for model, top in tops.items()}
+
+
+def _scores_of_pairs(
+    reranker: Embedder | Reranker,
+    label: str,
+    task_name: str,
+    texts: _Texts,
+    tops: Mapping[str, Run],
+    means: Means,
+) -> dict[str, FloatArray]:
+    """Scores of each run's documents, NaN where there is none: float64 in the shape of the run."""
     contents, document_ids = texts.contents, texts.document_ids
-    reranker = fitted(reranker, contents)
-    query_rows = np.arange(len(task.queries))[:, None]
-    tops = {model: run.documents[:, :candidates] for model, run in runs.items()}
-    pairs = {model: query_rows * len(contents) + top for model, top in tops.items()}
-    distinct = np.unique(np.concatenate([pairs[model][tops[model] >= 0] for model in runs]))
+    query_rows = np.arange(len(texts.questions))[:, None]
+    pairs = {model: query_rows * len(contents) + top.documents for model, top in tops.items()}
+    there = {model: top.documents >= 0 for model, top in tops.items()}
+    distinct = np.unique(np.concatenate([pairs[model][there[model]] for model in tops]))
     pair_queries, pair_documents = np.divmod(distinct, len(contents))
     if isinstance(reranker, Embedder):
-        scores = _similarities_of_pairs(reranker, label, task.name, texts, pair_queries, pair_documents, means)
+        scores = _similarities_of_pairs(reranker, label, task_name, texts, pair_queries, pair_documents, means)
     else:
-        with means.progress.step(f"{task.name}: {label}", len(distinct), "pairs") as advance:
+        with means.progress.step(f"{task_name}: {label}", len(distinct), "pairs") as advance:
             scores = score_pairs(
                 reranker,
                 label,
@@ -134,13 +192,40 @@ def second_stage(
                 means.store,
                 advance,
             )
-    id_rank = id_ranks(document_ids)
-    reranked = {}
+    by_model = {model: np.full(top.documents.shape, np.nan) for model, top in tops.items()}
+    for model, found in by_model.items():
+        found[there[model]] = scores[np.searchsorted(distinct, pairs[model][there[model]])]
+    return by_model
+
+
+def _scores_of_lists(
+    reranker: ListReranker, label: str, task_name: str, texts: _Texts, tops: Mapping[str, Run], means: Means
+) -> dict[str, FloatArray]:
+    """Places of each run's documents as scores, NaN where there is no result: float64 in the shape of the run."""
+    by_model = {model: np.full(top.documents.shape, np.nan) for model, top in tops.items()}
+    contexts: list[str] = []
+    places: list[tuple[FloatArray, int, int, int]] = []
     for model, top in tops.items():
-        top_scores = np.full(top.shape, np.nan)
-        top_scores[top >= 0] = scores[np.searchsorted(distinct, pairs[model][top >= 0])]
-        reranked[model] = rank(top, top_scores, id_rank, candidates)
-    return reranked, ModelFacts(fingerprint(reranker.identity), time.perf_counter() - started)
+        for query, (rows, scores) in enumerate(zip(top.documents, top.scores, strict=True)):
+            listed = rows[rows >= 0]
+            context = in_context(
+                texts.questions[query], [texts.contents[row] for row in listed], scores[: len(listed)]
+            )
+            contexts += [context] * len(listed)
+            places += [(by_model[model], query, column, row) for column, row in enumerate(listed)]
+    with means.progress.step(f"{task_name}: {label}", len(places), "pairs") as advance:
+        found = score_pairs(
+            ListScores(reranker),
+            label,
+            contexts,
+            [texts.contents[row] for _, _, _, row in places],
+            [f"{texts.query_ids[query]} × {texts.document_ids[row]}" for _, query, _, row in places],
+            means.store,
+            advance,
+        )
+    for (scored, query, column, _), score in zip(places, found, strict=True):
+        scored[query, column] = np.nan if score == -np.inf else score
+    return by_model
 
 
 def _similarities_of_pairs(

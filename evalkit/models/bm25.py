@@ -53,7 +53,9 @@ class Bm25:
         fitted._size = len(texts)
         return fitted
 
-    def search(self, queries: Sequence[str], document_ids: Sequence[str], depth: int) -> Run:
+    def search(
+        self, queries: Sequence[str], document_ids: Sequence[str], depth: int, advance: Advance = no_progress
+    ) -> Run:
         """The exact best documents of each query; only those that share a word with it are results.
 
         `document_ids` are the ids of the fitted texts, in their order. Raises ConfigError before `fit`, or if
@@ -72,6 +74,7 @@ class Bm25:
             for start in range(0, max(1, len(queries)), block)
         ]
         documents = np.concatenate([run.documents for run in runs])
+        advance(self._size)
         return Run(documents, np.concatenate([run.scores for run in runs]))
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:

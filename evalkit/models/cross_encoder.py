@@ -1,8 +1,7 @@
 """`ce:NAME`: cross-encoders, which read query and document together (Nogueira & Cho 2019)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,8 @@ import numpy as np
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, no_progress
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.weights import locate, weights_hash
+from evalkit.models.pair import PairModel
+from evalkit.models.weights import locate
 from evalkit.registry.options import PairOptions
 from evalkit.types import FloatArray
 
@@ -23,19 +23,10 @@ def load_cross_encoder(name: str, options: PairOptions, compute: Compute) -> "Cr
     return CrossEncoder(locate(name, options.revision), options, compute)
 
 
-class CrossEncoder:
+class CrossEncoder(PairModel):
     """A transformers sequence classifier with one output, the relevance logit; loaded when it first scores."""
 
-    def __init__(self, folder: Path, options: PairOptions, compute: Compute) -> None:
-        self._folder = folder
-        self._options = options
-        self._compute = Compute(compute.device, options.dtype or compute.dtype)
-        self.identity: Mapping[str, object] = {
-            "family": "ce",
-            "weights": weights_hash(folder),
-            "compute_dtype": self._compute.dtype,
-            "max_length": options.max_length,
-        }
+    family = "ce"
 
     @cached_property
     def _network(self) -> "Network":

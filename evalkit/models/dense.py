@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from evalkit.contracts import Advance, no_progress
 from evalkit.errors import SpecError
-from evalkit.registry.options import DenseOptions, Precision
+from evalkit.registry.options import Precision, VectorOptions
 from evalkit.terms import Role, Similarity
 
 DERIVED = frozenset(
@@ -25,7 +25,7 @@ class DenseEmbedder(ABC):
     `facts` names what `raw` depends on beside the options: the family and a hash of the weights.
     """
 
-    def __init__(self, options: DenseOptions, facts: Mapping[str, object]) -> None:
+    def __init__(self, options: VectorOptions, facts: Mapping[str, object]) -> None:
         self.options = options
         self._facts = facts
 

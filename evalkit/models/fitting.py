@@ -6,7 +6,10 @@ from hashlib import sha256
 from evalkit.errors import ConfigError
 
 WORD = r"(?u)\b\w+\b"
-"""What a word is to lexical models. One letter is enough, unlike in the defaults of scikit-learn and bm25s."""
+"""What a word is to lexical models and to word vectors.
+
+One letter is enough, unlike in the defaults of scikit-learn and bm25s.
+"""
 
 
 def texts_hash(texts: Iterable[str]) -> str:

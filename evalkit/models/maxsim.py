@@ -1,57 +1,99 @@
-"""`maxsim:NAME`: late interaction over a transformer's token vectors (ColBERT, Khattab & Zaharia 2020)."""
+"""`maxsim:NAME`: late interaction over token vectors (ColBERT, Khattab & Zaharia 2020)."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, no_progress
-from evalkit.models.weights import locate, weights_hash
+from evalkit.errors import ConfigError
+from evalkit.models.fitting import not_fitted
+from evalkit.models.pair import PairModel
+from evalkit.models.weights import locate
 from evalkit.registry.options import PairOptions
-from evalkit.types import FloatArray
+from evalkit.search.ranking import id_ranks, rank
+from evalkit.types import FloatArray, Run
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from evalkit.models.transformer import Network
+    from evalkit.models.multi_vector import MultiVector
 
 QUERIES_KEPT = 10_000
 """Queries whose token vectors are kept from one call to the next, since batches share queries."""
+DOCUMENTS_AT_ONCE, QUERIES_AT_ONCE = 64, 1_024
+"""What a search compares at once; bounds memory, whatever the size of the task."""
 
 
 def load_maxsim(name: str, options: PairOptions, compute: Compute) -> "MaxSim":
-    """Find a transformers encoder to score by late interaction. Raises ModelNotFoundError if there is none."""
+    """Find a model that gives a vector a token. Raises ModelNotFoundError if there is none."""
     return MaxSim(locate(name, options.revision), options, compute)
 
 
-class MaxSim:
-    """Scores a pair by the mean, over the query's tokens, of the best cosine with any token of the document.
+class MaxSim(PairModel):
+    """Scores a pair by the best match, among the document's tokens, of each of the query's tokens.
 
-    ColBERT's sum, divided by the number of query tokens: the same ranking, and scores in [-1, 1].
-    The network is loaded when it first scores.
+    For a ColBERT checkpoint the sum of them, or what else the checkpoint asks for; for another encoder their mean,
+    in [-1, 1]. Exact: every document of the corpus is scored, and no token vectors are kept of a document.
     """
 
-    def __init__(self, folder: Path, options: PairOptions, compute: Compute) -> None:
-        self._folder = folder
-        self._options = options
-        self._compute = Compute(compute.device, options.dtype or compute.dtype)
-        self.identity: Mapping[str, object] = {
-            "family": "maxsim",
-            "weights": weights_hash(folder),
-            "compute_dtype": self._compute.dtype,
-            "max_length": options.max_length,
-        }
-        self._query_tokens: dict[str, Tensor] = {}
+    family = "maxsim"
+    _corpus: list[str] | None = None
 
     @cached_property
-    def _network(self) -> "Network":
-        from evalkit.models.transformer import Network
+    def _network(self) -> "MultiVector":
+        from evalkit.models.multi_vector import MultiVector
 
-        return Network(self._folder, "AutoModel", self._options.max_length, self._compute)
+        return MultiVector(self._folder, self._options.max_length, self._compute)
+
+    @cached_property
+    def _query_tokens(self) -> "dict[str, Tensor]":
+        return {}
+
+    def fit(self, texts: Sequence[str]) -> Self:
+        """A copy that searches `texts`. The network is loaded first, for all copies."""
+        _ = self._network, self._query_tokens
+        fitted = copy(self)
+        fitted._corpus = list(texts)
+        return fitted
+
+    def search(
+        self, queries: Sequence[str], document_ids: Sequence[str], depth: int, advance: Advance = no_progress
+    ) -> Run:
+        """The exact best documents of each query; each distinct text is encoded once, so that equal ones tie.
+
+        `document_ids` are the ids of the fitted texts, in their order. Raises ConfigError before `fit`, or if
+        there are more or fewer ids than texts.
+        """
+        if self._corpus is None:
+            raise not_fitted("maxsim")
+        if len(document_ids) != len(self._corpus):
+            raise ConfigError(
+                f"maxsim was fitted on {len(self._corpus)} documents, but got {len(document_ids)} document ids. "
+                "Give the ids of the fitted documents, in their order."
+            )
+        ranks = id_ranks(document_ids)
+        tokens = self._tokens_of_queries(queries)
+        rows_of: dict[str, list[int]] = defaultdict(list)
+        for row, text in enumerate(self._corpus):
+            rows_of[text].append(row)
+        distinct = list(rows_of)
+        run = Run(np.empty((len(queries), 0), dtype=np.int64), np.empty((len(queries), 0)))
+        documents = self._network.documents(distinct) if queries else iter(())
+        while block := list(islice(documents, DOCUMENTS_AT_ONCE)):
+            alike = [rows_of[distinct[number]] for number, _ in block]
+            rows = np.array([row for each in alike for row in each])
+            scores = self._all_pairs(tokens, [vectors for _, vectors in block])
+            scores = np.repeat(scores, list(map(len, alike)), axis=1)
+            found = np.concatenate([run.documents, np.broadcast_to(rows, scores.shape)], axis=1)
+            run = rank(found, np.concatenate([run.scores, scores], axis=1), ranks, depth)
+            advance(len(rows))
+        return run
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
         """Scores of the pairs: float64 of shape (n_pairs,). Each distinct text is encoded once."""
@@ -59,29 +101,25 @@ class MaxSim:
         pairs_of: dict[str, list[int]] = defaultdict(list)
         for pair, document in enumerate(documents):
             pairs_of[document].append(pair)
-        query_tokens = self._tokens_of_queries(list(dict.fromkeys(queries)))
-        distinct_documents = list(pairs_of)
+        tokens = self._tokens_of_queries(queries)
         # A document's token vectors live only until its pairs are scored: memory does not grow with the corpus.
-        for row, document_tokens in self._token_vectors(distinct_documents):
-            pairs = pairs_of[distinct_documents[row]]
-            for pair in pairs:
-                cosines = query_tokens[queries[pair]] @ document_tokens.T
-                scores[pair] = cosines.amax(dim=1).mean().item()
+        distinct = list(pairs_of)
+        for number, vectors in self._network.documents(distinct):
+            pairs = pairs_of[distinct[number]]
+            scores[pairs] = self._all_pairs([tokens[pair] for pair in pairs], [vectors])[:, 0]
             advance(len(pairs))
         return scores
 
-    def _tokens_of_queries(self, queries: list[str]) -> Mapping[str, "Tensor"]:
-        if len(self._query_tokens) > QUERIES_KEPT:
-            self._query_tokens.clear()
-        new = [query for query in queries if query not in self._query_tokens]
-        self._query_tokens.update((new[row], vectors) for row, vectors in self._token_vectors(new))
-        return self._query_tokens
+    def _all_pairs(self, queries: "list[Tensor]", documents: "list[Tensor]") -> FloatArray:
+        parts: Iterator[list[Tensor]] = (
+            queries[start : start + QUERIES_AT_ONCE] for start in range(0, len(queries), QUERIES_AT_ONCE)
+        )
+        return np.concatenate([self._network.similarity(part, documents).double().cpu().numpy() for part in parts])
 
-    def _token_vectors(self, texts: list[str]) -> Iterator[tuple[int, "Tensor"]]:
-        """For each text its row number and its tokens' unit vectors, (n_tokens, dim), in any order."""
-        from torch.nn.functional import normalize
-
-        for rows, masks, output in self._network.run(texts):
-            hidden = normalize(output.last_hidden_state.float(), dim=-1)
-            for row, vectors, mask in zip(rows, hidden, masks, strict=True):
-                yield int(row), vectors[mask.bool()]
+    def _tokens_of_queries(self, queries: Sequence[str]) -> "list[Tensor]":
+        known = self._query_tokens
+        if len(known) > QUERIES_KEPT:
+            known.clear()
+        new = list(dict.fromkeys(query for query in queries if query not in known))
+        known.update(zip(new, self._network.queries(new), strict=True))
+        return [known[query] for query in queries]

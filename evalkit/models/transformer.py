@@ -1,6 +1,7 @@
 """A transformers network on the device: loading, tokenising, and forward passes in batches. Imports torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -56,9 +57,11 @@ class Network:
 
     def _tokenize(self, texts: Sequence[Text]) -> Mapping[str, Tensor]:
         sides = zip(*texts, strict=True) if isinstance(texts[0], tuple) else (texts,)
-        features = self.tokenizer(
-            *map(list, sides), padding=True, truncation=True, max_length=self._max_length, return_tensors="pt"
-        )
+        tokenizer: Any = self.tokenizer
+        tokenize = partial(tokenizer, *map(list, sides), truncation=True, return_tensors="pt")
+        features = tokenize(padding=True, max_length=self._max_length)
+        if features["input_ids"].shape[1] == 0:  # none of the texts has a token, and a network reads at least one
+            features = tokenize(padding="max_length", max_length=1)
         return cast(Mapping[str, Tensor], dict(features))
 
 
@@ -66,14 +69,17 @@ def pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:
     """One vector a text from its token vectors, padding left out.
 
     `hidden` is (batch, length, dim), `mask` (batch, length) with 1 for real tokens; returns (batch, dim).
-    cls: the first real token; mean, max: over the real tokens (Reimers & Gurevych 2019, section 3).
+    cls: the first real token, whichever that is; mean, max: over the real tokens (Reimers & Gurevych 2019, section
+    3). A text without a token gets a zero vector: it has no representation.
     """
-    if how == "cls":
-        return hidden[torch.arange(len(hidden), device=hidden.device), mask.int().argmax(dim=1)]
     real = mask.unsqueeze(-1).bool()
-    if how == "max":
-        return hidden.masked_fill(~real, -torch.inf).amax(dim=1)
-    return (hidden * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+    if how == "cls":
+        pooled = hidden[torch.arange(len(hidden), device=hidden.device), mask.int().argmax(dim=1)]
+    elif how == "max":
+        pooled = hidden.masked_fill(~real, -torch.inf).amax(dim=1)
+    else:
+        pooled = (hidden * real).sum(dim=1) / real.sum(dim=1)
+    return pooled.masked_fill(~real.any(dim=1), 0)
 
 
 def allowed_length(tokenizer: Any, model: Any, asked: int | None) -> int:

@@ -14,7 +14,8 @@ from evalkit.errors import ModelNotFoundError
 from evalkit.registry.catalogue import CatalogueEntry, WeightsPackage, catalogue
 
 # What loading needs; leaves out the ONNX, OpenVINO, TensorFlow and pickled copies that hubs keep beside it.
-FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
+# Stanford's ColBERT keeps its lengths and markers in artifact.metadata.
+FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*.metadata")
 SKIPPED = ("onnx", "openvino", "coreml")
 
 
@@ -62,11 +63,30 @@ def weights_hash(folder: Path) -> str:
     Depends on the files' relative names and contents only, not on where the folder is.
     """
     total = sha256()
-    files = {path.relative_to(folder): path for pattern in FILES for path in folder.rglob(pattern)}
-    for relative, path in sorted(files.items()):
-        if relative.parts[0] not in SKIPPED:
-            total.update(f"{relative.as_posix()}\0{file_hash(path)}\n".encode())
+    for relative, path in sorted(model_files(folder).items()):
+        total.update(f"{relative.as_posix()}\0{file_hash(path)}\n".encode())
     return total.hexdigest()
+
+
+def model_files(folder: Path) -> dict[Path, Path]:
+    """The files that decide a model's output, by their place in its folder."""
+    files = {path.relative_to(folder): path for pattern in FILES for path in folder.rglob(pattern)}
+    return {relative: path for relative, path in files.items() if relative.parts[0] not in SKIPPED}
+
+
+def at_hand(name: str, revision: str | None = None) -> Path | None:
+    """The local folder that `locate` would find without a network; None if it would have to download."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    try:
+        return Path(snapshot_download(name, revision=revision, local_files_only=True))
+    except (OSError, HFValidationError):
+        entry = next((entry for entry in catalogue().values() if entry.hub_name == name and entry.package), None)
+        return _from_package(entry) if entry and revision is None else None
 
 
 def file_hash(path: Path) -> str:

@@ -16,7 +16,7 @@ from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage
 from evalkit.errors import ConfigError, SpecError
 from evalkit.models.dense import DenseEmbedder
-from evalkit.models.fitting import not_fitted, texts_hash
+from evalkit.models.fitting import WORD, not_fitted, texts_hash
 from evalkit.models.weights import file_hash
 from evalkit.models.word_files import SubwordVectors, WordVectors, read_fasttext, read_glove, read_word2vec
 from evalkit.registry.options import TrainedWordOptions, WordOptions
@@ -32,7 +32,7 @@ FASTTEXT_BUCKET = 200_000
 GENSIM_SENTENCE = 10_000
 """gensim silently drops what a training sentence has beyond this."""
 
-_TOKEN = re.compile(r"\w+")
+_TOKEN = re.compile(WORD)
 _TRAINING = TrainedWordOptions.model_fields.keys() - WordOptions.model_fields.keys()
 
 

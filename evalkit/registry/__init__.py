@@ -1,6 +1,6 @@
 """From one string to a model: families, specs, the catalogue, and building."""
 
-from evalkit.registry.build import build
+from evalkit.registry.build import build, kinds
 from evalkit.registry.catalogue import CatalogueEntry, catalogue, resolve
 from evalkit.registry.families import Family, Kind, families
 from evalkit.registry.spec import ModelSpec, expand, parse_spec
@@ -14,6 +14,7 @@ __all__ = [
     "catalogue",
     "expand",
     "families",
+    "kinds",
     "parse_spec",
     "resolve",
 ]

@@ -1,27 +1,53 @@
 """Build a model from its spec: the place where a family's heavy imports happen."""
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
 
 from evalkit.compute import Compute
 from evalkit.errors import OptionalDependencyError
-from evalkit.registry.families import families
+from evalkit.registry.families import Family, Kind, families
 from evalkit.registry.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from evalkit.contracts import Embedder, Reranker, Retriever
+    from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever
 
 
-def build(spec: ModelSpec, compute: Compute) -> "Embedder | Retriever | Reranker":
+def build(spec: ModelSpec, compute: Compute) -> "Embedder | Retriever | Reranker | ListReranker":
     """The model that `spec` names, loaded and ready.
 
     Raises OptionalDependencyError with the install line if a package is missing, and whatever error the
     family gives for weights that cannot be had.
     """
     family = families()[spec.family]
-    if family.module and find_spec(family.module) is None:
-        raise OptionalDependencyError(f"the family {family.name!r}", family.module, family.extra)
-    module, _, name = family.factory.partition(":")
-    factory = getattr(import_module(module), name)
-    return cast("Embedder | Retriever | Reranker", factory(spec.name, spec.options, compute))
+    _require_package(family)
+    factory = _import(family.factory)
+    return cast("Embedder | Retriever | Reranker | ListReranker", factory(spec.name, spec.options, compute))
+
+
+def kinds(spec: ModelSpec) -> frozenset[Kind]:
+    """What the model is, without loading it. Raises what the family's check raises."""
+    family = families()[spec.family]
+    if family.check is None:
+        return family.kinds
+    _require_package(family)
+    return cast(frozenset[Kind], _import(family.check)(spec.name, spec.options))
+
+
+def _require_package(family: Family) -> None:
+    for module in (family.module or "").split():
+        if not _installed(module):
+            raise OptionalDependencyError(f"the family {family.name!r}", module, family.extra)
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # its parent is missing
+        return False
+
+
+def _import(path: str) -> Callable[..., object]:
+    module, _, name = path.partition(":")
+    return cast(Callable[..., object], getattr(import_module(module), name))

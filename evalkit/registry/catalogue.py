@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from evalkit.errors import ModelNotFoundError, UnknownNameError, did_you_mean
 from evalkit.registry.families import Kind, families
-from evalkit.registry.spec import ModelSpec, parse_spec
+from evalkit.registry.spec import ModelSpec, parse_spec, refuse_secrets
 
 
 class WeightsPackage(BaseModel):
@@ -23,8 +24,26 @@ class WeightsPackage(BaseModel):
     sha256: str = Field(description="of model.safetensors, as published")
 
 
+class Price(BaseModel):
+    """What a provider asks for, in USD. A search is one query with up to 100 documents of up to 500 tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    usd: float = Field(ge=0)
+    per: Literal["million tokens", "thousand searches"]
+    as_of: str = Field(pattern=r"^\d{4}-\d{2}$", description="the month it was known in")
+    source: str = Field(description="the provider's page to check it on")
+
+    def cost(self, tokens: int, searches: int) -> float:
+        """USD for so much."""
+        return self.usd * (tokens / 1e6 if self.per == "million tokens" else searches / 1e3)
+
+
 class CatalogueEntry(BaseModel):
-    """A named model. `dim` in dimensions, `max_length` in tokens, `parameters` in millions."""
+    """A named model. `dim` in dimensions, `max_length` in tokens, `parameters` in millions.
+
+    `downloads` are links to the files that belong into the folder that the spec names; nothing fetches them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,10 +55,12 @@ class CatalogueEntry(BaseModel):
     parameters: float | None = None
     licence: str
     provider: str | None = None
+    price: Price | None = None
     sources: tuple[str, ...] = ()
     retired: bool = False
     superseded_by: str | None = None
     package: WeightsPackage | None = None
+    downloads: tuple[str, ...] = ()
 
     @property
     def hub_name(self) -> str | None:
@@ -67,6 +88,7 @@ def resolve(text: str) -> ModelSpec:
     In a spec, too, a catalogue name stands for that model's hub name: `bert:all-MiniLM-L6-v2?pooling=cls`.
     Raises UnknownNameError, SpecError, or ModelNotFoundError for a model that cannot be run (any more).
     """
+    refuse_secrets(text)
     short_name, mark, query = text.partition("?")
     entry = catalogue().get(short_name)
     if entry is not None:
@@ -74,9 +96,6 @@ def resolve(text: str) -> ModelSpec:
         given = parse_spec(f"{known.family}:{known.name}{mark}{query}").options.model_dump(exclude_unset=True)
         return ModelSpec(known.family, known.name, known.options.model_copy(update=given))
     family = short_name.partition(":")[0]
-    provided = {each.spec.partition(":")[0] for each in catalogue().values() if each.provider and each.spec}
-    if family in provided and family not in families():
-        raise ModelNotFoundError(f"{text!r}: models of the provider family {family!r} cannot be called yet.")
     if ":" not in text and family not in families():
         known_names = [*families(), *catalogue()]
         raise UnknownNameError(
@@ -94,8 +113,4 @@ def _runnable_spec(entry: CatalogueEntry) -> str:
     then = f" Use {entry.superseded_by!r}." if entry.superseded_by else ""
     if entry.spec is None or entry.retired:
         raise ModelNotFoundError(f"{entry.name!r} is retired and cannot be run any more.{then}")
-    if entry.provider and entry.spec.partition(":")[0] not in families():
-        raise ModelNotFoundError(
-            f"{entry.name!r} is an API model of {entry.provider}; API models cannot be called yet."
-        )
     return entry.spec

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Literal
+from typing import Any, Literal
 
 from evalkit.errors import ConfigError
 from evalkit.registry import options as opt
@@ -22,7 +22,10 @@ class Family:
 
     `factory` is `module:callable`, imported when a model is built and called with (name, options, compute).
     `name_help` says what the NAME in FAMILY:NAME is; None means that the family takes no name.
-    `module` is a package that must be installed, by the extra `extra`.
+    `module` names the packages that must be installed, blanks between, by the extra `extra`. A family with `keys` is
+    a paid API: one of these environment variables must hold its key. `check` is `module:callable` too, for a family
+    whose models differ in kind: called with (name, options) before any model is loaded, it gives the kinds of this
+    one, or raises SpecError.
     """
 
     name: str
@@ -33,14 +36,23 @@ class Family:
     name_help: str | None = None
     module: str | None = None
     extra: str | None = None
+    check: str | None = None
+    keys: tuple[str, ...] = ()
 
 
-def _family(name: str, kinds: str, options: type[opt.Options], factory: str, summary: str, **more: str) -> Family:
+def _family(name: str, kinds: str, options: type[opt.Options], factory: str, summary: str, **more: Any) -> Family:
     return Family(name, frozenset(kinds.split()), options, f"evalkit.models.{factory}", summary, **more)  # type: ignore[arg-type]
 
 
-_HUB = "hub name or folder"
-_TORCH = {"module": "transformers", "extra": "torch", "name_help": _HUB}
+def _api(name: str, kind: str, options: type[opt.Options], module: str, keys: str, summary: str) -> Family:
+    more = {"module": module, "extra": "api", "keys": tuple(keys.split()), "name_help": "model of the provider"}
+    return _family(name, kind, options, f"providers:{name.replace('-', '_')}", summary, **more)
+
+
+HUB = "hub name or folder"
+"""What NAME is in families whose weights are downloaded when they are first used."""
+_TORCH = {"module": "transformers", "extra": "torch", "name_help": HUB}
+_SENTENCE_TRANSFORMERS = {"module": "sentence_transformers", "extra": "torch", "name_help": HUB}
 _WORDS = {"module": "gensim", "extra": "words"}
 
 BUILT_IN = (
@@ -64,18 +76,59 @@ BUILT_IN = (
     ),
     _family(
         "static", "embedder", opt.StaticOptions, "static:load_static",
-        "Model2Vec static embeddings", name_help=_HUB, module="model2vec", extra="words",
+        "Model2Vec static embeddings", name_help=HUB, module="model2vec", extra="words",
+    ),
+    _family(
+        "cove", "embedder", opt.CoveOptions, "cove:load_cove", "context vectors (CoVe): a translation model's BiLSTM "
+        "over GloVe", name_help="folder with wmtlstm-*.pth and glove*.txt", module="torch gensim", extra="recurrent",
+    ),
+    _family(
+        "elmo", "embedder", opt.ElmoOptions, "elmo:load_elmo", "ELMo: a language model's character CNN and BiLSTMs",
+        name_help="folder with *options.json and *.hdf5", module="torch h5py", extra="recurrent",
     ),
     _family("bert", "embedder", opt.BertOptions, "bert:load_bert", "any transformers encoder, pooled", **_TORCH),
     _family(
         "sbert", "embedder", opt.SbertOptions, "sbert:load_sbert", "any sentence-transformers model",
-        name_help=_HUB, module="sentence_transformers", extra="torch",
+        **_SENTENCE_TRANSFORMERS,
+    ),
+    _family(
+        "splade", "embedder", opt.SpladeOptions, "splade:load_splade",
+        "learned sparse vectors (SPLADE), any SparseEncoder of sentence-transformers", **_SENTENCE_TRANSFORMERS,
     ),
     _family("ce", "reranker", opt.PairOptions, "cross_encoder:load_cross_encoder", "cross-encoder", **_TORCH),
     _family(
-        "maxsim", "reranker", opt.PairOptions, "maxsim:load_maxsim",
-        "late interaction over token vectors (ColBERT's MaxSim)", **_TORCH,
+        "maxsim", "retriever reranker", opt.PairOptions, "maxsim:load_maxsim",
+        "late interaction over token vectors (MaxSim): a ColBERT checkpoint, or any encoder",
+        **_SENTENCE_TRANSFORMERS,
     ),
+    _family(
+        "mteb", "embedder retriever reranker", opt.MtebOptions, "mteb:load_mteb", "any model of mteb's registry",
+        name_help="name in the registry (`evalkit models mteb:` lists them)", module="mteb", extra="mteb",
+        check="evalkit.mteb.registry:check_model",
+    ),
+    _family(
+        "llamaindex", "embedder reranker", opt.ComponentOptions, "llamaindex_class:load_component",
+        "any LlamaIndex embedding or postprocessor; options are its class's arguments",
+        name_help="module.Class", module="llama_index.core", extra="llamaindex",
+        check="evalkit.models.llamaindex_class:check_component",
+    ),
+    _api("openai", "embedder", opt.ApiEmbedderOptions, "openai", "OPENAI_API_KEY", "OpenAI's embeddings API"),
+    _family(
+        "openai-compatible", "embedder", opt.CompatibleOptions, "providers:openai_compatible",
+        "any server with OpenAI's embeddings API (vLLM, text-embeddings-inference, Ollama); "
+        "a key, if it needs one, in OPENAI_COMPATIBLE_API_KEY",
+        name_help="model of the server", module="openai", extra="api",
+    ),
+    _api("cohere", "embedder", opt.ApiEmbedderOptions, "cohere", "COHERE_API_KEY CO_API_KEY", "Cohere's embed API"),
+    _api("voyage", "embedder", opt.ApiEmbedderOptions, "voyageai", "VOYAGE_API_KEY", "Voyage's embeddings API"),
+    _api("jina", "embedder", opt.ApiEmbedderOptions, "openai", "JINA_API_KEY", "Jina's embeddings API"),
+    _api(
+        "google", "embedder", opt.ApiEmbedderOptions, "google.genai", "GOOGLE_API_KEY GEMINI_API_KEY",
+        "Google's Gemini embeddings API",
+    ),
+    _api("cohere-rerank", "reranker", opt.ApiOptions, "cohere", "COHERE_API_KEY CO_API_KEY", "Cohere's rerank API"),
+    _api("voyage-rerank", "reranker", opt.ApiOptions, "voyageai", "VOYAGE_API_KEY", "Voyage's rerank API"),
+    _api("jina-rerank", "reranker", opt.ApiOptions, "openai", "JINA_API_KEY", "Jina's rerank API"),
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, PositiveInt, field_validator
 
 from evalkit.compute import Dtype
 from evalkit.terms import Similarity
@@ -14,7 +14,14 @@ Precision = Literal["float32", "int8", "binary"]
 class Options(BaseModel):
     """Base of all options: frozen, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Validators are built when a spec is first read, so that the command line answers at once.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class ComponentOptions(Options):
+    """Options of `llamaindex`: arguments of the component's class, as text."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 class LexicalOptions(Options):
@@ -40,17 +47,31 @@ class Bm25Options(Options):
     stop_words: Literal["none", "english"] = Field("english", description="words left out")
 
 
-class DenseOptions(Options):
-    """Options that every dense family has."""
+class PromptOptions(Options):
+    """Options of families that read a prompt before each text."""
 
     query_prompt: str | None = Field(None, description="text put before each query")
     document_prompt: str | None = Field(None, description="text put before each document")
     sentence_prompt: str | None = Field(None, description="text put before each sentence of a symmetric task")
+
+
+class DerivedOptions(Options):
+    """Options of what is made of full vectors."""
+
     normalize: bool | None = Field(None, description="scale vectors to length 1; unset: as the model does")
-    max_length: PositiveInt | None = Field(None, description="tokens kept of each text")
     dim: PositiveInt | None = Field(None, description="leading dimensions kept (Matryoshka truncation)")
     precision: Precision = Field("float32", description="what vectors are quantised to")
     similarity: Similarity | None = Field(None, description="unset: the model's own, else cosine")
+
+
+class VectorOptions(PromptOptions, DerivedOptions):
+    """Options of everything that gives dense vectors, local or behind an API."""
+
+
+class DenseOptions(VectorOptions):
+    """Options of dense families that read texts here."""
+
+    max_length: PositiveInt | None = Field(None, description="tokens kept of each text")
 
 
 class LsaOptions(TfidfOptions):
@@ -104,9 +125,72 @@ class SbertOptions(TransformerOptions):
     pooling: Pooling | None = Field(None, description="replaces the checkpoint's pooling")
 
 
+class RecurrentOptions(DenseOptions):
+    """Options of dense families that run a recurrent network over words."""
+
+    pooling: Literal["mean", "max"] = Field("mean", description="how word vectors become one")
+    dtype: Dtype | None = Field(None, description="dtype of the computation; unset: the run's")
+
+
+class CoveOptions(RecurrentOptions):
+    """Options of `cove`."""
+
+    glove: bool = Field(True, description="[GloVe; CoVe] for each word; false: CoVe alone")
+
+
+class ElmoOptions(RecurrentOptions):
+    """Options of `elmo`."""
+
+    layer: int | None = Field(
+        None, description="layer pooled: 0 the character CNN, 1 and 2 the LSTMs, -1 the last; unset: the mean of all"
+    )
+
+
+class MtebOptions(DerivedOptions):
+    """Options of `mteb`: all that concerns reading texts is as mteb's registry has it."""
+
+
+class SpladeOptions(PromptOptions):
+    """Options of `splade`: sparse encoders."""
+
+    max_length: PositiveInt | None = Field(None, description="tokens kept of each text")
+    similarity: Similarity | None = Field(None, description="unset: the model's own, else dot")
+    dtype: Dtype | None = Field(None, description="dtype of the computation; unset: the run's")
+    revision: str | None = Field(None, description="branch, tag or commit on the hub")
+
+
 class PairOptions(Options):
     """Options of rerankers that run a transformer."""
 
     max_length: PositiveInt | None = Field(None, description="tokens kept; unset: what the model allows")
     dtype: Dtype | None = Field(None, description="dtype of the computation; unset: the run's")
     revision: str | None = Field(None, description="branch, tag or commit on the hub")
+
+
+class ApiOptions(Options):
+    """Options of every model behind an API. Keys are no options: they come from the environment."""
+
+    api_base: HttpUrl | None = Field(None, description="URL of the API; unset: the provider's")
+    timeout: PositiveInt = Field(60, description="seconds to wait for an answer")
+    concurrency: PositiveInt = Field(4, description="requests under way at once")
+    price: float | None = Field(None, ge=0, allow_inf_nan=False, description="USD per unit; unset: the catalogue's")
+
+    @field_validator("api_base")
+    @classmethod
+    def _no_credentials(cls, url: HttpUrl | None) -> HttpUrl | None:
+        if url is not None and (url.username or url.password or url.query):
+            raise ValueError("a URL with a user, password or parameters; keys come from the environment")
+        return url
+
+
+class ApiEmbedderOptions(ApiOptions, VectorOptions):
+    """Options of embedders behind an API. `dimensions` is paid for anew; `dim` cuts what was paid for once."""
+
+    dimensions: PositiveInt | None = Field(None, description="dimensions asked of the API; unset: its default")
+
+
+class CompatibleOptions(ApiEmbedderOptions):
+    """Options of `openai-compatible`: any server that speaks OpenAI's embeddings API."""
+
+    api_base: HttpUrl = Field(description="URL of the server, such as http://localhost:8000/v1")
+    price: float = Field(0, ge=0, allow_inf_nan=False, description="USD per million tokens")

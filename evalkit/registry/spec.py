@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from evalkit.errors import SpecError, UnknownNameError, did_you_mean
 from evalkit.registry.families import Family, families
 from evalkit.registry.options import Options
+from evalkit.secrets import is_secret
 
 # What has a meaning in a spec or in a list of specs, and outer blanks, which a reader would strip.
 _RESERVED = re.compile(r"[%?&=,|()\[\]\x00-\x1f\x7f]|^\s+|\s+$")
@@ -40,6 +41,7 @@ def parse_spec(text: str) -> ModelSpec:
     Raises UnknownNameError for a family that does not exist and SpecError for everything else that is
     wrong with it, with all wrong options in one message.
     """
+    refuse_secrets(text)
     head, _, query = text.strip().partition("?")
     family_name, _, name = head.partition(":")
     family = families().get(family_name)
@@ -55,6 +57,17 @@ def parse_spec(text: str) -> ModelSpec:
             f"{text!r}: the family {family_name!r} needs a name: {family_name}:NAME, a {family.name_help}."
         )
     return ModelSpec(family_name, name, _parse_options(text, family, query))
+
+
+def refuse_secrets(text: str) -> None:
+    """Raise SpecError, without the value, if an option of this spec is a key: specs are written into results."""
+    head, _, query = text.partition("?")
+    names = [part.partition("=")[0] for part in query.split("&")]
+    if found := [name for name in names if is_secret(name)]:
+        raise SpecError(
+            f"{head!r}: option {found[0]!r} is a key, and a spec is written into results. Leave it out and set the "
+            "environment variable that the model reads."
+        )
 
 
 def expand(text: str) -> list[str]:
@@ -79,10 +92,12 @@ def _parse_options(text: str, family: Family, query: str) -> Options:
         else:
             given[key] = unquote(value)
     allowed = family.options.model_fields
-    unknown = [key for key in given if key not in allowed]
-    problems += [f"unknown option {key!r}. {did_you_mean(key, allowed)}" for key in unknown]
+    if family.options.model_config.get("extra") != "allow":
+        unknown = [key for key in given if key not in allowed]
+        problems += [f"unknown option {key!r}. {did_you_mean(key, allowed)}" for key in unknown]
+        given = {key: given[key] for key in given if key in allowed}
     try:
-        options = family.options.model_validate({key: given[key] for key in given if key in allowed})
+        options = family.options.model_validate(given)
     except ValidationError as error:
         problems += [
             f"option {'.'.join(map(str, detail['loc'][:1]))!r}: {detail['msg']}, got {detail['input']!r}"

@@ -1,7 +1,7 @@
 """Tables of what there is: families, catalogue, tasks."""
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from evalkit.registry import catalogue, families
 from evalkit.report.table import Table, TableCell
@@ -42,6 +42,30 @@ def catalogue_table(search: str) -> Table:
         for entry in catalogue().values()
     ]
     return _table("Catalogue", ("Name", "Spec", "dim", "max tokens", "Licence", "Note"), rows, search)
+
+
+def registry_table(models: Iterable[Mapping[str, Any]], search: str) -> Table:
+    """Models of mteb's registry, from the facts of each."""
+    rows = [
+        (
+            f"mteb:{facts['name']}",
+            ", ".join(facts["kinds"]),
+            _shown(facts["dim"]),
+            _shown(facts["max_length"]),
+            _shown(facts["licence"]),
+            _shown(facts["revision"]),
+            "; ".join(f"{what}: {prompt!r}" for what, prompt in facts["prompts"].items()) or "–",
+        )
+        for facts in models
+    ]
+    columns = ("Spec", "Kind", "dim", "max tokens", "Licence", "Revision", "Prompts")
+    return _table("mteb's registry", columns, rows, search)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "–" if value is None else str(value)
 
 
 def task_table(search: str) -> Table:

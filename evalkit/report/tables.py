@@ -7,15 +7,18 @@ from typing import Any
 import pandas as pd
 
 from evalkit.grid.cells import NO_RERANKER
+from evalkit.report.published import published_tables
 from evalkit.report.table import Table, TableCell
 from evalkit.results import Results
 
 INTERVALS = "In brackets: 95 % intervals."
+METRICS_SHOWN = 4
+"""Of a task with an evaluator of its own: the main metric and a few more; scores.csv has all."""
 TITLES = {"hit_rate": "Hit Rate", "mrr": "MRR", "ndcg": "nDCG", "recall": "Recall"}
 
 
 def make_tables(results: Results) -> list[Table]:
-    """All tables of a run: per task STS, first stage and grid; then coverage and failures, if any."""
+    """All tables of a run: per task its scores and the grid; then published figures, coverage, costs, failures."""
     tables = []
     for task in results.provenance["tasks"]:
         is_task = (results.scores["task"] == task["task"]) & (results.scores["split"] == task["split"])
@@ -25,11 +28,15 @@ def make_tables(results: Results) -> list[Table]:
         if task["type"] == "sts":
             tables.append(_sts_table(task, scores))
             continue
+        if task["type"] == "evaluator":
+            tables.append(_evaluator_table(task, scores))
+            continue
         for k in results.provenance["top_k"]:
             tables.append(_retrieval_table(task, scores[scores["reranker"] == NO_RERANKER], k))
             if scores["reranker"].nunique() > 1:
                 tables.append(_grid_table(task, scores, k, results.provenance["candidates"]))
-    return tables + _coverage_table(results) + _failure_table(results)
+    further = _coverage_table(results) + _cost_table(results) + _failure_table(results)
+    return tables + published_tables(results) + further
 
 
 def _sts_table(task: dict[str, Any], scores: pd.DataFrame) -> Table:
@@ -52,6 +59,18 @@ def _sts_table(task: dict[str, Any], scores: pd.DataFrame) -> Table:
             _plain(pairs),
         ),
         INTERVALS + (left_out if pairs.min() < task["pairs"] else ""),
+    )
+
+
+def _evaluator_table(task: dict[str, Any], scores: pd.DataFrame) -> Table:
+    metrics = list(dict.fromkeys(scores["metric"]))[:METRICS_SHOWN]
+    by_metric = {metric: scores[scores["metric"] == metric].set_index("model")["score"] for metric in metrics}
+    order = by_metric[metrics[0]].sort_values(ascending=False, kind="stable").index.tolist()
+    return Table(
+        f"{task['kind']}: {task['task']} ({task['split']}), {task['samples']} samples",
+        ("Model", *(metric.replace("_", " ") for metric in metrics)),
+        _rows(order, *(_best_in_column([f"{v:.3f}" for v in found.loc[order]]) for found in by_metric.values())),
+        f"Ranked by {metrics[0].replace('_', ' ')}, the task's main score; scores.csv has all metrics.",
     )
 
 
@@ -104,6 +123,23 @@ def _coverage_table(results: Results) -> list[Table]:
     )
     columns = ("Model", "Task", "unknown words", "texts without a known word")
     return [Table("Vocabulary", columns, rows, text_columns=2)] if rows else []
+
+
+def _cost_table(results: Results) -> list[Table]:
+    costs = results.provenance.get("costs", {})
+    rows = tuple(
+        (
+            TableCell(model),
+            TableCell(f"{cost['texts']:,}"),
+            TableCell(f"{cost['requests'] + cost['unanswered']:,}"),
+            TableCell(f"{'about ' if cost['estimated'] else ''}{cost['tokens']:,}"),
+            TableCell("unknown" if cost["usd"] is None else f"{cost['usd']:.6f}"),
+        )
+        for model, cost in costs.items()
+    )
+    columns = ("Model", "texts or pairs", "requests", "tokens", "USD")
+    note = "What this run paid for, at the catalogue's prices; what was in the store cost nothing."
+    return [Table("Cost", columns, rows, note)] if rows else []
 
 
 def _failure_table(results: Results) -> list[Table]:

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,16 @@ from evalkit.compute import Compute
 from evalkit.config import RunConfig
 from evalkit.grid import Outcome
 from evalkit.grid.cells import ModelFacts
+from evalkit.spending import Spending, Spent
 from evalkit.store import Store
-from evalkit.types import StsTask, Task
+from evalkit.suite.published import PublishedScore
+from evalkit.types import EvaluatorTask, StsTask, Task
 
 SCHEMA = 1
 PACKAGES = (
     "evalkit", "numpy", "scipy", "pandas", "scikit-learn", "bm25s", "torch", "transformers", "tokenizers",
-    "sentence-transformers", "gensim", "model2vec",
+    "sentence-transformers", "gensim", "model2vec", "mteb", "llama-index-core", "openai", "cohere", "voyageai",
+    "google-genai",
 )  # fmt: skip
 
 
@@ -27,27 +31,38 @@ def make_provenance(
     config: RunConfig,
     compute: Compute,
     specs: Mapping[str, str],
+    model_facts: Mapping[str, Mapping[str, Any]],
+    given: Mapping[str, Mapping[str, object]],
     tasks: Sequence[Task],
     outcome: Outcome,
     store: Store | None,
+    spending: Spending,
+    published: Sequence[PublishedScore],
     started: float,
 ) -> dict[str, Any]:
-    """The content of run.json. `specs` maps each label to its full spec; `started` is a time.time()."""
+    """The content of run.json. `specs` maps each label to its full spec, `model_facts` to what a registry says of
+    the model, where it is from one, `given` to the identity of a model that the caller made; `started` is a
+    time.time().
+    """
     return {
         "schema": SCHEMA,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
-        "config": config.model_dump(mode="json", exclude={"out", "store"}),
+        "config": config.model_dump(mode="json", exclude={"out", "store", "published", "description", "sizes"}),
         "seed": config.seed,
         "top_k": list(config.top_k),
         "candidates": config.rerank_depth,
         "device": compute.device,
         "dtype": compute.dtype,
         "specs": dict(specs),
+        "model_facts": {label: dict(facts) for label, facts in model_facts.items()},
+        "given_models": {label: dict(identity) for label, identity in given.items()},
         "tasks": [_task(task) for task in tasks],
+        "published": _published(config.published, published),
         "cells": [{**vars(cell), **_facts(facts)} for cell, facts in outcome.facts.items()],
         "reused": None if store is None else store.reused,
         "computed": None if store is None else store.computed,
+        "costs": {model: _cost(spent) for model, spent in spending.models.items()},
         "failures": [{**vars(failure.cell), "reason": failure.reason} for failure in outcome.failures],
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "python": platform.python_version(),
@@ -56,10 +71,20 @@ def make_provenance(
     }
 
 
+def _published(path: Path | None, scores: Sequence[PublishedScore]) -> dict[str, Any] | None:
+    """The file of published figures: its content hash, and what its rows name as their sources."""
+    if path is None:
+        return None
+    sources = list(dict.fromkeys(score.source for score in scores))
+    return {"file": path.name, "sha256": sha256(path.read_bytes()).hexdigest(), "sources": sources}
+
+
 def _task(task: Task) -> dict[str, Any]:
     facts: dict[str, Any] = {"task": task.name, "split": task.split, "content_hash": task.content_hash}
     if isinstance(task, StsTask):
         return {**facts, "type": "sts", "pairs": len(task.gold)}
+    if isinstance(task, EvaluatorTask):
+        return {**facts, "type": "evaluator", "kind": task.kind, "samples": task.samples}
     counts = {"documents": len(task.corpus), "queries": len(task.queries), "excluded_queries": task.excluded}
     return {**facts, "type": "retrieval", **counts}
 
@@ -71,6 +96,10 @@ def _facts(facts: ModelFacts) -> dict[str, Any]:
         data["oov_rate"] = None if math.isnan(rate) else round(rate, 6)
         data["texts_without_known_word"] = list(facts.blank)
     return data
+
+
+def _cost(spent: Spent) -> dict[str, Any]:
+    return {**vars(spent), "usd": None if math.isnan(spent.usd) else round(spent.usd, 9)}
 
 
 def _version(package: str) -> str | None:

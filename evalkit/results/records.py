@@ -7,24 +7,26 @@ import pandas as pd
 
 from evalkit.grid import Cell, Outcome
 from evalkit.metrics.ranking import RANKING_METRICS, Judgements, judge
-from evalkit.types import FloatArray, RetrievalTask, StsTask, Task
+from evalkit.types import EvaluatorTask, FloatArray, RetrievalTask, StsTask, Task
 
 CELL_KEYS = ["task", "split", "model", "reranker"]
 GOLD = "gold"
+SAMPLES = "samples"
+WHOLE = "all"
+"""The id in records of scores that are of a task as a whole."""
 
 
 def make_records(outcome: Outcome, tasks: Sequence[Task], top_k: Sequence[int]) -> pd.DataFrame:
     """One row per cell, query or pair, and metric: columns task, split, model, reranker, id, metric, value.
 
     For retrieval the metrics are `hit_rate@5` and so on, as fractions. For STS they are the similarities of
-    the pair, and `gold`, in the data's units; NaN where a similarity is undefined.
+    the pair, and `gold`, in the data's units; NaN where a similarity is undefined. A task with an evaluator of
+    its own has one row a metric, with the id "all", and `samples`, what the scores are taken over.
     """
     parts = [
         _rows(cell, ids, metric, values)
         for task in tasks
-        for cell, ids, metric, values in (
-            _sts(outcome, task) if isinstance(task, StsTask) else _retrieval(outcome, task, top_k)
-        )
+        for cell, ids, metric, values in _task_records(outcome, task, top_k)
     ]
     columns = [*CELL_KEYS, "id", "metric", "value"]
     records = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
@@ -50,6 +52,16 @@ def _rows(cell: Cell, ids: Sequence[str], metric: str, values: FloatArray) -> pd
     )
 
 
+def _task_records(
+    outcome: Outcome, task: Task, top_k: Sequence[int]
+) -> Iterator[tuple[Cell, Sequence[str], str, FloatArray]]:
+    if isinstance(task, StsTask):
+        return _sts(outcome, task)
+    if isinstance(task, RetrievalTask):
+        return _retrieval(outcome, task, top_k)
+    return _whole(outcome, task)
+
+
 def _retrieval(
     outcome: Outcome, task: RetrievalTask, top_k: Sequence[int]
 ) -> Iterator[tuple[Cell, Sequence[str], str, FloatArray]]:
@@ -69,3 +81,10 @@ def _sts(outcome: Outcome, task: StsTask) -> Iterator[tuple[Cell, Sequence[str],
             for name, values in similarities.items():
                 yield cell, task.pair_ids, name, values
             yield cell, task.pair_ids, GOLD, np.asarray(task.gold)
+
+
+def _whole(outcome: Outcome, task: EvaluatorTask) -> Iterator[tuple[Cell, Sequence[str], str, FloatArray]]:
+    for cell, scores in outcome.scores.items():
+        if (cell.task, cell.split) == (task.name, task.split):
+            for name, value in {**scores, SAMPLES: task.samples}.items():
+                yield cell, [WHOLE], name, np.array([value], dtype=np.float64)

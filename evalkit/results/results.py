@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,26 @@ from typing import Any
 import pandas as pd
 
 from evalkit.errors import ConfigError
+from evalkit.results.published import published_frame
 from evalkit.results.records import CELL_KEYS
 from evalkit.results.scores import score
+from evalkit.suite.published import read_published
 
 RECORDS, SCORES, LEADERBOARD, PROVENANCE = "results.parquet", "scores.csv", "leaderboard.csv", "run.json"
+PUBLISHED = "published.csv"
 
 
 @dataclass(frozen=True)
 class Results:
-    """Per-query records (see `records.make_records`) and the provenance of a run (what run.json holds)."""
+    """Per-query records (see `records.make_records`) and the provenance of a run (what run.json holds).
+
+    `published` holds figures that others report, not measured here (see `published.published_frame`): no score,
+    rank or leaderboard has them.
+    """
 
     records: pd.DataFrame
     provenance: Mapping[str, Any]
+    published: pd.DataFrame = field(default_factory=published_frame)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -49,11 +57,14 @@ class Results:
         return board.loc[ranked].reset_index(drop=True).rename_axis(columns=None)
 
     def write(self, folder: Path) -> None:
-        """Write the records, scores, leaderboard and provenance into a folder, which is made if need be."""
+        """Write the records, scores, leaderboard, provenance and published figures, if any, into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         self.records.to_parquet(folder / RECORDS, index=False)
         self.scores.to_csv(folder / SCORES, index=False, float_format="%.8f", lineterminator="\n")
         self.leaderboard().to_csv(folder / LEADERBOARD, index=False, float_format="%.8f", lineterminator="\n")
+        if not self.published.empty:
+            given = self.published.drop(columns=["ci_low", "ci_high"])
+            given.to_csv(folder / PUBLISHED, index=False, lineterminator="\n")
         text = json.dumps(self.provenance, indent=2, ensure_ascii=False, allow_nan=False)
         (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8")
 
@@ -64,10 +75,15 @@ class Results:
             if not (folder / name).is_file():
                 raise ConfigError(f"{folder} holds no results of a run: {name} is missing.")
         provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
-        return cls(pd.read_parquet(folder / RECORDS), provenance)
+        figures = read_published(folder / PUBLISHED) if provenance.get("published") else ()
+        return cls(pd.read_parquet(folder / RECORDS), provenance, published_frame(figures))
 
 
 def ranking_metric(scores: pd.DataFrame) -> str:
-    """The metric that a task's cells are ranked by: Spearman of the cosine, or nDCG at the largest k."""
+    """The metric that a task's cells are ranked by: Spearman of the cosine, nDCG at the largest k, or, of a task
+    with an evaluator of its own, the first.
+    """
     metrics: list[str] = list(dict.fromkeys(scores["metric"]))
-    return "spearman_cosine" if "spearman_cosine" in metrics else [m for m in metrics if "ndcg@" in m][-1]
+    if "spearman_cosine" in metrics:
+        return "spearman_cosine"
+    return next((metric for metric in reversed(metrics) if metric.startswith("ndcg@")), metrics[0])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from evalkit.metrics.similarity import pearson, spearman
-from evalkit.results.records import CELL_KEYS, GOLD
+from evalkit.results.records import CELL_KEYS, GOLD, SAMPLES
 from evalkit.stats.intervals import bootstrap_mean, correlation_interval
 from evalkit.terms import SIMILARITIES
 
@@ -17,12 +17,18 @@ def score(records: pd.DataFrame, seed: int) -> pd.DataFrame:
     """One row per cell and metric: score and the bounds of its 95 % interval (fractions), and n.
 
     `n` is the number of judged queries, or of pairs whose similarity is defined. Retrieval scores are means
-    with a bootstrap interval over queries; STS scores are correlations with Fisher's.
+    with a bootstrap interval over queries; STS scores are correlations with Fisher's. Scores of a task as a whole
+    have no interval, since there is nothing to resample; their `n` is the number of samples.
     """
     rows: list[tuple[object, ...]] = []
     for (_, _), task_records in records.groupby(["task", "split"], observed=True, sort=False):
-        is_sts = GOLD in set(task_records["metric"])
-        rows += _correlations(task_records) if is_sts else _means(task_records, seed)
+        metrics = set(task_records["metric"])
+        if GOLD in metrics:
+            rows += _correlations(task_records)
+        elif SAMPLES in metrics:
+            rows += _wholes(task_records)
+        else:
+            rows += _means(task_records, seed)
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
@@ -49,3 +55,11 @@ def _correlations(records: pd.DataFrame) -> Iterator[tuple[object, ...]]:
             yield (*key, f"spearman_{similarity}", r, *correlation_interval(r, n, kind="spearman"), n)
             r = pearson(predicted, by_metric[GOLD])
             yield (*key, f"pearson_{similarity}", r, *correlation_interval(r, n, kind="pearson"), n)
+
+
+def _wholes(records: pd.DataFrame) -> Iterator[tuple[object, ...]]:
+    for key, cell in records.groupby(CELL_KEYS, observed=True, sort=False):
+        values = dict(zip(cell["metric"], cell["value"], strict=True))
+        samples = int(values.pop(SAMPLES))
+        for metric, value in values.items():
+            yield (*key, metric, value, np.nan, np.nan, samples)

@@ -1,6 +1,8 @@
 """Exact top-k search: blocks of documents are filtered in float32, and what is left is scored in float64."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -9,7 +11,7 @@ from scipy.sparse import csr_matrix, issparse
 from scipy.spatial.distance import cdist
 
 from evalkit.contracts import VectorRows
-from evalkit.search.filter import DOCUMENTS_AT_ONCE, Device, Filter
+from evalkit.search.filter import DOCUMENTS_AT_ONCE, Device, Filter, blas_threads
 from evalkit.search.ranking import BLOCK_CELLS, best, id_ranks, rank
 from evalkit.terms import Similarity
 from evalkit.types import FloatArray, IntArray, Run
@@ -111,22 +113,30 @@ def _rescore(
     """Scores in float64, of the shape of `documents`; NaN where those are -1."""
     scores = np.full(documents.shape, np.nan)
     rows = max(1, BLOCK_BYTES // (32 * documents.shape[1] * queries.shape[1]))
-    for start in range(0, len(queries), rows):
-        part = documents[start : start + rows]
-        distinct = np.unique(part[part >= 0])
-        vectors = corpus[distinct]
-        for row, wanted in enumerate(part, start):  # one query's documents fit the processor's cache
-            of_query = vectors[np.searchsorted(distinct, wanted[wanted >= 0])].astype(np.float64)
-            scores[row, wanted >= 0] = _exact(queries[row : row + 1].astype(np.float64), of_query, similarity)
+    with ThreadPoolExecutor(blas_threads()) as pool:
+        for start in range(0, len(queries), rows):
+            part = documents[start : start + rows]
+            distinct = np.unique(part[part >= 0])
+            places = [np.searchsorted(distinct, wanted[wanted >= 0]) for wanted in part]
+            # One query's documents at a time: they fit the processor's cache.
+            found = pool.map(partial(_exact, corpus[distinct], similarity), queries[start : start + rows], places)
+            for row, of_query in enumerate(found, start):
+                scores[row, documents[row] >= 0] = of_query
     return scores
 
 
-def _exact(queries: FloatArray, documents: FloatArray, similarity: Similarity) -> FloatArray:
+def _exact(
+    vectors: NDArray[np.float32], similarity: Similarity, asked: NDArray[np.float32], rows: IntArray
+) -> FloatArray:
     """Row by row, float64: the same vectors give the same score, to the last bit, wherever they stand."""
+    query, documents = asked.astype(np.float64), vectors[rows].astype(np.float64)
     if similarity == "euclidean":
-        return np.asarray(-np.sqrt(((queries - documents) ** 2).sum(axis=1)))
-    dots = np.asarray((queries * documents).sum(axis=1))
-    return _cosine(dots, _squares(queries), _squares(documents)) if similarity == "cosine" else dots
+        return np.asarray(-np.sqrt(((query - documents) ** 2).sum(axis=1)))
+    # No BLAS: its sums depend on where a row stands.
+    dots = np.einsum("ij,j->i", documents, query)
+    if similarity == "dot":
+        return dots
+    return _cosine(dots, np.einsum("j,j->", query, query), np.einsum("ij,ij->i", documents, documents))
 
 
 def _cosine(dots: FloatArray, query_squares: FloatArray, document_squares: FloatArray) -> FloatArray:

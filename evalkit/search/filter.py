@@ -28,8 +28,7 @@ class Filter:
     def __init__(self, queries: NDArray[np.float32], width: int, device: Device) -> None:
         self._device = device
         self._blas = _blas()
-        libraries = self._blas.info() if device == "cpu" else []
-        self._threads = max([1, *(library["num_threads"] for library in libraries)])
+        self._threads = blas_threads() if device == "cpu" else 1
         size = min(QUERIES_AT_ONCE, -(-len(queries) // self._threads))
         self._parts = [_Best(queries[start : start + size], width) for start in range(0, len(queries), size)]
         self._scratch = threading.local()
@@ -74,6 +73,11 @@ class Filter:
             held = np.empty(n_rows * n_columns, dtype=dtype)
             setattr(self._scratch, name, held)
         return np.asarray(held[: n_rows * n_columns].reshape(n_rows, n_columns))
+
+
+def blas_threads() -> int:
+    """How many threads a matrix product takes now."""
+    return max([1, *(int(library["num_threads"]) for library in _blas().info())])
 
 
 @cache

@@ -56,3 +56,16 @@ def best(scores: FloatArray, id_rank: IntArray, depth: int) -> Run:
         documents[row, : order.size] = candidates[order]
         kept_scores[row, : order.size] = scores[row, candidates[order]]
     return Run(documents, kept_scores)
+
+
+def without_identical(run: Run, query_ids: Sequence[str], document_ids: Sequence[str], depth: int) -> Run:
+    """The run without documents that have the id of the query, cut at `depth`."""
+    row_of = {identifier: row for row, identifier in enumerate(document_ids)}
+    own = np.array([row_of.get(identifier, -1) for identifier in query_ids], dtype=np.int64)[:, None]
+    absent = (run.documents < 0) | (run.documents == own)
+    order = np.argsort(absent, axis=1, kind="stable")[:, :depth]
+    absent = np.take_along_axis(absent, order, 1)
+    return Run(
+        np.where(absent, -1, np.take_along_axis(run.documents, order, 1)),
+        np.where(absent, np.nan, np.take_along_axis(run.scores, order, 1)),
+    )

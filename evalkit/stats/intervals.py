@@ -1,4 +1,4 @@
-"""Confidence intervals: percentile bootstrap for means over queries, Fisher's z for correlations."""
+"""Confidence intervals: bootstrap for means over queries, Fisher's z for correlations, Wilson's for shares."""
 
 import math
 from typing import Literal
@@ -75,6 +75,20 @@ def correlation_interval(
     variance = (1 + r**2 / 2 if kind == "spearman" else 1) / (n - 3)
     margin = float(ndtri((1 + confidence) / 2)) * math.sqrt(variance)
     return math.tanh(math.atanh(r) - margin), math.tanh(math.atanh(r) + margin)
+
+
+def wilson(share: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval (low, high) of a share (a fraction) of `n` trials (Wilson 1927).
+
+    NaN when n is below 1 or the share is NaN. Raises ConfigError for a confidence outside (0, 1).
+    """
+    _check_confidence(confidence)
+    if n < 1 or math.isnan(share):
+        return math.nan, math.nan
+    z = float(ndtri((1 + confidence) / 2))
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    margin = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return max(0.0, centre - margin), min(1.0, centre + margin)
 
 
 def _check_confidence(confidence: float) -> None:

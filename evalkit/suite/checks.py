@@ -32,7 +32,7 @@ class DataWarning(UserWarning):
 class Problems:
     """All that is wrong with one task's data, grouped by kind, to be reported at once."""
 
-    def __init__(self, source: Path) -> None:
+    def __init__(self, source: Path | str) -> None:
         self.fatal = False
         self._source = source
         # The inner dict is an ordered set: a thing that is wrong twice in the same way is told once.
@@ -57,8 +57,8 @@ class Problems:
             raise DataError(str(self._source), listed, _NEXT_STEP_FATAL)
         if on_bad_data == "error":
             raise DataError(str(self._source), listed, _NEXT_STEP)
-        # Level 4 is the caller of load_task.
-        warnings.warn(str(DataError(str(self._source), listed, _ACCEPTED)), DataWarning, stacklevel=4)
+        # Level 5 is the caller of load_task, or of mteb's load_tasks.
+        warnings.warn(str(DataError(str(self._source), listed, _ACCEPTED)), DataWarning, stacklevel=5)
 
 
 def _told(kind: str, items: list[str]) -> str:

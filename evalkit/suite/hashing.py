@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 from evalkit.types import Document, FloatArray, Qrels, Query
@@ -13,7 +13,9 @@ def hash_sts(sentences1: Sequence[str], sentences2: Sequence[str], gold: FloatAr
     return _digest(("pair", *pair) for pair in zip(sentences1, sentences2, gold.tolist(), strict=True))
 
 
-def hash_retrieval(corpus: Iterable[Document], queries: Iterable[Query], qrels: Qrels) -> str:
+def hash_retrieval(
+    corpus: Iterable[Document], queries: Iterable[Query], qrels: Qrels, ignore_identical_ids: bool = False
+) -> str:
     """SHA-256 (hex) over ids, contents and grades; sorted, since their order changes no score. No tags."""
     documents = sorted(("document", document.id, document.content) for document in corpus)
     questions = sorted(("query", query.id, query.text) for query in queries)
@@ -22,7 +24,13 @@ def hash_retrieval(corpus: Iterable[Document], queries: Iterable[Query], qrels: 
         for query, judged in qrels.items()
         for document, grade in judged.items()
     )
-    return _digest(chain(documents, questions, grades))
+    rule = [("ignore identical ids",)] if ignore_identical_ids else []
+    return _digest(chain(documents, questions, grades, rule))
+
+
+def hash_rows(settings: Mapping[str, object], rows: Iterable[Mapping[str, object]]) -> str:
+    """SHA-256 (hex) over rows of plain data, in order, and what else changes how they are scored."""
+    return _digest(("row", json.dumps(row, sort_keys=True, default=str)) for row in chain([settings], rows))
 
 
 def _digest(records: Iterable[tuple[str | float, ...]]) -> str:

@@ -2,27 +2,17 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
-
 from evalkit.errors import ConfigError
-from evalkit.suite.checks import (
-    Judgement,
-    OnBadData,
-    Problems,
-    check_judgements,
-    is_judged,
-    keep_first,
-    keep_highest,
-)
-from evalkit.suite.hashing import hash_retrieval, hash_sts
+from evalkit.suite.checks import Judgement, OnBadData, Problems
 from evalkit.suite.layouts import TaskInfo
+from evalkit.suite.making import make_retrieval, make_sts
 from evalkit.suite.reading import read_lines, read_qrels, read_rows
 from evalkit.suite.reference import find_task
-from evalkit.types import Document, IntArray, Query, RetrievalTask, StsTask, Task
+from evalkit.types import Document, Query, RetrievalTask, StsTask
 
 
 def load_task(
@@ -31,7 +21,7 @@ def load_task(
     on_bad_data: OnBadData = "error",
     max_queries: int | None = None,
     seed: int = 0,
-) -> Task:
+) -> StsTask | RetrievalTask:
     """Load the task that `NAME_OR_PATH[?split=SPLIT]` names, and check all of its data.
 
     `max_queries` keeps a random sample (by `seed`) of that many judged queries, or sentence pairs, in the
@@ -54,22 +44,9 @@ def load_task(
 
 def _load_sts(info: TaskInfo, split: str, on_bad_data: OnBadData, max_pairs: int | None, seed: int) -> StsTask:
     problems = Problems(info.source)
-    pairs = [pair for pair in _read_pairs(info, split, problems) if math.isfinite(pair[2])]
-    if not pairs and not problems.fatal:
-        problems.add(f"{info.splits[split].name}: no sentence pair with a score", fatal=True)
-    problems.settle(on_bad_data)
-    kept = [pairs[row] for row in _sample(len(pairs), max_pairs, seed)]
-    sentences1, sentences2, scores = zip(*kept, strict=True)
-    gold = np.array(scores, dtype=np.float64)
-    return StsTask(
-        name=info.name,
-        split=split,
-        sentences1=sentences1,
-        sentences2=sentences2,
-        gold=gold,
-        content_hash=hash_sts(sentences1, sentences2, gold),
-        score_range=info.score_range,
-    )
+    pairs = _read_pairs(info, split, problems)
+    source = info.splits[split].name
+    return make_sts(info.name, split, pairs, info.score_range, source, problems, on_bad_data, max_pairs, seed)
 
 
 def _load_retrieval(
@@ -77,37 +54,23 @@ def _load_retrieval(
 ) -> RetrievalTask:
     problems = Problems(info.source)
     file = info.splits[split]
+    documents: Iterable[Document]
+    queries: Iterable[Query]
+    judgements: Iterable[Judgement]
     if info.corpus and info.queries:
-        documents = keep_first(_read_corpus(info.corpus, problems), info.corpus.name, problems)
-        queries = keep_first(_read_queries(info.queries, problems), info.queries.name, problems)
+        documents = _read_corpus(info.corpus, problems)
+        queries = _read_queries(info.queries, problems)
         judgements = _read_judgements(file, problems)
+        sources = info.corpus.name, info.queries.name, file.name
     else:
         dataset = _read_dataset(file, problems)
-        documents = keep_first((Document(*entry) for entry in dataset["corpus"]), file.name, problems)
-        queries = keep_first((Query(*entry) for entry in dataset["queries"]), file.name, problems)
+        documents = (Document(*entry) for entry in dataset["corpus"])
+        queries = (Query(*entry) for entry in dataset["queries"])
         judgements = ((query, document, 1.0) for query, document in dataset["relevant_docs"])
-    qrels = keep_highest(judgements, file.name, problems)
-    check_judgements(documents, queries, qrels, file.name, problems)
-    problems.settle(on_bad_data)
-    judged = [query for query in queries.values() if is_judged(query.id, qrels)]
-    corpus = tuple(documents.values())
-    kept = tuple(judged[row] for row in _sample(len(judged), max_queries, seed))
-    kept_qrels = {query.id: qrels[query.id] for query in kept}
-    return RetrievalTask(
-        name=info.name,
-        split=split,
-        corpus=corpus,
-        queries=kept,
-        qrels=kept_qrels,
-        content_hash=hash_retrieval(corpus, kept, kept_qrels),
-        excluded=len(queries) - len(judged),
+        sources = file.name, file.name, file.name
+    return make_retrieval(
+        info.name, split, documents, queries, judgements, sources, problems, on_bad_data, max_queries, seed
     )
-
-
-def _sample(count: int, size: int | None, seed: int) -> IntArray:
-    if size is None or size >= count:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))
 
 
 def _read_pairs(info: TaskInfo, split: str, problems: Problems) -> Iterator[tuple[str, str, float]]:

@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tiny_models import POSITIONS, TEXTS, MakeModel, save_tiny
+from sentence_transformers.sentence_transformer.modules import Pooling
+from tiny_models import POSITIONS, SIZES, TEXTS, MakeModel, save_tiny, tiny_tokenizer
+from tokenizers.implementations import ByteLevelBPETokenizer
+from tokenizers.processors import TemplateProcessing
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
 from evalkit.models import batching
 from evalkit.models.bert import Bert, load_bert
+from evalkit.models.transformer import pool
 from evalkit.registry.options import BertOptions
 
 ENCODERS = ["bert", "roberta", "mpnet", "albert", "xlm"]
@@ -109,15 +113,6 @@ def test_the_tokenizers_own_limit_holds_unless_another_is_asked_for(tmp_path: Pa
         np.testing.assert_allclose(found, by_transformers(folder, TEXTS, max_length=max_length), atol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", POOLED)
-def test_padding_on_the_left_changes_nothing(pooling: str, tmp_path: Path):
-    folder = save_tiny(tmp_path, "roberta")
-    config = json.loads((folder / "tokenizer_config.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"padding_side": "left"}))
-    found = load(folder, pooling=pooling).encode(TEXTS, "sentence")
-    np.testing.assert_allclose(found, by_transformers(folder, TEXTS, pooling), atol=1e-5)
-
-
 @pytest.mark.parametrize("role", ["query", "document", "sentence"])
 def test_prompts_are_read_before_the_texts_of_their_role(role: str, tiny: MakeModel):
     model = load(tiny("bert"), query_prompt="ask ", document_prompt="tell ")
@@ -180,3 +175,80 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path):
         ModelNotFoundError, match=f"^{re.escape(str(tmp_path))} holds no transformers model that AutoModel can read: "
     ):
         load(tmp_path).encode(["a"], "sentence")
+
+
+@pytest.mark.parametrize("pooling", POOLED)
+@pytest.mark.parametrize("kind", ["bert", "roberta", "albert", "xlm"])
+def test_a_tokenizer_that_pads_on_the_left_changes_nothing(kind: str, pooling: str, tmp_path: Path):
+    """Positions count from a text's first token, as they do for the text alone."""
+    folder = save_tiny(tmp_path, kind)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"padding_side": "left"}))
+    assert transformers.AutoTokenizer.from_pretrained(folder).padding_side == "left"
+    found = load(folder, pooling=pooling).encode(TEXTS, "sentence")
+    np.testing.assert_allclose(found, by_transformers(folder, TEXTS, pooling), atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", POOLED)
+def test_an_xlm_of_several_languages_is_read_as_transformers_reads_it_with_none_named(pooling: str, tiny: MakeModel):
+    found = load(tiny("xlm-languages"), pooling=pooling).encode(TEXTS, "sentence")
+    np.testing.assert_allclose(found, by_transformers(tiny("xlm-languages"), TEXTS, pooling), atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def roberta_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A RoBERTa with a tokenizer of its kind: byte-level BPE, `<s>` and `</s>`, no token types."""
+    folder = tmp_path_factory.mktemp("roberta-bpe")
+    bpe = ByteLevelBPETokenizer()
+    bpe.train_from_iterator(TEXTS * 3, vocab_size=300, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    bpe.save_model(str(folder))
+    tokenizer = transformers.RobertaTokenizerFast(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    torch.manual_seed(0)
+    sizes = {**SIZES, "vocab_size": len(tokenizer), "max_position_embeddings": POSITIONS + 2}
+    transformers.RobertaModel(transformers.RobertaConfig(**sizes)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("pooling", POOLED)
+def test_roberta_with_its_own_tokenizer(pooling: str, roberta_of_its_own: Path):
+    texts = [*TEXTS, "Zürich, naïve — 犬!"]
+    found = load(roberta_of_its_own, pooling=pooling).encode(texts, "sentence")
+    np.testing.assert_allclose(found, by_transformers(roberta_of_its_own, texts, pooling), atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose tokenizer adds no tokens: there is no [CLS], and a blank text has no token at all."""
+    folder = save_tiny(tmp_path_factory.mktemp("bare"))
+    backend = tiny_tokenizer().backend_tokenizer
+    backend.post_processor = TemplateProcessing(single="$A", pair="$A $B:1", special_tokens=[])
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend, unk_token="[UNK]", pad_token="[PAD]"
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("pooling", POOLED)
+def test_without_a_cls_token_the_first_token_stands_for_it(pooling: str, bare: Path):
+    texts = [text for text in TEXTS if text]
+    found = load(bare, pooling=pooling).encode(texts, "sentence")
+    np.testing.assert_allclose(found, by_transformers(bare, texts, pooling), atol=1e-5)
+
+
+@pytest.mark.parametrize("texts", [["", "dog"], ["", ""]], ids=["beside another", "alone"])
+@pytest.mark.parametrize("pooling", POOLED)
+def test_a_text_without_a_token_has_a_zero_vector(pooling: str, texts: list[str], bare: Path):
+    found = load(bare, pooling=pooling).encode(texts, "sentence")
+    assert not found[0].any()
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("how", ["cls", "mean", "max"])
+def test_pooling_is_that_of_sentence_transformers(how: str):
+    """Padded on either side or not at all."""
+    hidden = torch.randn(4, 6, 5, generator=torch.Generator().manual_seed(0))
+    mask = torch.tensor([[1] * 6, [1] * 2 + [0] * 4, [0] * 3 + [1] * 3, [1] + [0] * 5])
+    features = {"token_embeddings": hidden.clone(), "attention_mask": mask}
+    expected = Pooling(5, pooling_mode=how)(features)["sentence_embedding"]
+    torch.testing.assert_close(pool(hidden, mask, how), expected)

@@ -208,3 +208,14 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path):
     message = f"{tmp_path} holds no model that sentence-transformers can read: "
     with pytest.raises(ModelNotFoundError, match=f"^{re.escape(message)}"):
         load(tmp_path).encode(["a"], "sentence")
+
+
+@pytest.mark.parametrize("include_prompt", [True, False])
+@pytest.mark.parametrize("how", ["cls", "mean", "max"])
+def test_pooling_is_the_librarys_own(how: str, include_prompt: bool, tmp_path: Path, tiny: MakeModel):
+    """Also for a checkpoint that leaves its prompt out of pooling, with a prompt."""
+    folder = saved(tmp_path, tiny, include_prompt=include_prompt, prompts={"query": "ask "})
+    modules = [Transformer(str(tiny("bert"))), Pooling(16, pooling_mode=how, include_prompt=include_prompt)]
+    peer = SentenceTransformer(modules=modules, device="cpu")
+    found = load(folder, pooling=how).encode(TEXTS, "query")
+    np.testing.assert_allclose(found, peer.encode(TEXTS, prompt="ask "), atol=1e-5)

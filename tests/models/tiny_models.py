@@ -36,6 +36,8 @@ KINDS: dict[str, tuple[type[PreTrainedModel], transformers.PretrainedConfig]] = 
     ),
     "albert": (transformers.AlbertModel, transformers.AlbertConfig(**SIZES, embedding_size=8)),
     "xlm": (transformers.XLMModel, transformers.XLMConfig(**XLM)),
+    "xlm-languages": (transformers.XLMModel, transformers.XLMConfig(**XLM | {"n_langs": 3, "use_lang_emb": True})),
+    "masked": (transformers.BertForMaskedLM, transformers.BertConfig(**SIZES)),
     "two-labels": (transformers.BertForSequenceClassification, transformers.BertConfig(**SIZES, num_labels=2)),
     "one-label": (transformers.BertForSequenceClassification, transformers.BertConfig(**SIZES, num_labels=1)),
 }

@@ -78,12 +78,16 @@ def test_built_models_keep_the_contract_of_their_kind(text: str, protocol: type)
     [
         ("bert:a", "transformers", "torch"),
         ("ce:a", "transformers", "torch"),
-        ("maxsim:a", "transformers", "torch"),
+        ("maxsim:a", "sentence_transformers", "torch"),
+        ("splade:a", "sentence_transformers", "torch"),
         ("sbert:a", "sentence_transformers", "torch"),
         ("static:a", "model2vec", "words"),
+        ("mteb:a", "mteb", "mteb"),
         ("glove:a", "gensim", "words"),
         ("word2vec:train", "gensim", "words"),
         ("fasttext:train", "gensim", "words"),
+        ("cove:a", "torch", "recurrent"),
+        ("elmo:a", "torch", "recurrent"),
     ],
 )
 def test_a_missing_package_is_named_with_its_install_line(
@@ -98,6 +102,16 @@ def test_a_missing_package_is_named_with_its_install_line(
     with pytest.raises(OptionalDependencyError, match=f"^{re.escape(message)}$"):
         build(parse_spec(text), Compute())
     assert asked == [module]
+
+
+@pytest.mark.parametrize(("text", "module"), [("cove:a", "gensim"), ("elmo:a", "h5py")])
+def test_every_package_that_a_family_needs_is_looked_for(text: str, module: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(
+        sys.modules[build_function.__module__], "find_spec", lambda name: None if name == module else 1
+    )
+    message = f"the family {text[:4]!r} needs the package {module!r}. Install it: pip install 'evalkit[recurrent]'"
+    with pytest.raises(OptionalDependencyError, match=f"^{re.escape(message)}$"):
+        build(parse_spec(text), Compute())
 
 
 def test_an_installed_package_adds_a_family(install: Install):

@@ -12,6 +12,7 @@ from evalkit.errors import SpecError, UnknownNameError
 from evalkit.registry import Family, ModelSpec, expand, families, parse_spec
 from evalkit.registry.families import BUILT_IN
 
+URLS = ["http://localhost:8000/v1", "https://example.org/a%20b/"]
 ODD = "|?&%,=:+#()[]{}/\\ '\"\t\n~.-é語🙂\u00a0\u2028%20"
 odd_text = st.text(st.sampled_from(ODD + string.ascii_letters + string.digits) | st.characters(codec="utf-8"))
 
@@ -31,9 +32,11 @@ def specs(draw: st.DrawFn) -> ModelSpec:
     values = {}
     for name, schema in family.options.model_json_schema()["properties"].items():
         shape = schema.get("anyOf", [schema])[0]
-        if draw(st.booleans()):
-            choices = shape.get("enum")
+        if draw(st.booleans()) or family.options.model_fields[name].is_required():
+            choices = URLS if shape.get("format") == "uri" else shape.get("enum")
             values[name] = draw(st.sampled_from(choices) if choices else option_value(name, shape["type"]))
+    if family.options.model_config["extra"] == "allow":
+        values = draw(st.dictionaries(st.sampled_from(["model_name", "size"]), odd_text))
     name = draw(odd_text.filter(bool)) if family.name_help else ""
     return ModelSpec(family.name, name, family.options(**values))
 
@@ -70,9 +73,11 @@ def test_a_sweep_stands_for_every_combination(text: str, expanded: list[str]):
 
 @pytest.mark.parametrize("family", BUILT_IN, ids=lambda family: family.name)
 def test_every_family_parses_without_options(family: Family):
+    required = {name: URLS[0] for name, field in family.options.model_fields.items() if field.is_required()}
     text = f"{family.name}:org/name" if family.name_help else family.name
+    text += "".join(f"?{name}={value}" for name, value in required.items())
     spec = parse_spec(text)
-    assert spec == ModelSpec(family.name, "org/name" if family.name_help else "", family.options())
+    assert spec == ModelSpec(family.name, "org/name" if family.name_help else "", family.options(**required))
     assert str(spec) == text
 
 
@@ -86,10 +91,24 @@ def test_families_are_those_documented():
         "word2vec",
         "fasttext",
         "static",
+        "cove",
+        "elmo",
         "bert",
         "sbert",
         "ce",
         "maxsim",
+        "mteb",
+        "llamaindex",
+        "openai",
+        "openai-compatible",
+        "cohere",
+        "voyage",
+        "jina",
+        "google",
+        "cohere-rerank",
+        "voyage-rerank",
+        "jina-rerank",
+        "splade",
     }
     assert {family.name for family in BUILT_IN} == expected
     assert expected <= set(families())

@@ -1,0 +1,274 @@
+"""What all paid APIs share: requests sent at once, sent again after faults, checked, and kept within a budget.
+
+The clients' own retries are switched off: this is the one place that retries.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from itertools import islice
+from threading import Event
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_attempt,
+    stop_when_event_set,
+    wait_exponential_jitter,
+)
+
+from evalkit.errors import ApiError
+from evalkit.registry.catalogue import Price
+from evalkit.secrets import hide
+from evalkit.spending import Spending
+from evalkit.types import IntArray
+
+ATTEMPTS = 8
+"""How often a request is sent before it is given up."""
+WRONG_ANSWERS = 3
+"""How many answers to a request may be wrong; each is paid for."""
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+"""Seconds between two attempts, unless the server says otherwise: doubled each time, with as much jitter."""
+LONGEST_RETRY_AFTER = 300.0
+"""Seconds; a server that asks for more has run out of quota, and waiting is no help."""
+KEPT = "What other requests gave is in the store, if there is one; the next run asks for the rest only."
+CHARACTERS_SHOWN = 300
+"""Of a server's message."""
+
+# The clients share no base class. These are the names of theirs, and of Python's, for an answer that never came.
+_NO_ANSWER = {"APIConnectionError", "ConnectionError", "Timeout", "TimeoutError", "TransportError"}
+_AGAIN = {408, 409, 425, 429}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a provider gave: one vector or score for each text, and what it says that it charged for."""
+
+    values: Any
+    tokens: int | None = None
+    searches: int | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request for some rows of the texts or pairs, and its estimated size."""
+
+    rows: IntArray
+    send: Callable[[], Answer]
+    tokens: int
+    searches: int = 1
+
+
+class WrongAnswerError(Exception):
+    """An answer with the wrong count, not finite, or of the wrong dimension."""
+
+
+class _AgainError(Exception):
+    """A request that may be sent again, after `wait` seconds if the server said so."""
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+class Api:
+    """Sends the requests of one model. `check` makes an array of an answer's values, or raises WrongAnswerError."""
+
+    def __init__(
+        self, name: str, key: str, price: Price | None, concurrency: int, check: Callable[[Any, int], NDArray[Any]]
+    ) -> None:
+        self._name, self._key, self._price, self._concurrency, self._check = name, key, price, concurrency, check
+        self._resume = 0.0
+
+    def answers(self, requests: Iterable[Request], spending: Spending) -> Iterator[tuple[Request, NDArray[Any]]]:
+        """Checked answers, in the order in which they come.
+
+        Raises ApiError or BudgetError for the first request that fails for good, after all that were under way
+        have ended: what they gave comes first, for it is paid for.
+        """
+        stop = Event()
+        with ThreadPoolExecutor(self._concurrency) as pool:
+            try:
+                yield from self._gathered(
+                    iter(requests), lambda request: pool.submit(self._ask, request, spending, stop), stop
+                )
+            finally:
+                stop.set()
+
+    def _gathered(
+        self, waiting: Iterator[Request], submit: Callable[[Request], Future[NDArray[Any]]], stop: Event
+    ) -> Iterator[tuple[Request, NDArray[Any]]]:
+        running: dict[Future[NDArray[Any]], Request] = {}
+        failure: BaseException | None = None
+        while True:
+            try:
+                if failure is None:
+                    for request in islice(waiting, self._concurrency - len(running)):
+                        running[submit(request)] = request
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+            except KeyboardInterrupt as interrupt:
+                failure = interrupt
+                stop.set()
+                continue
+            for future in done:
+                request, error = running.pop(future), future.exception()
+                if error is None:
+                    yield request, future.result()
+                elif failure is None:
+                    failure = error
+                    stop.set()
+            if not done:
+                break
+        if failure is not None:
+            raise failure
+
+    def _ask(self, request: Request, spending: Spending, stop: Event) -> NDArray[Any]:
+        wrong = 0
+
+        def attempt() -> NDArray[Any]:
+            nonlocal wrong
+            if stop.wait(max(0.0, self._resume - time.monotonic())):
+                raise _AgainError("another request failed")
+            try:
+                return self._once(request, spending)
+            except WrongAnswerError as error:
+                wrong += 1
+                if wrong < WRONG_ANSWERS:
+                    raise _AgainError(str(error)) from None
+                reason = f"{wrong} wrong answers to one request: {error}"
+            raise ApiError(f"{self._name}: {reason}. {KEPT}")
+
+        retrying = Retrying(
+            stop=stop_after_attempt(ATTEMPTS) | stop_when_event_set(stop),
+            retry=retry_if_exception_type(_AgainError),
+            wait=self._pause,
+            sleep=sleep_using_event(stop),
+            reraise=True,
+        )
+        try:
+            return retrying(attempt)
+        except _AgainError as error:
+            attempts, reason = retrying.statistics["attempt_number"], str(error)
+        raise ApiError(f"{self._name}: gave up after {attempts} attempts; the last: {reason}. {KEPT}")
+
+    def _once(self, request: Request, spending: Spending) -> NDArray[Any]:
+        """Send a request. Raises _AgainError, ApiError or WrongAnswerError without the client's error behind it."""
+        estimate = self._cost(request.tokens, request.searches)
+        with spending.request(self._name, estimate) as spent:
+            try:
+                answer = request.send()
+            except Exception as error:  # whatever a client raises; it may hold the key, and must not be chained
+                failure = self._explained(error)
+                if (_status(error) or 0) < 400:  # lost, or not to be read: it may be charged for
+                    spent.unanswered, spent.usd = 1, estimate
+            else:
+                tokens = request.tokens if answer.tokens is None else answer.tokens
+                searches = request.searches if answer.searches is None else answer.searches
+                spent.requests, spent.tokens, spent.usd = 1, tokens, self._cost(tokens, searches)
+                spent.estimated = answer.tokens is None
+                values = self._check(answer.values, len(request.rows))
+                spent.texts = len(values)
+                return values
+        raise failure
+
+    def _cost(self, tokens: int, searches: int) -> float:
+        return math.nan if self._price is None else self._price.cost(tokens, searches)
+
+    def _explained(self, error: Exception) -> Exception:
+        """What to do about a client's error: send again, see it as a wrong answer, or give up."""
+        status, headers = _status(error), _headers(error)
+        message = str(getattr(error, "body", None) or error)
+        said = " ".join(hide(message, [self._key]).split())[:CHARACTERS_SHOWN]
+        if status == 401:  # such messages show parts of the key
+            return ApiError(f"{self._name}: the key was refused (status 401). Check it in the environment.")
+        if "insufficient_quota" in message:  # OpenAI says so with status 429, but no waiting helps
+            return ApiError(f"{self._name}: no credit is left (status {status}): {said}")
+        if status is not None and (status in _AGAIN or status >= 500):
+            asked = _retry_after(headers)
+            if asked is not None and asked > LONGEST_RETRY_AFTER:
+                return ApiError(f"{self._name}: status {status}, to be tried again in {asked:.0f} s: {said}")
+            if asked is not None:
+                self._resume = max(self._resume, time.monotonic() + asked)
+            return _AgainError(f"status {status}: {said}", asked)
+        if status is not None and status >= 400:
+            return ApiError(f"{self._name}: refused with status {status}: {said}")
+        if _lost(error):
+            return _AgainError(f"no answer: {type(error).__name__}: {said}")
+        return WrongAnswerError(f"{type(error).__name__}: {said}")
+
+    def _pause(self, state: RetryCallState) -> float:
+        backoff = wait_exponential_jitter(FIRST_WAIT, LONGEST_WAIT, jitter=FIRST_WAIT)(state)
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.wait if isinstance(error, _AgainError) else None
+        return backoff if asked is None else asked + backoff / 10
+
+
+def estimate_tokens(text: str) -> int:
+    """About how many tokens a text has: a third of its bytes, seldom too few; English has about a quarter."""
+    return len(text.encode("utf-8", "replace")) // 3 + 1
+
+
+def cut(sizes: Iterable[int], most: int, most_tokens: int) -> Iterator[slice]:
+    """Parts of a list of texts, by their estimated tokens: at most so many texts and, but for one text, tokens."""
+    start = end = total = 0
+    for size in sizes:
+        if end > start and (end - start == most or total + size > most_tokens):
+            yield slice(start, end)
+            start, total = end, 0
+        end, total = end + 1, total + size
+    if end > start:
+        yield slice(start, end)
+
+
+def finite_array(values: Any, shape: tuple[int | None, ...], dtype: type) -> NDArray[Any]:
+    """The values as an array of this shape (None: any length). Raises WrongAnswerError, also if one is not finite."""
+    try:
+        array: NDArray[Any] = np.asarray(values, dtype=dtype)
+    except (TypeError, ValueError):
+        raise WrongAnswerError("values that are missing, no numbers, or of different lengths") from None
+    if len(array.shape) != len(shape) or any(
+        wanted not in (None, found) for wanted, found in zip(shape, array.shape, strict=True)
+    ):
+        raise WrongAnswerError(f"an array of shape {array.shape}, not {tuple(side or 'any' for side in shape)}")
+    if not np.isfinite(array).all():
+        raise WrongAnswerError("values that are not finite")
+    return array
+
+
+def _status(error: Exception) -> int | None:
+    numbers = (getattr(error, name, None) for name in ("status_code", "http_status", "code"))
+    return next((number for number in numbers if isinstance(number, int)), None)
+
+
+def _headers(error: Exception) -> Mapping[str, str]:
+    found = getattr(error, "headers", None) or getattr(getattr(error, "response", None), "headers", None) or {}
+    return {str(name).lower(): str(value) for name, value in dict(found).items()}
+
+
+def _lost(error: Exception) -> bool:
+    """Whether the answer never came, though the request may have been carried out."""
+    return _status(error) is None and any(kind.__name__ in _NO_ANSWER for kind in type(error).__mro__)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds until the server wants to be asked again: a number, or a date."""
+    text = headers.get("retry-after")
+    if text is None:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except ValueError:
+        return None

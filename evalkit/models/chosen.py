@@ -1,0 +1,121 @@
+"""The models of a run: each a spec that is built when its turn comes, or an object that the caller made."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evalkit.compute import Compute
+from evalkit.config import GivenModel
+from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever
+from evalkit.errors import ConfigError
+from evalkit.registry import Kind, ModelSpec, build, expand, kinds, resolve
+from evalkit.spending import Paid, Spending
+
+Model = Embedder | Retriever | Reranker | ListReranker
+_KINDS: tuple[tuple[type, Kind], ...] = (
+    (Embedder, "embedder"),
+    (Retriever, "retriever"),
+    (Reranker, "reranker"),
+    (ListReranker, "reranker"),
+)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A model that takes part: its label in every table, what it is, and what it can be."""
+
+    label: str
+    source: ModelSpec | Any
+    model: Model | None
+    kinds: frozenset[Kind]
+
+    @property
+    def identity(self) -> Mapping[str, object] | None:
+        """The identity of a model that the caller made; None for a spec."""
+        return None if self.model is None else self.model.identity
+
+    @property
+    def family(self) -> str | None:
+        """The family of a spec; None for an object."""
+        return self.source.family if self.model is None else None
+
+    def is_same(self, other: "Chosen") -> bool:
+        """Whether both are one spec, or one object."""
+        return self.source is other.source or (self.model is None and self.source == other.source)
+
+    def __str__(self) -> str:
+        return str(self.source) if self.model is None else f"object of {_class(self.source)}"
+
+    def load(self, compute: Compute, spending: Spending) -> Any:
+        """The model, built if need be; what it pays for counts as the run's."""
+        model = build(self.source, compute) if self.model is None else self.model
+        if isinstance(model, Paid):
+            model.spending = spending
+        return model
+
+
+def choose(names: Iterable[str | GivenModel], allowed: set[Kind]) -> dict[str, Chosen]:
+    """The models by label, each once, sweeps written out.
+
+    Raises ConfigError for a model that is of no allowed kind and for a label that two have, and what
+    `registry.resolve` raises.
+    """
+    chosen: dict[str, Chosen] = {}
+    for name in names:
+        for each in [_given(name)] if isinstance(name, GivenModel) else [_named(label) for label in expand(name)]:
+            if not each.kinds & allowed:
+                can_be = " and ".join(sorted(each.kinds))
+                raise ConfigError(
+                    f"{each.label!r} is a {can_be}; here only {' or '.join(sorted(allowed))} can stand. "
+                    + (
+                        "Rerankers go under --rerankers."
+                        if "reranker" in each.kinds
+                        else "Retrievers go under --models."
+                    )
+                )
+            if not chosen.setdefault(each.label, each).is_same(each):
+                raise same_label(each.label)
+    return chosen
+
+
+def same_label(label: str) -> ConfigError:
+    """The error for a label that two different models have."""
+    return ConfigError(f"two models have the label {label!r}. Give pairs (label, model) in place of the models.")
+
+
+def _named(text: str) -> Chosen:
+    spec = resolve(text)
+    return Chosen(text, spec, None, kinds(spec))
+
+
+def _given(given: GivenModel) -> Chosen:
+    model = adapt(given.model)
+    can_be = frozenset(kind for protocol, kind in _KINDS if isinstance(model, protocol))
+    return Chosen(given.label, given.model, model, can_be)
+
+
+def _class(thing: object) -> str:
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def adapt(model: Any) -> Model:
+    """An object as an evalkit model: as it is if it satisfies a contract, or adapted if LlamaIndex made it.
+
+    Raises ConfigError for anything else.
+    """
+    if isinstance(model, Embedder | Retriever | Reranker | ListReranker):
+        return model
+    if "llama_index.core" in sys.modules:
+        from llama_index.core.base.embeddings.base import BaseEmbedding
+        from llama_index.core.postprocessor.types import BaseNodePostprocessor
+
+        if isinstance(model, BaseEmbedding | BaseNodePostprocessor):
+            from evalkit.models.llamaindex import adapt as adapt_component
+
+            return adapt_component(model)
+    raise ConfigError(
+        f"an object of {_class(model)} is no model. Allowed: a spec, an object "
+        "with the methods of evalkit.contracts (Embedder, Retriever, Reranker, ListReranker), a LlamaIndex "
+        "BaseEmbedding or BaseNodePostprocessor, or a pair of a label and one of these."
+    )

@@ -1,0 +1,86 @@
+"""What the recurrent families share: a network over a text's words, whose vectors are pooled into one."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.compute import Compute
+from evalkit.contracts import Advance
+from evalkit.errors import ModelNotFoundError
+from evalkit.models.dense import DenseEmbedder
+from evalkit.registry.catalogue import catalogue
+from evalkit.registry.options import RecurrentOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Recurrent(DenseEmbedder):
+    """Base of recurrent embedders. A text with nothing to read gets a zero vector."""
+
+    def __init__(self, options: RecurrentOptions, facts: Mapping[str, object], compute: Compute) -> None:
+        self._compute = Compute(compute.device, options.dtype or compute.dtype)
+        super().__init__(options, {**facts, "compute_dtype": self._compute.dtype})
+
+    @property
+    @abstractmethod
+    def _dim(self) -> int:
+        """Dimensions of the full vectors."""
+
+    @abstractmethod
+    def _readable(self, text: str) -> bool:
+        """Whether there is anything in a text for the network to read."""
+
+    @abstractmethod
+    def _features(self, texts: Sequence[str]) -> "Mapping[str, Tensor]":
+        """What the network reads, padded on the right, with an `attention_mask` of shape (n_texts, length)."""
+
+    @abstractmethod
+    def _pooled(self, features: "Mapping[str, Tensor]") -> "Tensor":
+        """Vectors of a batch, its longest text first: (batch, dim)."""
+
+    def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
+        """Pooled word vectors: float32 of shape (n_texts, full dim)."""
+        from evalkit.models.batching import forward_batches
+
+        vectors = np.zeros((len(texts), self._dim), dtype=np.float32)
+        prompted = [prompt + text for text in texts]
+        readable = np.array([row for row, text in enumerate(prompted) if self._readable(text)], dtype=np.int64)
+        advance(len(texts) - len(readable))
+        read = [prompted[row] for row in readable]
+        for rows, _, pooled in forward_batches(read, self._features, self._pooled, self._compute):
+            vectors[readable[rows]] = pooled.float().cpu().numpy()
+            advance(len(rows))
+        return vectors
+
+
+def released_folder(name: str, contents: str) -> Path:
+    """The folder with a model's released files. Raises ModelNotFoundError that says what belongs into it."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        links = [link for entry in catalogue().values() if entry.hub_name == name for link in entry.downloads]
+        raise ModelNotFoundError(
+            f"no folder {name!r}. It must hold {contents}."
+            + (f" Download into it, and unpack what is packed: {', '.join(links)}." if links else "")
+        )
+    return folder
+
+
+def released_file(folder: Path, what: str, *patterns: str) -> Path:
+    """The one file of a folder that matches the first of the patterns that any file matches.
+
+    Raises ModelNotFoundError if no file matches any pattern, or several match one.
+    """
+    for pattern in patterns:
+        found = sorted(folder.glob(pattern))
+        if len(found) > 1:
+            names = ", ".join(path.name for path in found)
+            raise ModelNotFoundError(f"{folder} holds {len(found)} files {pattern}: {names}. Leave one: {what}.")
+        if found:
+            return found[0]
+    held = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+    raise ModelNotFoundError(f"{folder} holds no file {' or '.join(patterns)}: {what}. It holds: {held}.")

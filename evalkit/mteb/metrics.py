@@ -1,0 +1,42 @@
+"""Names of metrics, ours and mteb's."""
+
+import math
+import re
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+from evalkit.metrics.ranking import RANKING_METRICS
+
+_CORRELATIONS = {
+    f"{kind}_{similarity}": f"{similarity}_{kind}"
+    for kind in ("spearman", "pearson")
+    for similarity in ("cosine", "euclidean", "manhattan")
+}
+"""Ours of STS, and mteb's, which has none for the dot product."""
+_OURS = {theirs: ours for ours, theirs in _CORRELATIONS.items()}
+_AT_K = re.compile(rf"({'|'.join(RANKING_METRICS)})_at_(\d+)")
+
+
+def numbers(scores: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics in mteb's scores that are one number each. The main score is among them under its own name; the
+    curves of abstention (nauc) are left out.
+    """
+    return {
+        name: float(value)
+        for name, value in scores.items()
+        if isinstance(value, Real) and name != "main_score" and not name.startswith("nauc")
+    }
+
+
+def to_mteb(scores: Mapping[str, float]) -> dict[str, float]:
+    """Scores under mteb's names, without those that are undefined."""
+    return {_CORRELATIONS.get(name, name.replace("@", "_at_")): s for name, s in scores.items() if math.isfinite(s)}
+
+
+def from_mteb(name: str, kind: str) -> str:
+    """Our name of mteb's metric, in a task of mteb's type `kind`: those that we score ourselves have our names."""
+    if kind == "STS":
+        return _OURS.get(name, name)
+    found = _AT_K.fullmatch(name) if kind == "Retrieval" else None
+    return f"{found[1]}@{found[2]}" if found else name

@@ -1,0 +1,200 @@
+"""What a run would download, compute and cost, told without loading a model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from evalkit.config import RunConfig, Size
+from evalkit.errors import EvalkitError
+from evalkit.models.weights import at_hand, model_files
+from evalkit.mteb.reference import is_mteb
+from evalkit.registry import CatalogueEntry, ModelSpec, catalogue, families, kinds
+from evalkit.registry.families import HUB
+from evalkit.suite import load_task
+from evalkit.types import StsTask
+
+CHARACTERS_PER_TOKEN = 4
+"""About, in English; for estimates of what an API would cost."""
+DOCUMENTS_PER_SEARCH = 100
+"""What providers that ask a price per search count as one."""
+MEGABYTE = 1_000_000
+
+Weights = Literal["at hand", "to download", "none", "behind an API", "cannot be run"]
+Where = Literal["at hand", "as the suite declares", "unknown"]
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """A task: its kind and size as far as they are known. `texts` are distinct; `characters` are theirs, in all."""
+
+    name: str
+    where: Where
+    type: Literal["sts", "retrieval"] | None
+    texts: int = 0
+    queries: int = 0
+    documents: int = 0
+    pairs: int = 0
+    characters: int | None = None
+    megabytes: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """A model: where its weights are, and estimates of what must be downloaded (MB) and paid (USD); None: unknown.
+
+    `checkpoint` names the weights that are read, `problem` says why the model cannot be run.
+    """
+
+    label: str
+    role: Literal["model", "reranker"]
+    weights: Weights
+    megabytes: float | None = None
+    usd: float | None = None
+    checkpoint: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run would do. `texts` and `pairs` are upper bounds: what the store holds is not computed again."""
+
+    description: str
+    tasks: tuple[TaskPlan, ...]
+    models: tuple[ModelPlan, ...]
+    cells: int
+    texts: int
+    pairs: int
+
+
+def make_plan(
+    config: RunConfig,
+    models: Mapping[str, ModelSpec | EvalkitError],
+    rerankers: Mapping[str, ModelSpec | EvalkitError],
+) -> Plan:
+    """The plan of a configuration whose models are resolved, or have a reason why not.
+
+    Raises EvalkitError for local tasks that cannot be used.
+    """
+    tasks = [_task(name, config) for name in dict.fromkeys(config.tasks)]
+    sts = [task for task in tasks if task.type == "sts"]
+    retrieval = [task for task in tasks if task.type == "retrieval"]
+    embedders = sum(_is_embedder(spec) for spec in models.values())
+    encoded = sum(task.texts for task in tasks) * embedders
+    reranked = sum(task.texts for task in retrieval) * sum(_is_embedder(spec) for spec in rerankers.values())
+    pairs = sum(_pairs(task, config, len(models)) for task in retrieval)
+    scorers = sum(isinstance(spec, ModelSpec) and not _is_embedder(spec) for spec in rerankers.values())
+    return Plan(
+        config.description,
+        tuple(tasks),
+        (
+            *(_model(label, "model", spec, config, tasks, len(models)) for label, spec in models.items()),
+            *(_model(label, "reranker", spec, config, retrieval, len(models)) for label, spec in rerankers.items()),
+        ),
+        cells=len(sts) * embedders + len(retrieval) * len(models) * (1 + len(rerankers)),
+        texts=encoded + reranked,
+        pairs=pairs * scorers,
+    )
+
+
+def _task(name: str, config: RunConfig) -> TaskPlan:
+    declared = config.sizes.get(name)
+    if is_mteb(name):  # its data is downloaded: a plan does not touch it
+        return _declared(name, declared, config) if declared else TaskPlan(name, "unknown", None)
+    task = load_task(name, on_bad_data=config.on_bad_data, max_queries=config.max_queries, seed=config.seed)
+    label = f"{task.name} ({task.split})"
+    if isinstance(task, StsTask):
+        texts = {*task.sentences1, *task.sentences2}
+        pairs = len(task.gold)
+        return TaskPlan(
+            label, "at hand", "sts", len(texts), pairs=pairs, characters=sum(map(len, texts)), megabytes=0
+        )
+    documents = [document.content for document in task.corpus]
+    queries = [query.text for query in task.queries]
+    return TaskPlan(
+        label,
+        "at hand",
+        "retrieval",
+        len(set(documents)) + len(set(queries)),
+        len(queries),
+        len(documents),
+        characters=sum(map(len, {*documents, *queries})),
+        megabytes=0,
+    )
+
+
+def _declared(name: str, size: Size, config: RunConfig) -> TaskPlan:
+    most = config.max_queries or 10**12
+    pairs, queries, documents = min(size.pairs or 0, most), min(size.queries or 0, most), size.documents or 0
+    return TaskPlan(
+        name,
+        "as the suite declares",
+        "sts" if pairs else "retrieval" if queries else None,
+        2 * pairs + queries + documents,
+        queries,
+        documents,
+        pairs,
+        megabytes=size.megabytes,
+    )
+
+
+def _model(
+    label: str,
+    role: Literal["model", "reranker"],
+    spec: ModelSpec | EvalkitError,
+    config: RunConfig,
+    tasks: Sequence[TaskPlan],
+    models: int,
+) -> ModelPlan:
+    if isinstance(spec, EvalkitError):
+        return ModelPlan(label, role, "cannot be run", problem=str(spec))
+    entry = _entry(spec)
+    if entry is not None and entry.provider is not None:
+        cost = _cost(entry, spec, config, tasks, models)
+        return ModelPlan(label, role, "behind an API", 0, cost)
+    if families()[spec.family].name_help != HUB and spec.family != "mteb":
+        return ModelPlan(label, role, "none", 0, 0)
+    folder = at_hand(spec.name, getattr(spec.options, "revision", None))
+    if folder is not None:
+        size = sum(path.stat().st_size for path in model_files(folder).values()) / MEGABYTE
+        return ModelPlan(label, role, "at hand", size, 0, spec.name)
+    return ModelPlan(label, role, "to download", _megabytes(config.sizes.get(label), entry), 0, spec.name)
+
+
+def _megabytes(declared: Size | None, entry: CatalogueEntry | None) -> float | None:
+    if declared is not None:
+        return declared.megabytes
+    if entry is None or entry.parameters is None:
+        return None
+    return 4 * entry.parameters  # millions of float32 numbers
+
+
+def _entry(spec: ModelSpec) -> CatalogueEntry | None:
+    head = f"{spec.family}:{spec.name}"
+    known = [entry for entry in catalogue().values() if entry.spec]
+    same = [entry for entry in known if str(entry.spec).partition("?")[0] == head]
+    return next(iter(same), None) or next((entry for entry in known if entry.hub_name == spec.name), None)
+
+
+def _cost(
+    entry: CatalogueEntry, spec: ModelSpec, config: RunConfig, tasks: Sequence[TaskPlan], models: int
+) -> float | None:
+    """USD, about; None where the price, or how long the texts are, is not known."""
+    if entry.price is None or any(task.characters is None for task in tasks):
+        return None
+    if _is_embedder(spec):
+        return entry.price.cost(sum(task.characters or 0 for task in tasks) // CHARACTERS_PER_TOKEN, 0)
+    tokens = searches = 0
+    for task in tasks:
+        pairs = _pairs(task, config, models)
+        tokens += 2 * pairs * (task.characters or 0) // max(1, task.texts) // CHARACTERS_PER_TOKEN
+        searches += task.queries * -(-min(task.documents, config.rerank_depth * models) // DOCUMENTS_PER_SEARCH)
+    return entry.price.cost(tokens, searches)
+
+
+def _pairs(task: TaskPlan, config: RunConfig, models: int) -> int:
+    """At most so many distinct pairs of query and document come before a reranker."""
+    return task.queries * min(task.documents, config.rerank_depth * models)
+
+
+def _is_embedder(spec: ModelSpec | EvalkitError) -> bool:
+    return isinstance(spec, ModelSpec) and "embedder" in kinds(spec)

@@ -1,0 +1,55 @@
+"""Published figures as tables of their own, with the run's score beside a figure where the names agree."""
+
+import pandas as pd
+
+from evalkit.report.table import Table, TableCell
+from evalkit.results import Results
+from evalkit.results.records import CELL_KEYS
+
+
+def published_tables(results: Results) -> list[Table]:
+    """One table for each task and split that figures were published of; those of the run's tasks first."""
+    ran = [(task["task"], task["split"]) for task in results.provenance["tasks"]]
+    found = results.published
+    keys = list(dict.fromkeys(zip(found["task"], found["split"], strict=True)))
+    ordered = sorted(keys, key=lambda key: ran.index(key) if key in ran else len(ran))
+    return [
+        _table(found[(found["task"] == task) & (found["split"] == split)], results.scores, task, split)
+        for task, split in ordered
+    ]
+
+
+def _table(figures: pd.DataFrame, scores: pd.DataFrame, task: str, split: str) -> Table:
+    keys = [*CELL_KEYS, "metric"]
+    here = scores.astype(dict.fromkeys(keys, str)).set_index(keys)["score"].rename("here")
+    beside = figures.join(here, on=keys)
+    compared = bool(beside["here"].notna().any())
+    metrics = list(dict.fromkeys(beside["metric"]))
+    rows = []
+    for (model, reranker), found in beside.groupby(["model", "reranker"], sort=False):
+        by_metric = found.set_index("metric").reindex(metrics)
+        cells = [TableCell(f"published: {model}"), TableCell(str(reranker))]
+        for _, figure in by_metric.iterrows():
+            cells.append(TableCell(_number(figure["score"]) + _interval(figure)))
+            cells += [TableCell(_number(figure["here"]))] * compared
+        rows.append(tuple(cells))
+    notes = [f"Source: {'; '.join(dict.fromkeys(figures['source']))}."]
+    if compared:
+        notes.append("Column 'here': this run's own score, where it has one of that name.")
+    if figures["ci_low"].notna().any():
+        notes.append("In brackets: Wilson's 95 % intervals.")
+    return Table(
+        f"Published, not measured here: {task} ({split})",
+        ("Model", "Reranker", *(name for metric in metrics for name in (metric, "here")[: 1 + compared])),
+        tuple(rows),
+        " ".join(notes),
+        text_columns=2,
+    )
+
+
+def _number(score: float) -> str:
+    return "–" if pd.isna(score) else f"{score:.4f}"
+
+
+def _interval(figure: pd.Series) -> str:
+    return "" if pd.isna(figure["ci_low"]) else f" ({figure['ci_low']:.3f}–{figure['ci_high']:.3f})"

@@ -1,0 +1,98 @@
+"""From texts, scores and judgements, wherever they were read, to a checked task."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from evalkit.suite.checks import (
+    Judgement,
+    OnBadData,
+    Problems,
+    check_judgements,
+    is_judged,
+    keep_first,
+    keep_highest,
+)
+from evalkit.suite.hashing import hash_retrieval, hash_sts
+from evalkit.types import Document, IntArray, Query, RetrievalTask, StsTask
+
+Pair = tuple[str, str, float]
+"""Two sentences and their gold similarity."""
+
+
+def make_sts(
+    name: str,
+    split: str,
+    pairs: Iterable[Pair],
+    score_range: tuple[float, float] | None,
+    source: str,
+    problems: Problems,
+    on_bad_data: OnBadData,
+    max_pairs: int | None,
+    seed: int,
+) -> StsTask:
+    """A task of the pairs with a finite score; `source` names what they came from.
+
+    Problems found earlier are settled here with those found now: raises DataError, or warns.
+    """
+    kept = [pair for pair in pairs if math.isfinite(pair[2])]
+    if not kept and not problems.fatal:
+        problems.add(f"{source}: no sentence pair with a score", fatal=True)
+    problems.settle(on_bad_data)
+    sentences1, sentences2, scores = zip(*(kept[row] for row in _sample(len(kept), max_pairs, seed)), strict=True)
+    gold = np.array(scores, dtype=np.float64)
+    return StsTask(
+        name=name,
+        split=split,
+        sentences1=sentences1,
+        sentences2=sentences2,
+        gold=gold,
+        content_hash=hash_sts(sentences1, sentences2, gold),
+        score_range=score_range,
+    )
+
+
+def make_retrieval(
+    name: str,
+    split: str,
+    documents: Iterable[Document],
+    queries: Iterable[Query],
+    judgements: Iterable[Judgement],
+    sources: tuple[str, str, str],
+    problems: Problems,
+    on_bad_data: OnBadData,
+    max_queries: int | None,
+    seed: int,
+    ignore_identical_ids: bool = False,
+) -> RetrievalTask:
+    """A task of the judged queries; `sources` names what documents, queries and judgements came from.
+
+    Problems found earlier are settled here with those found now: raises DataError, or warns.
+    """
+    of_documents, of_queries, of_judgements = sources
+    kept_documents = keep_first(documents, of_documents, problems)
+    kept_queries = keep_first(queries, of_queries, problems)
+    qrels = keep_highest(judgements, of_judgements, problems)
+    check_judgements(kept_documents, kept_queries, qrels, of_judgements, problems)
+    problems.settle(on_bad_data)
+    judged = [query for query in kept_queries.values() if is_judged(query.id, qrels)]
+    corpus = tuple(kept_documents.values())
+    sampled = tuple(judged[row] for row in _sample(len(judged), max_queries, seed))
+    sampled_qrels = {query.id: qrels[query.id] for query in sampled}
+    return RetrievalTask(
+        name=name,
+        split=split,
+        corpus=corpus,
+        queries=sampled,
+        qrels=sampled_qrels,
+        content_hash=hash_retrieval(corpus, sampled, sampled_qrels, ignore_identical_ids),
+        excluded=len(kept_queries) - len(judged),
+        ignore_identical_ids=ignore_identical_ids,
+    )
+
+
+def _sample(count: int, size: int | None, seed: int) -> IntArray:
+    if size is None or size >= count:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))

@@ -1,0 +1,174 @@
+"""`--dry-run`: what a run would do, told without a model, a download or the data of tasks that are elsewhere."""
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+import yaml
+from fakes import write_tasks
+
+from evalkit import pipeline
+from evalkit.config import read_config, read_suite
+from evalkit.models import chosen
+from evalkit.plan import Plan
+from evalkit.registry import catalogue, families, resolve
+from evalkit.registry.catalogue import Price
+from evalkit.suite import load_task
+from evalkit.suite.reference import bundled_tasks
+
+SUITES = ["sbert-paper", "boosting-rag", "mteb-sts", "mteb-retrieval-small"]
+
+
+@pytest.fixture
+def nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model is built and no socket opened."""
+
+    def refused(*given: object) -> None:
+        raise AssertionError(f"a dry run must not do this: {given}")
+
+    monkeypatch.setattr(chosen, "build", refused)
+    monkeypatch.setattr(socket.socket, "connect", refused)
+
+
+def plan(**keys: object) -> Plan:
+    return pipeline.plan_config(read_config(keys))
+
+
+def test_a_plan_counts_what_a_run_then_does(tmp_path: Path):
+    pets, pairs = write_tasks(tmp_path)
+    keys = {"models": ["bow", "tfidf", "bm25"], "tasks": [pets, pairs], "rerankers": ["bm25"], "top_k": 1}
+    found = plan(**keys)
+    assert found.cells == 2 * 1 + 3 * 2
+    assert [(task.type, task.queries, task.documents, task.pairs) for task in found.tasks] == [
+        ("retrieval", 3, 4, 0), ("sts", 0, 0, 6),
+    ]  # fmt: skip
+    task = load_task(pairs)
+    sentences = {*task.sentences1, *task.sentences2}
+    assert found.tasks[1].texts == len(sentences)
+    assert found.tasks[1].characters == sum(map(len, sentences))
+    assert found.tasks[0].texts == 3 + 3  # two of the four documents are one text
+    assert found.texts == 2 * (6 + len(sentences))
+    assert found.pairs == 3 * 4  # three queries, and no more than the four documents
+    assert {model.weights for model in found.models} == {"none"}
+    results = pipeline.run(**keys)
+    assert len(results.provenance["cells"]) == found.cells
+
+
+@pytest.mark.usefixtures("nothing_happens")
+def test_weights_are_at_hand_or_must_be_downloaded():
+    found = plan(
+        models=["all-MiniLM-L6-v2", "bert:all-MiniLM-L6-v2?pooling=cls", "bge-base", "sbert:nobody/knows", "bow"],
+        tasks="sts-mini",
+        sizes={"bge-base": {"megabytes": 7}},
+    )
+    small, pooled, declared, unknown, lexical = found.models
+    assert (small.weights, pooled.weights) == ("at hand", "at hand")
+    assert small.megabytes == pytest.approx(91.6, abs=1)  # 22.7 million float32 numbers, and a tokenizer
+    assert (declared.weights, declared.megabytes) == ("to download", 7)
+    assert (unknown.weights, unknown.megabytes) == ("to download", None)
+    assert (lexical.weights, lexical.megabytes) == ("none", 0)
+
+
+@pytest.mark.usefixtures("nothing_happens")
+def test_without_a_declared_size_the_catalogues_parameters_tell(tmp_path: Path):
+    (model,) = plan(models="bge-base", tasks="sts-mini").models
+    assert model.megabytes == 4 * catalogue()["bge-base"].parameters
+
+
+@pytest.mark.usefixtures("nothing_happens")
+def test_tasks_elsewhere_have_the_size_that_the_suite_declares():
+    sizes = {"mteb:A": {"pairs": 50, "megabytes": 1}, "mteb:B": {"queries": 10, "documents": 30}}
+    found = plan(models=["bow"], tasks=["mteb:A", "mteb:B", "mteb:C"], rerankers="bm25", sizes=sizes, max_queries=20)
+    assert [(task.where, task.type) for task in found.tasks] == [
+        ("as the suite declares", "sts"), ("as the suite declares", "retrieval"), ("unknown", None),
+    ]  # fmt: skip
+    assert [(task.pairs, task.queries, task.texts) for task in found.tasks] == [(20, 0, 40), (0, 10, 40), (0, 0, 0)]
+    assert (found.cells, found.pairs) == (1 + 2, 100)
+
+
+class TestCost:
+    """Of models behind an API, by the catalogue's prices."""
+
+    @pytest.fixture
+    @staticmethod
+    def priced(monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two models of the catalogue, taken for models of a provider with a price."""
+        entries = dict(catalogue())
+        for name, usd, per in (("bge-base", 0.5, "million tokens"), ("bge-reranker-base", 2, "thousand searches")):
+            price = Price(usd=usd, per=per, as_of="2026-01", source="a page")
+            entries[name] = entries[name].model_copy(update={"provider": "somebody", "price": price})
+        monkeypatch.setattr("evalkit.plan.catalogue", lambda: entries)
+
+    @pytest.mark.usefixtures("priced", "nothing_happens")
+    def test_tokens_are_a_quarter_of_the_characters_and_searches_are_queries(self):
+        task = load_task("rag-mini")
+        texts = {*(document.content for document in task.corpus), *(query.text for query in task.queries)}
+        found = plan(models="bge-base", tasks="rag-mini", rerankers="bge-reranker-base")
+        embedder, reranker = found.models
+        assert embedder.weights == "behind an API"
+        assert embedder.usd == pytest.approx(0.5 * sum(map(len, texts)) / 4 / 1e6, rel=1e-4)
+        assert reranker.usd == pytest.approx(2 * 252 / 1e3)
+
+    @pytest.mark.usefixtures("priced", "nothing_happens")
+    def test_of_texts_that_are_not_at_hand_it_is_unknown(self):
+        found = plan(models="bge-base", tasks="mteb:A", sizes={"mteb:A": {"pairs": 5}})
+        assert found.models[0].usd is None
+
+
+def test_a_model_that_cannot_be_run_is_a_row_and_an_exit_status(evalkit, tmp_path: Path):
+    pets, _ = write_tasks(tmp_path)
+    status, shown, _ = evalkit("run", "--models", "bow,infersent-glove", "--tasks", pets, "--dry-run")
+    assert status == 1
+    assert "cannot be run" in shown
+    assert "retired" in shown
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(evalkit, tmp_path: Path):
+    pets, _ = write_tasks(tmp_path)
+    out = tmp_path / "out"
+    status, shown, errors = evalkit("run", "--models", "bow", "--tasks", pets, "--out", out, "--dry-run")
+    assert (status, errors) == (0, "")
+    assert "Cells: 1. At most 6 texts to encode and 0 pairs to rerank." in shown
+    assert not out.exists()
+    status, _, errors = evalkit("run", "--models", "bow", "--tasks", "no-such-task", "--dry-run")
+    assert status == 2
+    assert "Unknown task 'no-such-task'" in errors
+
+
+@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.usefixtures("nothing_happens")
+def test_a_ready_suite_says_what_it_downloads_and_how_large_that_is(suite: str, evalkit):
+    keys = read_suite(suite)
+    found = plan(**keys)
+    assert {task.where for task in found.tasks} <= {"at hand", "as the suite declares"}
+    assert all(task.type for task in found.tasks)
+    assert found.cells > 0
+    assert set(keys.get("sizes", {})) <= {*keys["models"], *keys["tasks"]}
+    waiting = {model.checkpoint: model.megabytes for model in found.models if model.weights == "to download"}
+    assert all(waiting.values())
+    total = sum(waiting.values()) + sum(model.megabytes for model in found.models if model.weights == "at hand")
+    said = float(re.search(r"Downloads about ([\d.]+) GB", " ".join(keys["description"].split()))[1])
+    assert total / 1000 == pytest.approx(said, abs=0.15)
+    status, shown, _ = evalkit("run", suite, "--dry-run")
+    assert status == any(model.problem for model in found.models)
+    assert "Downloads about" in " ".join(shown.split())
+
+
+def test_ready_suites_name_only_models_that_can_be_built_or_are_behind_an_api():
+    for suite in SUITES:
+        keys = read_suite(suite)
+        for name in (*keys["models"], *keys.get("rerankers", ())):
+            entry = catalogue().get(name)
+            if name != "none" and (entry is None or entry.provider is None):
+                assert resolve(name).family in families()
+            elif entry is not None:
+                assert not entry.retired
+
+
+def test_ready_suites_are_where_the_wheel_takes_them_from():
+    folder = bundled_tasks() / "suites"
+    assert {path.stem for path in folder.glob("*.yaml")} >= set(SUITES)
+    for suite in SUITES:
+        published = yaml.safe_load((folder / f"{suite}.yaml").read_text(encoding="utf-8")).get("published")
+        assert published is None or (folder / published).is_file()
