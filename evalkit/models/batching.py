@@ -17,6 +17,10 @@ Features = Mapping[str, Tensor]
 
 TOKENS_PER_BATCH = {"cpu": 2_048, "mps": 8_192, "cuda": 65_536}
 """Where a batch starts from; on out-of-memory it is halved until it fits."""
+ENOUGH_TOKENS = {"cpu": 2_048, "mps": 2_048, "cuda": 4_096}
+"""What keeps the device busy: a batch that has as many ends where texts get shorter, rather than pad them."""
+EVEN = 7 / 8
+"""Of a batch's longest text: how long the texts must be that are padded to it."""
 TEXTS_PER_WINDOW = 1_024
 """Texts tokenised and padded at once; bounds memory, whatever the number of texts."""
 
@@ -40,7 +44,7 @@ def forward_batches(
         order = np.argsort(-lengths, kind="stable")
         start = 0
         while start < len(order):
-            rows = order[start : start + max(1, budget // max(1, int(lengths[order[start]])))]
+            rows = order[start : start + _batch_size(lengths[order[start:]], budget, ENOUGH_TOKENS[compute.device])]
             batch = {key: _cut(value, rows, mask, compute) for key, value in features.items()}
             try:
                 # Closed before the yield, so that the mode does not reach into the caller's code.
@@ -54,6 +58,14 @@ def forward_batches(
                 continue
             start += len(rows)
             yield window[rows], batch["attention_mask"], output
+
+
+def _batch_size(lengths: NDArray[np.int64], budget: int, enough: int) -> int:
+    """How many of the next texts, whose lengths fall, are one batch: at most `budget` tokens, at least one text."""
+    longest = max(1, int(lengths[0]))
+    most = min(len(lengths), max(1, budget // longest))
+    even = int(np.searchsorted(-lengths[:most], -EVEN * longest, side="right"))
+    return max(1, min(most, max(even, enough // longest)))
 
 
 def _windows(

@@ -133,7 +133,7 @@ def _exact(
     if similarity == "euclidean":
         return np.asarray(-np.sqrt(((query - documents) ** 2).sum(axis=1)))
     # No BLAS: its sums depend on where a row stands.
-    dots = np.einsum("ij,j->i", documents, query)
+    dots: FloatArray = np.einsum("ij,j->i", documents, query)
     if similarity == "dot":
         return dots
     return _cosine(dots, np.einsum("j,j->", query, query), np.einsum("ij,ij->i", documents, documents))

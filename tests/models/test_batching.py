@@ -2,6 +2,7 @@
 
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -65,6 +66,21 @@ def test_long_texts_come_first_and_short_ones_share_a_batch():
     assert [(list(map(int, rows)), features["input_ids"].shape[1]) for rows, features in cut(texts, "right")] == [
         ([1], 25), ([2, 4, 0, 3], 5),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lengths", "budget", "enough", "size"),
+    [
+        ([8, 8, 7, 6, 6], 1000, 10, 3),  # 6 is less than seven eighths of 8
+        ([8, 8, 7, 6, 6], 1000, 32, 4),  # but 24 tokens do not keep the device busy
+        ([8, 8, 7, 6, 6], 16, 32, 2),
+        ([8, 8, 8, 8, 8], 1000, 8, 5),
+        ([8, 1], 4, 4, 1),
+        ([0, 0], 1000, 10, 2),
+    ],
+)
+def test_a_batch_ends_where_texts_get_shorter(lengths: list, budget: int, enough: int, size: int):
+    assert batching._batch_size(np.array(lengths), budget, enough) == size
 
 
 def test_features_that_are_no_tokens_go_along():
