@@ -135,6 +135,29 @@ def export_mteb(
     typer.echo(f"{len(written)} result file(s) written under {out}.")
 
 
+@export_app.command("llamaindex")
+def export_llamaindex(
+    task: Annotated[str, typer.Argument(help="A retrieval task: a name or path.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSON file to write.")],
+    on_bad_data: Annotated[str, typer.Option(help="error, or warn to use faulty data.")] = "error",
+) -> None:
+    """Write a retrieval task as a LlamaIndex EmbeddingQAFinetuneDataset."""
+    from evalkit.suite import load_task
+    from evalkit.suite.checks import OnBadData
+    from evalkit.suite.writing import write_qa_dataset
+    from evalkit.types import RetrievalTask
+
+    loaded = load_task(task, on_bad_data=cast(OnBadData, on_bad_data))
+    if not isinstance(loaded, RetrievalTask):
+        raise typer.BadParameter(f"{task!r} is a task of sentence pairs; this format holds retrieval tasks.")
+    lost = write_qa_dataset(loaded, out)
+    typer.echo(f"Written to {out}: {len(loaded.queries)} queries, {len(loaded.corpus)} documents.")
+    if lost:
+        typer.echo(f"The format has no grades: {lost} judgements had one other than 1 and are now just relevant.")
+    if loaded.excluded:
+        typer.echo(f"Left out: {loaded.excluded} queries without a relevant document.")
+
+
 @import_app.command("mteb")
 def import_mteb(
     path: Annotated[Path, typer.Argument(help="A result file of mteb, or a folder of them.")],
@@ -198,29 +221,6 @@ def store_prune(
     )
     for info in removed:
         typer.echo(f"removed {info.kind} of {info.model}: {info.rows} rows, {info.bytes / 1e6:.1f} MB")
-
-
-@export_app.command("llamaindex")
-def export_llamaindex(
-    task: Annotated[str, typer.Argument(help="A retrieval task: a name or path.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="JSON file to write.")],
-    on_bad_data: Annotated[str, typer.Option(help="error, or warn to use faulty data.")] = "error",
-) -> None:
-    """Write a retrieval task as a LlamaIndex EmbeddingQAFinetuneDataset."""
-    from evalkit.suite import load_task
-    from evalkit.suite.checks import OnBadData
-    from evalkit.suite.writing import write_qa_dataset
-    from evalkit.types import RetrievalTask
-
-    loaded = load_task(task, on_bad_data=cast(OnBadData, on_bad_data))
-    if not isinstance(loaded, RetrievalTask):
-        raise typer.BadParameter(f"{task!r} is a task of sentence pairs; this format holds retrieval tasks.")
-    lost = write_qa_dataset(loaded, out)
-    typer.echo(f"Written to {out}: {len(loaded.queries)} queries, {len(loaded.corpus)} documents.")
-    if lost:
-        typer.echo(f"The format has no grades: {lost} judgements had one other than 1 and are now just relevant.")
-    if loaded.excluded:
-        typer.echo(f"Left out: {loaded.excluded} queries without a relevant document.")
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, no_progress
 from evalkit.errors import ConfigError, ScoreError
-from evalkit.models.fitting import WORD, not_fitted, texts_hash
+from evalkit.models.fitting import WORD, check_ids, not_fitted, texts_hash
 from evalkit.registry.options import Bm25Options
 from evalkit.search.ranking import BLOCK_CELLS, best, id_ranks
 from evalkit.types import FloatArray, IntArray, Run
@@ -62,11 +62,7 @@ class Bm25:
         there are more or fewer ids than texts.
         """
         index = self._fitted_index()
-        if len(document_ids) != self._size:
-            raise ConfigError(
-                f"bm25 was fitted on {self._size} documents, but got {len(document_ids)} document ids. "
-                "Give the ids of the fitted documents, in their order."
-            )
+        check_ids("bm25", self._size, document_ids)
         ranks = id_ranks(document_ids)
         block = max(1, BLOCK_CELLS // self._size)
         runs = [

@@ -11,8 +11,7 @@ import numpy as np
 
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, no_progress
-from evalkit.errors import ConfigError
-from evalkit.models.fitting import not_fitted
+from evalkit.models.fitting import check_ids, not_fitted
 from evalkit.models.pair import PairModel
 from evalkit.models.weights import locate
 from evalkit.registry.options import PairOptions
@@ -72,11 +71,7 @@ class MaxSim(PairModel):
         """
         if self._corpus is None:
             raise not_fitted("maxsim")
-        if len(document_ids) != len(self._corpus):
-            raise ConfigError(
-                f"maxsim was fitted on {len(self._corpus)} documents, but got {len(document_ids)} document ids. "
-                "Give the ids of the fitted documents, in their order."
-            )
+        check_ids("maxsim", len(self._corpus), document_ids)
         ranks = id_ranks(document_ids)
         tokens = self._tokens_of_queries(queries)
         rows_of: dict[str, list[int]] = defaultdict(list)
