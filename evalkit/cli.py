@@ -63,7 +63,9 @@ def run(
         return
     results = run_config(config)
     print_tables(make_tables(results), Console())
-    typer.echo(f"Written to {config.out}: leaderboard.md, leaderboard.csv, scores.csv, results.parquet, run.json")
+    typer.echo(
+        f"Written to {config.out}: leaderboard.md, leaderboard.csv, scores.csv, results.parquet, run.json, evidence"
+    )
     if config.no_store is False:
         reused, computed = results.provenance["reused"], results.provenance["computed"]
         typer.echo(f"Store: {reused} texts and pairs were there, {computed} were computed.")

@@ -21,6 +21,7 @@ from evalkit.registry import Kind, ModelSpec, expand
 from evalkit.registry.paid import check_paid
 from evalkit.report.write import write_run
 from evalkit.results import Results
+from evalkit.results.evidence import Evidence
 from evalkit.results.provenance import make_provenance
 from evalkit.results.published import published_frame
 from evalkit.results.records import make_records
@@ -77,6 +78,7 @@ def run_config(config: RunConfig) -> Results:
         make_records(outcome, tasks, config.top_k),
         make_provenance(config, compute, specs, facts, given, tasks, outcome, store, spending, published, started),
         published_frame(published),
+        Evidence.of(outcome, tasks, config.top_k),
     )
     if config.out is not None:
         write_run(results, config.out)

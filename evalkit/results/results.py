@@ -10,13 +10,14 @@ from typing import Any
 import pandas as pd
 
 from evalkit.errors import ConfigError
+from evalkit.results.evidence import Evidence
 from evalkit.results.published import published_frame
 from evalkit.results.records import CELL_KEYS
 from evalkit.results.scores import score
 from evalkit.suite.published import read_published
 
 RECORDS, SCORES, LEADERBOARD, PROVENANCE = "results.parquet", "scores.csv", "leaderboard.csv", "run.json"
-PUBLISHED = "published.csv"
+PUBLISHED, EVIDENCE = "published.csv", "evidence"
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,13 @@ class Results:
     """Per-query records (see `records.make_records`) and the provenance of a run (what run.json holds).
 
     `published` holds figures that others report, not measured here (see `published.published_frame`): no score,
-    rank or leaderboard has them.
+    rank or leaderboard has them. `evidence` holds rankings and texts: no score is derived from it.
     """
 
     records: pd.DataFrame
     provenance: Mapping[str, Any]
     published: pd.DataFrame = field(default_factory=published_frame)
+    evidence: Evidence = field(default_factory=Evidence.none)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -57,9 +59,10 @@ class Results:
         return board.loc[ranked].reset_index(drop=True).rename_axis(columns=None)
 
     def write(self, folder: Path) -> None:
-        """Write the records, scores, leaderboard, provenance and published figures, if any, into a folder."""
+        """Write all of it, and the scores and the leaderboard, into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         self.records.to_parquet(folder / RECORDS, index=False)
+        self.evidence.write(folder / EVIDENCE)
         self.scores.to_csv(folder / SCORES, index=False, float_format="%.8f", lineterminator="\n")
         self.leaderboard().to_csv(folder / LEADERBOARD, index=False, float_format="%.8f", lineterminator="\n")
         if not self.published.empty:
@@ -76,7 +79,8 @@ class Results:
                 raise ConfigError(f"{folder} holds no results of a run: {name} is missing.")
         provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
         figures = read_published(folder / PUBLISHED) if provenance.get("published") else ()
-        return cls(pd.read_parquet(folder / RECORDS), provenance, published_frame(figures))
+        evidence = Evidence.read(folder / EVIDENCE)
+        return cls(pd.read_parquet(folder / RECORDS), provenance, published_frame(figures), evidence)
 
 
 def ranking_metric(scores: pd.DataFrame) -> str:
