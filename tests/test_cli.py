@@ -12,7 +12,7 @@ from rich.console import Console
 from evalkit.progress import Progress
 from evalkit.registry import catalogue, families
 
-FILES = {"leaderboard.md", "leaderboard.csv", "scores.csv", "results.parquet", "run.json"}
+FILES = {"evidence", "leaderboard.md", "leaderboard.csv", "scores.csv", "results.parquet", "run.json"}
 MISSING = "glove:no-such-file.txt"
 WHY = (
     "no file 'no-such-file.txt' with word vectors. Allowed: GloVe text (a word and its numbers a line, no header "
@@ -29,7 +29,7 @@ def provenance(folder):
     return json.loads((folder / "run.json").read_text(encoding="utf-8"))
 
 
-def test_run_writes_five_files(evalkit, pets, tmp_path):
+def test_run_writes_its_files(evalkit, pets, tmp_path):
     """Nothing on standard error, which is no terminal here: no progress bar either."""
     out = tmp_path / "new" / "out"
     given = ["--models", "bm25,tfidf", "--tasks", pets, "--rerankers", "bm25", "--device", "cpu"]
