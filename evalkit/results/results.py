@@ -11,6 +11,7 @@ import pandas as pd
 
 from evalkit.errors import ConfigError
 from evalkit.results.evidence import Evidence
+from evalkit.results.measurements import Measurements
 from evalkit.results.published import published_frame
 from evalkit.results.records import CELL_KEYS
 from evalkit.results.scores import score
@@ -25,13 +26,15 @@ class Results:
     """Per-query records (see `records.make_records`) and the provenance of a run (what run.json holds).
 
     `published` holds figures that others report, not measured here (see `published.published_frame`): no score,
-    rank or leaderboard has them. `evidence` holds rankings and texts: no score is derived from it.
+    rank or leaderboard has them. `evidence` holds rankings and texts: no score is derived from it. `measurements`
+    holds what cells cost, if that was measured.
     """
 
     records: pd.DataFrame
     provenance: Mapping[str, Any]
     published: pd.DataFrame = field(default_factory=published_frame)
     evidence: Evidence = field(default_factory=Evidence.none)
+    measurements: Measurements = field(default_factory=Measurements.none)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -63,6 +66,8 @@ class Results:
         folder.mkdir(parents=True, exist_ok=True)
         self.records.to_parquet(folder / RECORDS, index=False)
         self.evidence.write(folder / EVIDENCE)
+        if not self.measurements.cells.empty:
+            self.measurements.write(folder)
         self.scores.to_csv(folder / SCORES, index=False, float_format="%.8f", lineterminator="\n")
         self.leaderboard().to_csv(folder / LEADERBOARD, index=False, float_format="%.8f", lineterminator="\n")
         if not self.published.empty:
@@ -79,8 +84,8 @@ class Results:
                 raise ConfigError(f"{folder} holds no results of a run: {name} is missing.")
         provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
         figures = read_published(folder / PUBLISHED) if provenance.get("published") else ()
-        evidence = Evidence.read(folder / EVIDENCE)
-        return cls(pd.read_parquet(folder / RECORDS), provenance, published_frame(figures), evidence)
+        records, evidence = pd.read_parquet(folder / RECORDS), Evidence.read(folder / EVIDENCE)
+        return cls(records, provenance, published_frame(figures), evidence, Measurements.read(folder))
 
 
 def ranking_metric(scores: pd.DataFrame) -> str:
