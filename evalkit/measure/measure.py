@@ -9,7 +9,7 @@ import pandas as pd
 from evalkit.grid import Means
 from evalkit.grid.cells import NO_RERANKER, Cell
 from evalkit.measure.child import Job, attempt, in_child
-from evalkit.measure.prices import price_per_million
+from evalkit.measure.prices import charges_are_known, price_per_million
 from evalkit.measure.work import FirstStage, FirstWork, Limits, Measured, SecondStage, SecondWork
 from evalkit.models.chosen import Chosen
 from evalkit.registry import ModelSpec
@@ -56,7 +56,8 @@ def measure(
         with means.progress.step(f"measuring {label}", 1, "models"):
             second[label] = _measured(model, work, means, spending, limits)
     place = {(row, label): number for number, (row, label, _) in enumerate(parts)}
-    prices = {label: price_per_million(model) for label, model in {**models, **rerankers}.items()}
+    takes_part = {**models, **rerankers}
+    prices = {label: price_per_million(model) for label, model in takes_part.items()}
     rows = []
     truncated: dict[tuple[str, ...], None] = {}
     for (row, task), label, reranker in product(enumerate(tasks), first, (NO_RERANKER, *second)):
@@ -71,8 +72,12 @@ def measure(
             continue
         stages = [ahead.stages[row], *([] if behind is None else [behind.stages[place[row, label]]])]
         peak = ahead.peak_megabytes + (0 if behind is None else behind.peak_megabytes)
-        rows.append({**cell, **_figures(*stages), "peak_memory_mb": peak, "note": ""})
-        for reader, stage in zip((label, reranker), stages, strict=False):
+        usd = 1000 * sum(stage.usd_per_query for stage in stages)
+        in_cell = (label, reranker)[: len(stages)]
+        known = all(charges_are_known(takes_part[each]) for each in in_cell)
+        charged = {"usd_per_thousand_queries": usd if known else np.nan}
+        rows.append({**cell, **_figures(*stages), **charged, "peak_memory_mb": peak, "note": ""})
+        for reader, stage in zip(in_cell, stages, strict=True):
             cut = stage.reading.cut if stage.reading else ()
             truncated |= dict.fromkeys((task.name, task.split, reader, *pair) for pair in cut)
     return Measurements(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(list(truncated), columns=TRUNCATED_COLUMNS))
@@ -114,5 +119,4 @@ def _figures(ahead: FirstStage, behind: SecondStage | None = None) -> dict[str, 
         "tokens_max": documents.largest if documents else np.nan,
         "documents_truncated": documents.truncated if documents else np.nan,
         "pairs_truncated": pairs.truncated if pairs else np.nan,
-        "usd_per_thousand_queries": 1000 * (ahead.usd_per_query + (behind.usd_per_query if behind else 0)),
     }

@@ -11,11 +11,16 @@ _MAY_BE_PAID = ("mteb", "llamaindex")
 """Families that run any model there is, one behind an API too."""
 
 
+def charges_are_known(model: Chosen) -> bool:
+    """Whether all that the model is charged for would be in the account of what was spent."""
+    return isinstance(model.source, ModelSpec) and model.family not in _MAY_BE_PAID
+
+
 def price_per_million(model: Chosen) -> tuple[float, str]:
     """USD per million tokens and when it was known; NaN and why where there is no such price."""
-    spec = model.source
-    if not isinstance(spec, ModelSpec) or spec.family in _MAY_BE_PAID:
+    if not charges_are_known(model):
         return np.nan, "unknown"
+    spec = model.source
     if not isinstance(spec.options, ApiOptions):
         return np.nan, "local: no price"
     price = price_of(spec.family, spec.name, spec.options)

@@ -214,8 +214,8 @@ def _answers(
     model: Embedder | Retriever, task: RetrievalTask, rates: _Rates, candidates: int, means: Means, limits: Limits
 ) -> FirstStage:
     cell = LiveCell.start(task.corpus, model, None, candidates, means)
-    for _ in range(limits.warm_up):
-        cell.search(_warm_up(task), candidates)
+    for query in _for_seconds([_warm_up(task)] * limits.warm_up, limits.seconds, least=1):
+        cell.search(query, candidates)
     rng = np.random.default_rng(limits.seed)
     rows = rng.permutation(len(task.queries))[: limits.queries]
     before = _spent(model)
@@ -252,8 +252,8 @@ def _reranked(
     means: Means,
     limits: Limits,
 ) -> SecondStage:
-    for _ in range(limits.warm_up):
-        second_stage(reranker, _warm_up(task), found[0], means)
+    for query in _for_seconds([_warm_up(task)] * limits.warm_up, limits.seconds, least=1):
+        second_stage(reranker, query, found[0], means)
     before = _spent(reranker)
     seconds = []
     for query, candidates in _for_seconds(list(zip(queries, found, strict=True))[: limits.queries], limits.seconds):
@@ -267,11 +267,11 @@ def _reranked(
     )
 
 
-def _for_seconds(items: Sequence[Item], seconds: float) -> Iterator[Item]:
-    """The items until about so many seconds have passed, but LEAST_QUERIES in any case."""
+def _for_seconds(items: Sequence[Item], seconds: float, least: int = LEAST_QUERIES) -> Iterator[Item]:
+    """The items until about so many seconds have passed, but the first few in any case."""
     started = time.perf_counter()
     for number, item in enumerate(items):
-        if number >= LEAST_QUERIES and time.perf_counter() - started > seconds:
+        if number >= least and time.perf_counter() - started > seconds:
             return
         yield item
 
