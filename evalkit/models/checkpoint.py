@@ -120,24 +120,28 @@ def limit_length(model: Any, max_length: int) -> None:
 
 def document_limit(model: Any) -> int | None:
     """Tokens that a model reads of a document; None where it runs no transformer, and reads all of them."""
-    from sentence_transformers.base.modules import Transformer
-
-    if not isinstance(model[0], Transformer):
-        return None
-    limit: int | None = model[0].document_length or model.max_seq_length
+    transformer = _document_transformer(model)
+    limit: int | None = transformer and (transformer.document_length or transformer.max_seq_length)
     return limit
 
 
 def count_read_tokens(model: Any, texts: Sequence[str], prompt: str) -> IntArray:
     """Tokens of each text after the prompt if nothing were cut off: int64 of shape (n_texts,)."""
-    from sentence_transformers.base.modules import Transformer
-
     from evalkit.models.transformer import count_tokens
 
-    if isinstance(model[0], Transformer):
-        return count_tokens(model.tokenizer, [prompt + text for text in texts])
+    transformer = _document_transformer(model)
+    if transformer is not None:
+        return count_tokens(transformer.tokenizer, [prompt + text for text in texts])
     counts = [model.preprocess([text], prompt=prompt or None)["input_ids"].numel() for text in texts]
     return np.array(counts, dtype=np.int64)
+
+
+def _document_transformer(model: Any) -> Any:
+    """The module that reads documents, where it is a transformer; some models read queries by another."""
+    from sentence_transformers.base.modules import Router, Transformer
+
+    first = model[0].sub_modules["document"][0] if isinstance(model[0], Router) else model[0]
+    return first if isinstance(first, Transformer) else None
 
 
 def _read_json(path: Path, default: Any) -> Any:
