@@ -21,6 +21,7 @@ from evalkit.registry import ModelSpec, build, families
 from evalkit.store import Store
 
 JOB, RESULT = "job.pickle", "result.pickle"
+COMMAND = "import sys; from evalkit.measure.child import main; main(sys.argv[1])"
 _TORCH = {"transformers", "sentence_transformers"}
 
 
@@ -42,7 +43,7 @@ def in_child(job: Job) -> Measured | str:
         folder = Path(name)
         (folder / JOB).write_bytes(pickle.dumps(job))
         done = subprocess.run(
-            [sys.executable, "-c", "import sys; from evalkit.measure.child import main; main(sys.argv[1])", name],
+            [sys.executable, "-c", COMMAND, name],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             capture_output=True, text=True, errors="replace", check=False,
         )  # fmt: skip
