@@ -140,7 +140,10 @@ def _document_transformer(model: Any) -> Any:
     """The module that reads documents, where it is a transformer; some models read queries by another."""
     from sentence_transformers.base.modules import Router, Transformer
 
-    first = model[0].sub_modules["document"][0] if isinstance(model[0], Router) else model[0]
+    first: Any = model[0]
+    if isinstance(first, Router):
+        modules: Any = first.sub_modules["document"]
+        first = modules[0]
     return first if isinstance(first, Transformer) else None
 
 
