@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,34 +53,28 @@ def measure(
     ]
     work = SecondWork(tuple(tasks), tuple((row, stage.queries, stage.found) for row, _, stage in parts))
     second: dict[str, Measured | str] = {}
-    for label, model in rerankers.items():
+    for label, model in rerankers.items() if parts else ():
         with means.progress.step(f"measuring {label}", 1, "models"):
             second[label] = _measured(model, work, means, spending, limits)
     place = {(row, label): number for number, (row, label, _) in enumerate(parts)}
-    takes_part = {**models, **rerankers}
-    prices = {label: price_per_million(model) for label, model in takes_part.items()}
-    rows = []
+    rows: list[dict[str, Any]] = []
     truncated: dict[tuple[str, ...], None] = {}
-    for (row, task), label, reranker in product(enumerate(tasks), first, (NO_RERANKER, *second)):
-        usd, price_note = prices[label]
-        if reranker != NO_RERANKER:
-            price_note += f"; reranker: {prices[reranker][1]}"
-        cell = {**vars(Cell.of(task, label, reranker)), "usd_per_million_tokens": usd, "price_note": price_note}
+    for (row, task), label, reranker in product(enumerate(tasks), first, (NO_RERANKER, *rerankers)):
+        takes_part = [models[label], *([] if reranker == NO_RERANKER else [rerankers[reranker]])]
+        cell = {**vars(Cell.of(task, label, reranker)), **_prices(takes_part)}
         ahead, behind = first[label], second.get(reranker)
-        failed = next((each for each in (ahead, behind) if isinstance(each, str)), None)
-        if failed is not None or isinstance(ahead, str) or isinstance(behind, str):
-            rows.append({**cell, "note": failed})
+        if isinstance(ahead, str) or isinstance(behind, str):
+            rows.append({**cell, "note": ahead if isinstance(ahead, str) else behind})
             continue
         stages = [ahead.stages[row], *([] if behind is None else [behind.stages[place[row, label]]])]
         peak = ahead.peak_megabytes + (0 if behind is None else behind.peak_megabytes)
-        usd = 1000 * sum(stage.usd_per_query for stage in stages)
-        in_cell = (label, reranker)[: len(stages)]
-        known = all(charges_are_known(takes_part[each]) for each in in_cell)
-        charged = {"usd_per_thousand_queries": usd if known else np.nan}
-        rows.append({**cell, **_figures(*stages), **charged, "peak_memory_mb": peak, "note": ""})
-        for reader, stage in zip(in_cell, stages, strict=True):
+        known = all(map(charges_are_known, takes_part))
+        charged = 1000 * sum(stage.usd_per_query for stage in stages) if known else np.nan
+        figures = {**_figures(*stages), "peak_memory_mb": peak, "usd_per_thousand_queries": charged}
+        rows.append({**cell, **figures, "note": ""})
+        for reader, stage in zip(takes_part, stages, strict=True):
             cut = stage.reading.cut if stage.reading else ()
-            truncated |= dict.fromkeys((task.name, task.split, reader, *pair) for pair in cut)
+            truncated |= dict.fromkeys((task.name, task.split, reader.label, *pair) for pair in cut)
     return Measurements(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(list(truncated), columns=TRUNCATED_COLUMNS))
 
 
@@ -91,7 +86,14 @@ def _measured(
     if isinstance(spec, ModelSpec) and not isinstance(spec.options, ApiOptions):
         root = None if means.store is None else means.store.root
         return in_child(Job(spec, model.label, work, means.compute, root, limits))
-    return attempt(lambda: work.do(model.load(means.compute, spending), model.label, means, limits, np.nan))
+    return attempt(lambda: work.do(model.load(means.compute, spending), model.label, means, limits, None))
+
+
+def _prices(takes_part: Sequence[Chosen]) -> dict[str, float | str]:
+    """The model's price, and what is to be said of it and of the reranker's."""
+    (usd, note), *behind = map(price_per_million, takes_part)
+    notes = [note, *(f"reranker: {of_reranker}" for _, of_reranker in behind)]
+    return {"usd_per_million_tokens": usd, "price_note": "; ".join(notes)}
 
 
 def _figures(ahead: FirstStage, behind: SecondStage | None = None) -> dict[str, float]:

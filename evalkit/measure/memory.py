@@ -25,8 +25,13 @@ def resident_megabytes() -> float:
     return np.nan
 
 
-def peak_megabytes(compute: Compute, before: float) -> float:
-    """What a model took at most in this process: on CUDA of the device's memory, else resident beyond `before`."""
+def peak_megabytes(compute: Compute, before: float | None) -> float:
+    """What a model took at most in this process: on CUDA of the device's memory, else resident beyond `before`.
+
+    NaN where `before` is None: the process is not the model's own.
+    """
+    if before is None:
+        return np.nan
     if compute.device == "cuda":
         import torch
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -10,22 +10,15 @@ import numpy as np
 from scipy.sparse import issparse
 
 from evalkit.compute import Compute
-from evalkit.contracts import (
-    CountsPairTokens,
-    CountsTokens,
-    Embedder,
-    ListReranker,
-    Reranker,
-    Retriever,
-    Vectors,
-)
+from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, Vectors
 from evalkit.errors import ConfigError
 from evalkit.grid import Means
-from evalkit.grid.encoding import fitted
+from evalkit.grid.encoding import for_task, prepared
 from evalkit.grid.live import Found, LiveCell, second_stage
 from evalkit.measure.memory import peak_megabytes
+from evalkit.measure.reading import Reading, read_documents, read_pairs
 from evalkit.spending import Paid
-from evalkit.types import FloatArray, IntArray, RetrievalTask
+from evalkit.types import FloatArray, RetrievalTask
 
 LEAST_QUERIES = 3
 """Timed however long they take."""
@@ -33,8 +26,6 @@ WARM_UP = 3
 """Queries answered before the first one that is timed: by then everything is loaded, and caches are warm."""
 FIRST_DOCUMENTS, MOST_DOCUMENTS = 8, 256
 """Encoded to warm up and to learn the speed, and then timed at most."""
-MOST_COUNTED = 10_000
-"""Documents whose tokens are counted; of a larger corpus, a sample."""
 PAID_QUERIES, PAID_DOCUMENTS = 5, 16
 """The most that is asked of a paid API."""
 
@@ -50,19 +41,6 @@ class Limits:
     seed: int
     documents: int = MOST_DOCUMENTS
     warm_up: int = WARM_UP
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The tokens of documents (or of pairs) if none were cut off: percentiles 50 and 95, the largest number, and the
-    share that is read only in part; and the relevant pairs of query and document that are.
-    """
-
-    p50: float
-    p95: float
-    largest: float
-    truncated: float
-    cut: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -109,8 +87,10 @@ class FirstWork:
     tasks: tuple[RetrievalTask, ...]
     candidates: int
 
-    def do(self, model: Embedder | Retriever, label: str, means: Means, limits: Limits, before: float) -> Measured:
-        """Measure `model`; `before` is the memory of the process, NaN if it has held other models."""
+    def do(
+        self, model: Embedder | Retriever, label: str, means: Means, limits: Limits, before: float | None
+    ) -> Measured:
+        """Measure `model`; `before` is the memory of the process, None if it is not the model's own."""
         if isinstance(model, Paid):
             if isinstance(model, Embedder) and means.store is None:
                 raise ConfigError(f"without a store, measuring {label!r} would pay for the whole corpus again.")
@@ -138,7 +118,7 @@ class SecondWork:
         label: str,
         means: Means,
         limits: Limits,
-        before: float,
+        before: float | None,
     ) -> Measured:
         """Measure `model`, as in `FirstWork.do`."""
         if isinstance(model, Paid):
@@ -146,7 +126,7 @@ class SecondWork:
         means = replace(means, store=None)
         stages = []
         for row, task in enumerate(self.tasks):
-            reranker = fitted(model, [document.content for document in task.corpus])
+            reranker = prepared(model, task.name, [document.content for document in task.corpus])
             for number, (of_task, queries, found) in enumerate(self.parts):
                 if of_task == row:
                     # Blanks at the end change nothing but the text: what a model keeps of queries is not met again.
@@ -180,7 +160,7 @@ def _rates(model: Embedder | Retriever, task: RetrievalTask, compute: Compute, l
     """How fast a model encodes documents; a retriever indexes them."""
     contents = [document.content for document in task.corpus]
     started = clock(compute)
-    model = fitted(model, contents)
+    model = prepared(model, task.name, contents)
     fitting = clock(compute) - started
     query = _warm_up(task)
     if not isinstance(model, Embedder):
@@ -213,7 +193,7 @@ def _vector_bytes(model: Embedder, vectors: Vectors) -> float:
 def _answers(
     model: Embedder | Retriever, task: RetrievalTask, rates: _Rates, candidates: int, means: Means, limits: Limits
 ) -> FirstStage:
-    cell = LiveCell.start(task.corpus, model, None, candidates, means)
+    cell = LiveCell.start(task.corpus, for_task(model, task.name), None, candidates, means)
     for query in _for_seconds([_warm_up(task)] * limits.warm_up, limits.seconds, least=1):
         cell.search(query, candidates)
     rng = np.random.default_rng(limits.seed)
@@ -235,7 +215,7 @@ def _answers(
         rates.index_seconds,
         rates.dim,
         rates.vector_bytes,
-        _reading(cell.model, task, limits.seed),
+        read_documents(cell.model, task, limits.seed),
         tuple(asked),
         np.array(embed),
         np.array(search),
@@ -262,7 +242,7 @@ def _reranked(
         seconds.append(clock(means.compute) - started)
     return SecondStage(
         np.array(seconds),
-        _pair_reading(reranker, task, queries, found),
+        read_pairs(reranker, task, queries, found),
         (_spent(reranker) - before) / len(seconds),
     )
 
@@ -283,56 +263,3 @@ def _warm_up(task: RetrievalTask) -> str:
 
 def _spent(model: object) -> float:
     return model.spending.usd if isinstance(model, Paid) else 0.0
-
-
-def _reading(model: object, task: RetrievalTask, seed: int) -> Reading | None:
-    """How a model reads the documents; None if it does not count tokens."""
-    if not isinstance(model, CountsTokens):
-        return None
-    contents = [document.content for document in task.corpus]
-    rows = np.random.default_rng(seed).permutation(len(contents))[:MOST_COUNTED]
-    counts = model.tokens([contents[row] for row in rows], "document")
-
-    def relevant(queries: list[str], documents: list[str]) -> IntArray:
-        return model.tokens(documents, "document")
-
-    return _reading_of(counts, model.max_tokens, task, relevant)
-
-
-def _pair_reading(
-    reranker: object, task: RetrievalTask, queries: Sequence[str], found: Sequence[tuple[Found, ...]]
-) -> Reading | None:
-    """How a reranker reads what was found; one that reads documents by themselves, as in `_reading`."""
-    pairs = [
-        (query, document.content) for query, of_query in zip(queries, found, strict=True) for document, _ in of_query
-    ]
-    asked, documents = [query for query, _ in pairs], [document for _, document in pairs]
-    if isinstance(reranker, CountsPairTokens):
-        counts = reranker.pair_tokens(asked, documents)
-        return _reading_of(counts, reranker.max_tokens, task, reranker.pair_tokens)
-    if isinstance(reranker, CountsTokens):
-        counts = reranker.tokens(documents, "document")
-        return _reading_of(
-            counts, reranker.max_tokens, task, lambda _, documents: reranker.tokens(documents, "document")
-        )
-    return None
-
-
-def _reading_of(
-    counts: IntArray,
-    limit: int | None,
-    task: RetrievalTask,
-    count: Callable[[list[str], list[str]], IntArray],
-) -> Reading:
-    texts = {document.id: document.content for document in task.corpus}
-    relevant = [
-        (query, document)
-        for query in task.queries
-        for document, grade in task.qrels[query.id].items()
-        if grade > 0 and document in texts
-    ]
-    most = math.inf if limit is None else limit
-    lengths = count([query.text for query, _ in relevant], [texts[document] for _, document in relevant])
-    cut = tuple((query.id, document) for (query, document), n in zip(relevant, lengths, strict=True) if n > most)
-    p50, p95, largest = np.percentile(counts, [50, 95, 100]) if len(counts) else (np.nan,) * 3
-    return Reading(p50, p95, largest, float(np.mean(counts > most)) if len(counts) else np.nan, cut)

@@ -215,13 +215,9 @@ def test_a_model_that_fails_is_a_row_that_says_why(clock):
 def children(data_dir: Path, tmp_path_factory) -> Results:
     """Specs, each in its own process, while this one is large."""
     ballast = np.ones(100_000_000)
-    models = [
-        "bm25",
-        f"static:{data_dir / 'potion-base-4m-int8'}?max_length=85",
-        "all-MiniLM-L6-v2",
-        "glove:none.txt",
-    ]
-    rerankers, keys = ["tfidf"], {"max_queries": 8, "device": "cpu"}
+    static = f"static:{data_dir / 'potion-base-4m-int8'}?max_length=80"
+    models = ["bm25", static, "all-MiniLM-L6-v2", "glove:none.txt"]
+    rerankers, keys = ["tfidf", static], {"max_queries": 8, "device": "cpu"}
     store = tmp_path_factory.mktemp("store")
     results = evalkit.run(models=models, rerankers=rerankers, tasks="rag-mini", store=store, top_k=2, **keys)
     task = load_task("rag-mini", max_queries=8)
@@ -247,6 +243,7 @@ def test_memory_is_the_models_own(children):
     assert 0 < peak[(static, "none")] < peak[(sbert, "none")] < 700, "not those of the process that asks"
     assert peak[(sbert, "tfidf")] > peak[(sbert, "none")]
     assert (worked["latency_p95_ms"] >= worked["latency_p50_ms"]).all()
+    assert 0 < worked["pairs_truncated"][static, static] <= 1, "in both places"
     assert set(worked["usd_per_thousand_queries"]) == {0}
     assert set(worked["price_note"]) == {"local: no price", "local: no price; reranker: local: no price"}
 
@@ -258,8 +255,8 @@ def test_tokens_and_what_is_cut(children):
     counts = model.tokens([document.content for document in task.corpus], "document")
     cell = children.measurements.cells.set_index(["model", "reranker"]).loc[(static, "none")]
     assert list(cell[["tokens_p50", "tokens_p95", "tokens_max"]]) == list(np.percentile(counts, [50, 95, 100]))
-    assert cell["documents_truncated"] == pytest.approx(sum(counts > 85) / len(counts))
-    long = {document.id for document, count in zip(task.corpus, counts, strict=True) if count > 85}
+    assert cell["documents_truncated"] == pytest.approx(sum(counts > 80) / len(counts))
+    long = {document.id for document, count in zip(task.corpus, counts, strict=True) if count > 80}
     relevant = {(query.id, each) for query in task.queries for each, grade in task.qrels[query.id].items() if grade}
     cut = children.measurements.truncated
     assert set(cut["model"]) == {static}
