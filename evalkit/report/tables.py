@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from evalkit.grid.cells import NO_RERANKER
+from evalkit.report.measurements import loss_tables, measurement_tables
 from evalkit.report.published import published_tables
 from evalkit.report.table import Table, TableCell
 from evalkit.results import Results
@@ -18,7 +19,9 @@ TITLES = {"hit_rate": "Hit Rate", "mrr": "MRR", "ndcg": "nDCG", "recall": "Recal
 
 
 def make_tables(results: Results) -> list[Table]:
-    """All tables of a run: per task its scores and the grid; then published figures, coverage, costs, failures."""
+    """All tables of a run: per task its scores and the grid; what cells cost and where their misses come from, if it
+    was measured; then published figures, coverage, costs, failures.
+    """
     tables = []
     for task in results.provenance["tasks"]:
         is_task = (results.scores["task"] == task["task"]) & (results.scores["split"] == task["split"])
@@ -35,6 +38,9 @@ def make_tables(results: Results) -> list[Table]:
             tables.append(_retrieval_table(task, scores[scores["reranker"] == NO_RERANKER], k))
             if scores["reranker"].nunique() > 1:
                 tables.append(_grid_table(task, scores, k, results.provenance["candidates"]))
+    if not results.measurements.cells.empty:
+        tables += measurement_tables(results)
+        tables += [table for k in results.provenance["top_k"] for table in loss_tables(results, k)]
     further = _coverage_table(results) + _cost_table(results) + _failure_table(results)
     return tables + published_tables(results) + further
 

@@ -40,7 +40,7 @@ def attribute(results: Results, k: int) -> pd.DataFrame:
     if not 1 <= k <= candidates:
         raise ConfigError(f"k={k} is not from 1 to {candidates}, the number of candidates that were ranked.")
     found = results.evidence.first_relevant
-    if found.empty and any(task["type"] == "retrieval" for task in results.provenance["tasks"]):
+    if found.empty and any(metric.startswith("hit_rate@") for metric in results.records["metric"].unique()):
         raise ConfigError("these results hold no evidence of what was found. Run again, or give the whole folder.")
     found = found.astype(dict.fromkeys([*CELL_KEYS, "query"], str))
     first = found[found["reranker"] == NO_RERANKER].drop(columns="reranker")

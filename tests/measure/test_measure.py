@@ -21,6 +21,7 @@ from evalkit.progress import Progress
 from evalkit.registry import build, parse_spec
 from evalkit.report.markdown import to_markdown
 from evalkit.report.measurements import measurement_tables
+from evalkit.report.tables import make_tables
 from evalkit.results import Results
 from evalkit.results.measurements import COLUMNS, Measurements
 from evalkit.search.ranking import best, id_ranks
@@ -279,6 +280,8 @@ def test_measurements_are_kept_beside_the_scores(children, tmp_path):
 
 
 def test_a_table_of_costs(children):
+    titles = [table.title for table in make_tables(children)]
+    assert [title.partition(":")[0] for title in titles] == ["Retrieval", "Grid", "Cost", "Missed at 2", "Failed"]
     (table,) = measurement_tables(children)
     assert table.columns[:4] == ("Model", "Reranker", "p50 ms", "p95 ms")
     assert "USD/1000 queries" not in table.columns, "all are free"

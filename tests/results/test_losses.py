@@ -236,10 +236,15 @@ def test_each_part_by_hand(tmp_path):
     pd.testing.assert_frame_equal(attribute(Results.read(tmp_path), 2), attribute(results, 2))
 
 
-def test_refused(tmp_path):
+def test_refused_or_nothing_to_tell():
     vectors = dict.fromkeys(("a", "b", "c", "d", "q"), (1, 0))
     results = by_hand(KeepsTheLast(), {"q": {"a": 1}}, vectors, {"q": "q"})
     with pytest.raises(ConfigError, match=r"^k=4 is not from 1 to 3, the number of candidates that were ranked\.$"):
         attribute(results, 4)
     with pytest.raises(ConfigError, match="hold no evidence"):
         attribute(replace(results, evidence=Evidence.none()), 2)
+    pairs = sts_task([("a", "b", 1), ("b", "c", 5), ("a", "c", 3)])
+    for tasks, models in (([pairs], {"m": FakeEmbedder(vectors)}), ([retrieval_task({"a": "a"}, {"q": "x"})], {})):
+        outcome = run(tasks, models)
+        records, evidence = make_records(outcome, tasks, [1]), Evidence.of(outcome, tasks, [1])
+        assert attribute(Results(records, {"candidates": 3}, evidence=evidence), 1).empty
