@@ -14,7 +14,7 @@ from typing import Any
 from evalkit.compute import Compute
 from evalkit.errors import EvalkitError
 from evalkit.grid import Means
-from evalkit.measure.memory import resident_megabytes
+from evalkit.measure.memory import start_counting
 from evalkit.measure.work import FirstWork, Limits, Measured, SecondWork
 from evalkit.progress import Progress
 from evalkit.registry import ModelSpec, build, families
@@ -65,7 +65,7 @@ def attempt(work: Callable[[], Measured]) -> Measured | str:
 
 def _perform(job: Job) -> Measured:
     _import_libraries(job.spec)
-    before = resident_megabytes()
+    before = start_counting()
     store = None if job.store is None else Store(job.store)
     means = Means(job.compute, store, Progress())
     model: Any = build(job.spec, job.compute)

@@ -1,34 +1,30 @@
-"""Memory that a process takes at most, and the moment from which it counts."""
+"""The memory that a model takes at most in a process of its own."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from evalkit.compute import Compute
 
-_STATUS = Path("/proc/self/status")
+_LINUX = Path("/proc/self")
 
 
-def resident_megabytes() -> float:
-    """The largest resident memory of this process so far, in megabytes (10^6 bytes); NaN where the system tells none.
-
-    Linux: VmHWM. Not ru_maxrss, which a process takes over from the one that started it. macOS: ru_maxrss.
-    """
-    if _STATUS.is_file():
-        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024 / 1e6
-    if sys.platform == "darwin":
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return np.nan
+def start_counting() -> float:
+    """The resident memory from which a model's is counted, in megabytes (10^6 bytes); earlier peaks are forgotten."""
+    with suppress(
+        OSError
+    ):  # elsewhere than on Linux, or not allowed: then an earlier peak hides as much of the model
+        (_LINUX / "clear_refs").write_text("5")
+    return _peak_resident()
 
 
 def peak_megabytes(compute: Compute, before: float | None) -> float:
-    """What a model took at most in this process: on CUDA of the device's memory, else resident beyond `before`.
+    """What a model took at most: on CUDA of the device's memory, else of the resident beyond `before`.
 
-    NaN where `before` is None: the process is not the model's own.
+    `before` is what `start_counting` gave in this process; with None the process is not the model's own, and the
+    result NaN, as where the system does not tell.
     """
     if before is None:
         return np.nan
@@ -36,4 +32,16 @@ def peak_megabytes(compute: Compute, before: float | None) -> float:
         import torch
 
         return torch.cuda.max_memory_allocated() / 1e6
-    return resident_megabytes() - before
+    return _peak_resident() - before
+
+
+def _peak_resident() -> float:
+    # On Linux not ru_maxrss, which a process takes over from the one that started it.
+    if (_LINUX / "status").is_file():
+        lines = (_LINUX / "status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024 / 1e6
+    if sys.platform == "darwin":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return np.nan

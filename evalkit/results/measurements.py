@@ -32,7 +32,8 @@ class Measurements:
       query, over `queries` queries.
     - `documents_per_second`: documents that the model encodes a second, in batches. `index_seconds`: to encode the
       corpus at that rate, and to learn from it where the model does; for a retriever, to index it.
-    - `peak_memory_mb`: megabytes (10^6 bytes) that the model, and the reranker, need beyond their libraries.
+    - `peak_memory_mb`: megabytes (10^6 bytes) that the model, and the reranker, need at most, each in a process of
+      its own: beyond its libraries, and without the corpus's vectors; on CUDA, of the device's memory.
     - `dim`, `vector_bytes` (at the vectors' precision), `corpus_bytes`: of the vectors of the corpus.
     - `tokens_p50`, `tokens_p95`, `tokens_max`: the model's tokens of a document, if none were cut off.
       `documents_truncated`, `pairs_truncated`: the share of documents that the model, and of candidates that the
