@@ -40,8 +40,8 @@ def measure(
     that is behind an API, is measured here, and its memory is NaN. An API gets few queries and documents, paid for
     under `spending`. A model that fails does not raise: `note` says why.
 
-    `tasks` are the run's, with all their queries: which relevant documents are cut is told of all of them, however few
-    queries are timed. Without a store the corpus is encoded once more.
+    `tasks` are the run's, with all their queries: which relevant documents are cut is told of all of them, however
+    few queries are timed. Without a store the corpus is encoded once more.
     """
     limits = Limits(queries, seconds, seed)
     first: dict[str, Measured | str] = {}
