@@ -1,9 +1,9 @@
 """The text of one file, or the reason why it has none.
 
-PDF and Word files are read by the packages that LlamaIndex's readers wrap, called directly, since the readers hide what
-has to be known here: SimpleDirectoryReader leaves out undecodable bytes and, after a print, whole files that cannot be
-read; PDFReader reports an encrypted file as a retry that failed; HTMLTagReader joins the words of neighbouring
-paragraphs; MarkdownReader deletes what stands between < and >. They also need an older pandas.
+PDF and Word files are read by the packages that LlamaIndex's readers wrap, called directly, since the readers hide
+what has to be known here: SimpleDirectoryReader leaves out undecodable bytes and, after a print, whole files that
+cannot be read; PDFReader reports an encrypted file as a retry that failed; HTMLTagReader joins the words of
+neighbouring paragraphs; MarkdownReader deletes what stands between < and >. They also need an older pandas.
 """
 
 import codecs
@@ -72,7 +72,7 @@ def _plain(path: Path) -> tuple[str, str]:
 
 
 def _decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
-    """Text of bytes in the encoding that a byte order mark names, or that is `declared`, or UTF-8, or a safe guess."""
+    """Text of bytes in the encoding that a byte order mark names, or that is `declared`, or UTF-8, or guessed."""
     marked = next((encoding for mark, encoding in _BOMS.items() if data.startswith(mark)), None)
     if marked is None and _BINARY.search(data):
         raise UnreadableError("binary data, not text")

@@ -20,7 +20,8 @@ def pdf(path, *pages, password=None, owner=None):
         number = len(objects) + 1
         kids.append(f"{number} 0 R")
         objects += [
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Resources << {used} >> /Contents {number + 1} 0 R >>",
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] "
+            f"/Resources << {used} >> /Contents {number + 1} 0 R >>",
             f"<< /Length {len(content)} >>\nstream\n{content}\nendstream",
         ]
     objects[1] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>"

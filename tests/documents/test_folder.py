@@ -36,7 +36,8 @@ def test_every_kind_of_file(tmp_path):
     (tmp_path / "a.txt").write_bytes(b" As it is,\r\n\twith blanks. \n")
     (tmp_path / "in" / "b.MD").write_text("# Grüße\n\nList<int> of [links](x).\n", encoding="utf-8")
     (tmp_path / "in" / "der" / "c.html").write_text(
-        "<!DOCTYPE html><head><title>T</title><style>p {}</style></head><body><!-- no --><div><h2>Two <i>words</i></h2>"
+        "<!DOCTYPE html><head><title>T</title><style>p {}</style></head><body><!-- no --><div>"
+        "<h2>Two <i>words</i></h2>"
         "<p>One\n  li<b>ne</b>.</p><p>Next<br>line</p></div><script>no()</script><pre>  kept\n   so</pre>"
         "<table><tr><td>a</td><td>b &amp; c</td></tr></table>"
     )
