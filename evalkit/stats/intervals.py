@@ -1,8 +1,7 @@
-"""Confidence intervals: bootstrap for means over queries, Fisher's z for correlations, Wilson's for shares."""
+"""Confidence intervals: the bootstrap for means over queries, Wilson's for shares."""
 
 import math
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,26 +82,6 @@ def _resampled(values: FloatArray, finite: NDArray[np.bool_], seed: int, resampl
         # A resample that drew only NaN queries of a column has no mean there.
         np.divide(sums, drawn, out=means[:, block], where=drawn > 0)
     return means
-
-
-def correlation_interval(
-    r: float, n: int, *, kind: Literal["spearman", "pearson"], confidence: float = 0.95
-) -> tuple[float, float]:
-    """Confidence interval (low, high) of a correlation `r` (a fraction in [-1, 1]) over `n` pairs.
-
-    Fisher's z, with the standard error 1 / sqrt(n - 3) for Pearson (Fisher 1921) and
-    sqrt((1 + r² / 2) / (n - 3)) for Spearman: Bonett and Wright (2000), "Sample size requirements for
-    estimating Pearson, Kendall and Spearman correlations", Psychometrika 65(1), 23-28. NaN when n is below 4
-    or r is NaN. Raises ConfigError for a confidence outside (0, 1).
-    """
-    check_confidence(confidence)
-    if n < 4 or math.isnan(r):
-        return math.nan, math.nan
-    if abs(r) == 1:
-        return r, r
-    variance = (1 + r**2 / 2 if kind == "spearman" else 1) / (n - 3)
-    margin = float(ndtri((1 + confidence) / 2)) * math.sqrt(variance)
-    return math.tanh(math.atanh(r) - margin), math.tanh(math.atanh(r) + margin)
 
 
 def wilson(share: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
