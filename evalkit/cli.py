@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED_CELLS = 1
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,7 +53,7 @@ def run(
     from rich.console import Console
 
     from evalkit.config import read_config, read_suite
-    from evalkit.pipeline import run_config
+    from evalkit.pipeline import Interrupted, run_config
     from evalkit.report.tables import make_tables
     from evalkit.report.terminal import print_tables
 
@@ -61,7 +62,12 @@ def run(
     if dry_run:
         _show_plan(config)
         return
-    results = run_config(config)
+    try:
+        results = run_config(config)
+    except Interrupted as interrupted:
+        print_tables(make_tables(interrupted.results), Console())
+        typer.echo(f"Interrupted. A partial leaderboard is in {config.out}.", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     print_tables(make_tables(results), Console())
     typer.echo(
         f"Written to {config.out}: leaderboard.md, leaderboard.csv, scores.csv, results.parquet, run.json, evidence"

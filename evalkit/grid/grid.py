@@ -25,14 +25,18 @@ def run_grid(
     """Every model on every task, then every reranker behind every model on the retrieval tasks.
 
     First-stage rankings hold max(depth, candidates) documents, reranked ones `candidates`. A model that is a
-    Retriever only (BM25) has no vectors, and so cells of retrieval tasks only.
+    Retriever only (BM25) has no vectors, and so cells of retrieval tasks only. Ctrl-C ends it with the cells that
+    are finished; `Outcome.interrupted` tells.
     """
     outcome = Outcome()
-    for entrant in models:
-        _first_stages(outcome, entrant, tasks, max(depth, candidates), means, [r.label for r in rerankers])
     retrieval_tasks = [task for task in tasks if isinstance(task, RetrievalTask)]
-    for reranker in rerankers:
-        _second_stages(outcome, reranker, retrieval_tasks, [m.label for m in models], candidates, means)
+    try:
+        for entrant in models:
+            _first_stages(outcome, entrant, tasks, max(depth, candidates), means, [r.label for r in rerankers])
+        for reranker in rerankers:
+            _second_stages(outcome, reranker, retrieval_tasks, [m.label for m in models], candidates, means)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
     return outcome
 
 
