@@ -92,9 +92,7 @@ def choose_line_up(config: RunConfig) -> LineUp:
     rerankers = choose((name for name in config.rerankers if name != NO_RERANKER), {"embedder", "reranker"})
     _check_labels(models, rerankers)
     line_up = LineUp(compute, models, rerankers, Spending(config.max_cost))
-    check_paid(
-        [each.source for each in line_up.all.values() if isinstance(each.source, ModelSpec)], config.max_cost
-    )
+    check_paid([each.source for each in line_up.all.values() if isinstance(each.source, ModelSpec)], config.max_cost)
     return line_up
 
 

@@ -24,7 +24,10 @@ def test_the_finished_cells_are_written_and_the_others_named(tmp_path):
     with pytest.raises(Interrupted) as caught:
         package.run(**keys, rerankers=[("stopped", StoppedByTheUser())], out=tmp_path / "partial")
     partial = Results.read(tmp_path / "partial")
-    assert [(cell["model"], cell["reranker"]) for cell in partial.missing] == [("bm25", "stopped"), ("tfidf", "stopped")]
+    assert [(cell["model"], cell["reranker"]) for cell in partial.missing] == [
+        ("bm25", "stopped"),
+        ("tfidf", "stopped"),
+    ]
     assert partial.missing == caught.value.results.missing
     whole = package.run(**keys)
     assert whole.missing == []
