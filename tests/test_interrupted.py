@@ -13,7 +13,8 @@ from evalkit.results import Results
 class StoppedByTheUser:
     """A reranker at which the user loses patience."""
 
-    identity = {"family": "test", "name": "stopped"}
+    def __init__(self):
+        self.identity = {"family": "test", "name": "stopped"}
 
     def score(self, queries, documents, advance=None):
         raise KeyboardInterrupt
@@ -34,7 +35,8 @@ def test_the_finished_cells_are_written_and_the_others_named(tmp_path):
     np.testing.assert_array_equal(partial.scores["score"], whole.scores["score"])
     board = (tmp_path / "partial" / "leaderboard.md").read_text()
     titles = [line for line in board.splitlines() if line.startswith("###")]
-    assert titles and all("PARTIAL" in title for title in titles)
+    assert titles
+    assert all("PARTIAL" in title for title in titles)
     assert json.loads((tmp_path / "partial" / "run.json").read_text())["missing"] == partial.missing
 
 
@@ -48,5 +50,6 @@ def test_the_command_says_so_and_exits_with_130(evalkit, tmp_path, monkeypatch):
     arguments = ("--models", "bm25,tfidf", "--tasks", "rag-mini", "--max-queries", "5", "--no-store")
     status, out, err = evalkit("run", *arguments, "--out", tmp_path)
     assert status == 130
-    assert "PARTIAL" in out and "partial leaderboard" in err
+    assert "PARTIAL" in out
+    assert "partial leaderboard" in err
     assert [cell["model"] for cell in Results.read(tmp_path).missing] == ["tfidf"]

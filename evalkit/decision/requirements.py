@@ -87,7 +87,7 @@ def _parse(text: str) -> Requirement:
     matched = _FORM.match(text)
     if matched is None:
         raise ConfigError(
-            f"cannot read the requirement {text!r}: NAME, one of < <= > >= = ~, and a value, such as latency_p95<50ms."
+            f"cannot read the requirement {text!r}: NAME, one of < <= > >= = ~, and a value (dim<=512)."
         )
     name, sign, value = matched.groups()
     if name in TEXTS:

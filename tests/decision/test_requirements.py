@@ -5,7 +5,7 @@ import math
 import pytest
 
 from evalkit.errors import ConfigError, UnknownNameError
-from evalkit.pick.requirements import parse_requirements
+from evalkit.decision.requirements import parse_requirements
 
 
 def test_the_example_of_the_manual():
