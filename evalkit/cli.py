@@ -101,13 +101,13 @@ def pick(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reports/pick"),
 ) -> None:
     """From a folder of your documents to a choice of model, reranker and chunking."""
-    own = ("documents", "chunk_size", "chunk_overlap")
-    keys = {key: value for key, value in locals().items() if key not in own and value is not None}
+    not_keys = ("documents", "chunk_size", "chunk_overlap")
+    keys = {key: value for key, value in locals().items() if value is not None and key not in (*not_keys, "not_keys")}
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from evalkit.pipeline import Interrupted
     from evalkit.picking import pick as run_pick
+    from evalkit.pipeline import Interrupted
     from evalkit.report.recommendation import to_text
     from evalkit.report.tables import make_tables
     from evalkit.report.terminal import print_tables

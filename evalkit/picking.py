@@ -49,8 +49,8 @@ def pick(
 ) -> Pick:
     """Which model, reranker and chunking to use on one's own documents, told from one's own questions.
 
-    `documents` is a folder (see `documents.read_folder`), `questions` a file (see `questions.read_questions`). Each of
-    the chunk sizes is taken with each overlap, in tokens; None: whole files. `require` and `margin` are those of
+    `documents` is a folder (see `documents.read_folder`), `questions` a file (see `questions.read_questions`). Each
+    of the chunk sizes is taken with each overlap, in tokens; None: whole files. `require` and `margin` are those of
     `decision`; `metric` is hit rate at the largest k unless it is given. `keys` are those of `run`, without tasks.
 
     Everything is checked before a model is loaded: raises EvalkitError. Raises Interrupted after Ctrl-C, when the
@@ -119,7 +119,7 @@ def _facts(chosen: Mapping[str, Chosen]) -> dict[str, dict[str, object]]:
     for label, model in chosen.items():
         if not isinstance(model.source, ModelSpec):
             continue
-        if families()[model.family].name_help is None:
+        if families()[model.source.family].name_help is None:
             facts[label] = {"licence": "", "parameters": 0.0}
             continue
         entry = catalogue().get(label.partition("?")[0]) or by_name.get(model.source.name)

@@ -23,14 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from evalkit.errors import ConfigError
 from evalkit.decision.requirements import Requirement
+from evalkit.errors import ConfigError
 from evalkit.results import Results
 from evalkit.results.records import CELL_KEYS
 from evalkit.stats.paired import compare_means
 from evalkit.stats.power import queries_needed, smallest_difference
-
-ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,10 @@ class Alternative:
 class Recommendation:
     """The decision and what it rests on.
 
-    `choices` has all cells with a score, best first; `pareto` those allowed that no other one beats in quality, latency
-    and cost at once. `choice` is None if the requirements leave nothing. `detectable` is the smallest difference that
-    the questions show with 80 % power, between the two best; `needed` the number of questions at which it would be the
-    margin. NaN where there are not two to compare.
+    `choices` has all cells with a score, best first; `pareto` those allowed that no other one beats in quality,
+    latency and cost at once. `choice` is None if the requirements leave nothing. `detectable` is the smallest
+    difference between the two best that the questions show with 80 % power; `needed` the number of questions at
+    which it would be the margin. NaN where there are not two to compare.
     """
 
     metric: str
@@ -107,9 +105,9 @@ def recommend(
 ) -> Recommendation:
     """Decide between the cells of a run with one document set: its splits are chunkings with the same questions.
 
-    `facts` holds by label what is known of a model beside the measurements: `licence` (text, "" if it has no weights),
-    `parameters` (millions). `margin` is in the metric's units (a fraction). Raises ConfigError for a metric that the
-    run does not have, or a margin that is not above 0.
+    `facts` holds by label what is known of a model beside the measurements: `licence` (text, "" if it has no
+    weights), `parameters` (millions). `margin` is in the metric's units (a fraction). Raises ConfigError for a
+    metric that the run does not have, or a margin that is not above 0.
     """
     if not margin > 0:
         raise ConfigError(
@@ -122,7 +120,8 @@ def recommend(
     table = records.pivot_table(index="id", columns=CELL_KEYS, values="value", observed=True, sort=False)
     values: Any = table.to_numpy(dtype=np.float64)
     choices = []
-    for column, (_, split, model, reranker) in enumerate(table.columns):
+    for column, labels in enumerate(table.columns.tolist()):
+        split, model, reranker = tuple(labels)[1:]
         of_cell = _values(results, (split, model, reranker), facts or {})
         of_cell.update(_scores(results, (split, model, reranker)))
         verdicts = [(requirement.text, requirement.verdict(of_cell)) for requirement in requirements]
@@ -277,10 +276,8 @@ def _values(
     known = [facts.get(label, {}) for label in takes_part]
     licences = tuple(each.get("licence") for each in known)
     values["licence"] = tuple(licence for licence in licences if licence != "")
-    parameters = [each.get("parameters") for each in known]
-    values["parameters"] = (
-        math.nan if None in parameters else sum(float(each) for each in parameters)  # type: ignore[arg-type]
-    )
+    sizes: list[Any] = [each.get("parameters") for each in known]
+    values["parameters"] = math.nan if None in sizes else float(sum(sizes))
     return values
 
 

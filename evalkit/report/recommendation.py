@@ -9,25 +9,26 @@ from evalkit.grid.cells import NO_RERANKER
 from evalkit.results import Results
 
 _LLAMAINDEX = """\
-from llama_index.core import SimpleDirectoryReader
-from llama_index.core.node_parser import SentenceSplitter
+from pathlib import Path
 
+from llama_index.core.schema import TextNode
+
+from evalkit.documents import Chunking, read_folder, split
 from evalkit.llamaindex import EvalkitRetriever
 
-documents = SimpleDirectoryReader("docs", recursive=True).load_data()
-{nodes}
+# Read and cut as they were measured: LlamaIndex's own readers add file metadata to what is cut and embedded.
+chunks = split(read_folder(Path("docs")), {chunking})
+nodes = [TextNode(id_=chunk.id, text=chunk.text) for chunk in chunks]
 retriever = EvalkitRetriever(
     nodes, {model!r}, {reranker!r}, similarity_top_k={k}, candidates={candidates}, device={device!r}, dtype={dtype!r}
 )
 for found in retriever.retrieve("your question"):
     print(f"{{found.score:.3f}}", found.node.get_content()[:80])
 """
-_SPLITTER = "nodes = SentenceSplitter(chunk_size={size}, chunk_overlap={overlap}).get_nodes_from_documents(documents)"
-_WHOLE = "nodes = documents"
 
 
 def to_text(found: Recommendation, results: Results) -> str:
-    """The recommendation as Markdown: what to use, why, what else is worth a look, what would change it, how sure it is.
+    """The recommendation as Markdown: what to use and why, what else is good, what would change it.
 
     `results` is the run that it was made from.
     """
@@ -42,10 +43,10 @@ def llamaindex_code(choice: Choice, results: Results) -> str:
     """Python that builds the choice over the documents in a folder "docs", with LlamaIndex."""
     run = results.provenance
     size, _, overlap = choice.chunking.partition("/")
-    nodes = _WHOLE if not overlap else _SPLITTER.format(size=size, overlap=overlap)
+    chunking = f"Chunking({size}, {overlap})" if overlap else "Chunking.whole"
     specs: Mapping[str, str] = run["specs"]
     return _LLAMAINDEX.format(
-        nodes=nodes,
+        chunking=chunking,
         model=specs.get(choice.model, choice.model),
         reranker=specs.get(choice.reranker, choice.reranker),
         k=max(run["top_k"]),
@@ -78,8 +79,8 @@ def _reasons(found: Recommendation) -> list[str]:
         else:
             text += (
                 f" The best is {named(best)}: {best.score:.3f}; {_costs(best)}. The choice is "
-                f"{_apart(choice)} (95 % interval of the difference {choice.low:+.3f} to {choice.high:+.3f}), so it is "
-                f"not worse by the margin of {found.margin:g}, and it is cheaper."
+                f"{_apart(choice)} (95 % interval of the difference {choice.low:+.3f} to {choice.high:+.3f}), so it "
+                f"is not worse by the margin of {found.margin:g}, and it is cheaper."
             )
         parts.append(text)
     left_out = [each for each in found.choices if not each.allowed]

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from evalkit.errors import ConfigError, UnknownNameError
 from evalkit.decision.requirements import parse_requirements
+from evalkit.errors import ConfigError, UnknownNameError
 
 
 def test_the_example_of_the_manual():
