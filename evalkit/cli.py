@@ -125,7 +125,7 @@ def pick(
     skipped = picked.results.provenance["pick"]["documents"]["skipped"]
     if skipped:
         typer.echo(f"{len(skipped)} file(s) were not read; run.json names them with the reasons.", err=True)
-    typer.echo(f"Written to {out}: recommendation.md, leaderboard.md, chunkings.csv, measurements.csv and more")
+    typer.echo(f"Written to {out}: recommendation.md (with the code for it), leaderboard.md, chunkings.csv and more")
     if picked.results.failures:
         typer.echo(f"{len(picked.results.failures)} cell(s) failed; the reasons are in the last table.", err=True)
         raise typer.Exit(EXIT_FAILED_CELLS)

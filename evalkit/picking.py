@@ -19,7 +19,7 @@ from evalkit.pipeline import Interrupted, LineUp, choose_line_up, open_store, ru
 from evalkit.progress import Progress
 from evalkit.questions import QuestionSet, make_task, read_questions
 from evalkit.registry import ModelSpec, catalogue, families
-from evalkit.report.recommendation import to_text
+from evalkit.report.recommendation import llamaindex_code, to_text
 from evalkit.report.write import write_run
 from evalkit.results import Results
 from evalkit.types import RetrievalTask
@@ -149,4 +149,8 @@ def _provenance(folder: Folder, questions: QuestionSet) -> dict[str, Any]:
 def _write(picked: Pick, folder: Path) -> None:
     write_run(picked.results, folder)
     picked.chunkings.to_csv(folder / CHUNKINGS, index=False, lineterminator="\n")
-    (folder / RECOMMENDATION).write_text(to_text(picked.recommendation, picked.results), encoding="utf-8")
+    text = to_text(picked.recommendation, picked.results)
+    if picked.recommendation.choice is not None:
+        code = llamaindex_code(picked.recommendation.choice, picked.results)
+        text += f"\n## With LlamaIndex\n\n```python\n{code}```\n"
+    (folder / RECOMMENDATION).write_text(text, encoding="utf-8")

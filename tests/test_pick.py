@@ -58,8 +58,10 @@ def documents(top: Path) -> None:
     """A few files of two subjects, and questions with quotes."""
     (top / "docs").mkdir()
     facts = {
-        "cats": ["A cat sleeps sixteen hours a day.", "Whiskers measure the width of a gap.", "Kittens open their eyes late."],
-        "trains": ["A train brakes over a kilometre.", "Rails expand in summer heat.", "A signal at danger shows red."],
+        "cats": ["A cat sleeps sixteen hours a day.", "Whiskers measure the width of a gap.",
+                 "Kittens open their eyes late."],
+        "trains": ["A train brakes over a kilometre.", "Rails expand in summer heat.",
+                   "A signal at danger shows red."],
     }  # fmt: skip
     for name, sentences in facts.items():
         (top / "docs" / f"{name}.md").write_text(

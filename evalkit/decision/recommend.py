@@ -79,8 +79,8 @@ class Recommendation:
 
     `choices` has all cells with a score, best first; `pareto` those allowed that no other one beats in quality,
     latency and cost at once. `choice` is None if the requirements leave nothing. `detectable` is the smallest
-    difference between the two best that the questions show with 80 % power; `needed` the number of questions at
-    which it would be the margin. NaN where there are not two to compare.
+    difference from the best that the questions show with 80 % power, for the choice that is hardest to tell from it;
+    `needed` the number of questions at which it would be the margin. NaN where no question tells any two apart.
     """
 
     metric: str
@@ -149,7 +149,10 @@ def _decide(
     others = sorted(
         (each for each in compared if each.allowed and each is not best), key=lambda each: each.score, reverse=True
     )
-    sd = others[0].sd if others else math.nan
+    # Of those that may be as good, the hardest to tell from the best; with the same answers says nothing.
+    sd = max((each.sd for each in others if each.sd > 0 and not each.p_holm < 0.05), default=math.nan)
+    if math.isnan(sd):
+        sd = next((each.sd for each in others if each.sd > 0), math.nan)
     alternatives = [
         *_other_margins(compared, best, choice, margin),
         *_without_each(choices, values, requirements, choice, margin, seed),
@@ -169,10 +172,14 @@ def _against_best(choices: Sequence[Choice], values: Any, allowed: Sequence[int]
     top = _first(choices, allowed)
     others = [number for number in allowed if number != top]
     tests = compare_means(values, np.array([(number, top) for number in others], dtype=np.int64), seed=seed)
+    # No question tells the two apart: then no resample does either, and what may have been missed is bounded by the
+    # chance of that (Hanley and Lippman-Hand 1983, "If nothing goes wrong, is everything all right?").
+    unseen = np.where(tests.sd == 0, 1 - 0.025 ** (1 / np.maximum(tests.n, 1)), 0.0)
+    lows, highs = tests.low - unseen, tests.high + unseen
     for row, number in enumerate(others):
         compared[number] = replace(
             choices[number],
-            difference=float(tests.difference[row]), low=float(tests.low[row]), high=float(tests.high[row]),
+            difference=float(tests.difference[row]), low=float(lows[row]), high=float(highs[row]),
             p_holm=float(tests.p_holm[row]), sd=float(tests.sd[row]),
         )  # fmt: skip
     return compared

@@ -33,9 +33,6 @@ def to_text(found: Recommendation, results: Results) -> str:
     `results` is the run that it was made from.
     """
     parts = [_headline(found), *_reasons(found), _pareto(found), _changes(found), _certainty(found, results)]
-    if found.choice is not None:
-        code = llamaindex_code(found.choice, results)
-        parts.append(f"## LlamaIndex\n\n```python\n{code}```")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -126,16 +123,17 @@ def _certainty(found: Recommendation, results: Results) -> str:
     if not math.isnan(found.detectable):
         enough = found.detectable <= found.margin
         lines.append(
-            f"Between the two best, {found.questions} questions show a difference of {found.detectable:.3f} or more "
-            "(80 % power). "
+            f"{found.questions} questions show a difference of {found.detectable:.3f} from the best (80 % power). "
             + (
                 f"That is enough for the margin of {found.margin:g}."
                 if enough
                 else f"That is not enough for the margin of {found.margin:g}: it takes about {found.needed:,.0f}."
             )
         )
-    elif found.questions < 2:
-        lines.append("One question tells nothing about differences.")
+    else:
+        lines.append(
+            f"None of the {found.questions} questions tells two of the choices apart: ask more, and harder ones."
+        )
     allowed = [each for each in found.choices if each.allowed]
     worse = sum(each.p_holm < 0.05 for each in allowed)
     if len(allowed) > 1:
@@ -170,7 +168,8 @@ def _costs(choice: Choice) -> str:
     ):
         value = values.get(column)
         known = value is not None and not math.isnan(value)
-        told.append(form.format(value * scale) if known else "")
+        without = column == "corpus_bytes" and value == 0
+        told.append("no vectors" if without else form.format(value * scale) if known else "")
     usd = values.get("usd_per_thousand_queries")
     if usd is not None and usd > 0:
         told.append(f"{usd:.3g} USD a thousand queries")

@@ -33,12 +33,14 @@ def hits() -> dict[str, np.ndarray]:
 def results(latency: dict[str, float] = LATENCY) -> Results:
     records = pd.concat(
         pd.DataFrame({"task": "docs", "split": "512/64", "model": model, "reranker": "none",
-                      "id": [f"q{row}" for row in range(QUESTIONS)], "metric": "hit_rate@5", "value": found.astype(float)})
+                      "id": [f"q{row}" for row in range(QUESTIONS)], "metric": "hit_rate@5",
+                      "value": found.astype(float)})
         for model, found in hits().items()
     )  # fmt: skip
     rows = [
-        {"task": "docs", "split": "512/64", "model": model, "reranker": "none", "latency_p95_ms": ms, "embed_p50_ms": ms,
-         "dim": 384.0, "corpus_bytes": 1e6, "usd_per_thousand_queries": 0.0, "price_note": "local: no price", "note": ""}
+        {"task": "docs", "split": "512/64", "model": model, "reranker": "none", "latency_p95_ms": ms,
+         "embed_p50_ms": ms, "dim": 384.0, "corpus_bytes": 1e6, "usd_per_thousand_queries": 0.0, 
+         "price_note": "local: no price", "note": ""}
         for model, ms in latency.items()
     ]  # fmt: skip
     measured = Measurements(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(columns=TRUNCATED_COLUMNS))
