@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import spearmanr
-from statsmodels.stats.multitest import multipletests
 
 from evalkit.stats.correlation import resampled_spearman
 from evalkit.stats.intervals import check_confidence, percentiles, resampled_means
@@ -132,7 +131,7 @@ def _difference(observed: float, resampled: FloatArray, n: int, confidence: floa
 def holm(p: FloatArray) -> FloatArray:
     """p-values corrected for their number (Holm 1979): float64 of the same shape; NaN are left out of the family."""
     corrected = np.full(p.shape, np.nan)
-    known = np.isfinite(p)
-    if known.any():
-        corrected[known] = multipletests(p[known], method="holm")[1]
+    order = np.argsort(p)[: np.isfinite(p).sum()]
+    larger = np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * larger), 1)
     return corrected

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from evalkit.errors import ConfigError
 from evalkit.stats.correlation import resampled_spearman
@@ -100,6 +101,11 @@ def test_confidence_must_be_a_share():
 def test_holm_by_hand():
     """The smallest of three p-values counts threefold, the next twofold; none falls below the one before."""
     np.testing.assert_allclose(holm(np.array([0.01, 0.04, np.nan, 0.03])), [0.03, 0.06, np.nan, 0.06])
+
+
+def test_holm_as_statsmodels():
+    p = np.random.default_rng(0).random(30) ** 3
+    np.testing.assert_allclose(holm(p), multipletests(p, method="holm")[1])
 
 
 def _sentences(n, sd, seed):
