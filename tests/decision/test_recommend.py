@@ -39,7 +39,7 @@ def results(latency: dict[str, float] = LATENCY) -> Results:
     )  # fmt: skip
     rows = [
         {"task": "docs", "split": "512/64", "model": model, "reranker": "none", "latency_p95_ms": ms,
-         "embed_p50_ms": ms, "dim": 384.0, "corpus_bytes": 1e6, "usd_per_thousand_queries": 0.0, 
+         "embed_p50_ms": ms, "dim": 384.0, "corpus_bytes": 1e6, "usd_per_thousand_queries": 0.0,
          "price_note": "local: no price", "note": ""}
         for model, ms in latency.items()
     ]  # fmt: skip
