@@ -11,9 +11,17 @@ from evalkit.types import Document, Query, RetrievalTask
 
 
 def make_task(
-    name: str, folder: Folder, chunking: Chunking, chunks: Sequence[Chunk], questions: QuestionSet
+    name: str,
+    folder: Folder,
+    chunking: Chunking,
+    chunks: Sequence[Chunk],
+    questions: QuestionSet,
+    *,
+    max_queries: int | None = None,
+    seed: int = 0,
 ) -> RetrievalTask:
-    """The chunks as corpus, the questions as queries, and judgements (grade 1) by `relevant`; no question is lost.
+    """The chunks as corpus, the questions as queries, and judgements (grade 1) by `relevant`; no question is lost,
+    but for the sample that `max_queries` asks for: the same questions in every chunking.
 
     The split is the chunking's label. Query ids are the questions', whatever the chunking. Raises DataError if ids
     repeat or a question has no answer in the chunks.
@@ -31,8 +39,8 @@ def make_task(
         (where, where, where),
         Problems(where),
         "error",
-        None,
-        0,
+        max_queries,
+        seed,
     )
 
 

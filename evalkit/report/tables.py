@@ -45,7 +45,24 @@ def make_tables(results: Results) -> list[Table]:
         tables += measurement_tables(results)
         tables += [table for k in results.provenance["top_k"] for table in loss_tables(results, k)]
     further = _coverage_table(results) + _cost_table(results) + _failure_table(results)
-    return tables + published_tables(results) + further
+    tables += published_tables(results) + further
+    if not results.missing:
+        return tables
+    partial = [replace(table, title=f"PARTIAL: {table.title}") for table in tables]
+    return [_missing_table(results), *partial]
+
+
+def _missing_table(results: Results) -> Table:
+    missing = results.missing
+    rows = tuple(tuple(TableCell(cell[key]) for key in ("model", "reranker", "task", "split")) for cell in missing)
+    done = len(results.provenance["cells"])
+    return Table(
+        f"PARTIAL: interrupted with {done} cell(s) finished; these {len(missing)} are missing",
+        ("Model", "Reranker", "Task", "Split"),
+        rows,
+        "Run the same command again: what was computed is in the store.",
+        text_columns=4,
+    )
 
 
 def _sts_table(results: Results, task: dict[str, Any], scores: pd.DataFrame) -> Table:

@@ -47,6 +47,11 @@ class Results:
         """Cells without a score: task, split, model, reranker, reason."""
         return list(self.provenance["failures"])
 
+    @property
+    def missing(self) -> list[dict[str, str]]:
+        """Cells that a run did not come to, since it was interrupted: task, split, model, reranker."""
+        return list(self.provenance.get("missing", []))
+
     def leaderboard(self) -> pd.DataFrame:
         """One row per task, split, model and reranker, one column per metric (fractions), best first in a task.
 
