@@ -75,7 +75,8 @@ class Results:
         if (records["metric"] == SAMPLES).any():
             return board
         found = against_best(self, task, split, metric)[["model", "reranker", *PLACES]]
-        return board.merge(found.astype({"tied": "boolean"}), on=["model", "reranker"], how="left")
+        whole = {**dict.fromkeys(PLACES[:-1], "Int64"), "tied": "boolean"}
+        return board.merge(found.astype(whole), on=["model", "reranker"], how="left")
 
     def write(self, folder: Path) -> None:
         """Write all of it, and the scores and the leaderboard, into a folder."""
