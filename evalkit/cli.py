@@ -83,7 +83,10 @@ def run(
 def pick(
     documents: Annotated[Path, typer.Argument(help="Folder of txt, md, html, pdf and docx files.")],
     models: Annotated[str, typer.Option(help="Specs or catalogue names, comma-separated.")],
-    questions: Annotated[Path, typer.Option(help="CSV or JSONL: question, and passage, quote or file.")],
+    questions: Annotated[
+        Path | None,
+        typer.Option(help="CSV or JSONL: question, and passage, quote or file; default: made from the documents."),
+    ] = None,
     rerankers: Annotated[str | None, typer.Option(help="Rerankers; 'none' always takes part.")] = None,
     chunk_size: Annotated[str, typer.Option(help="Tokens a chunk, comma-separated, or whole.")] = "512",
     chunk_overlap: Annotated[str, typer.Option(help="Tokens that chunks share, comma-separated.")] = "64",
@@ -125,6 +128,8 @@ def pick(
     skipped = picked.results.provenance["pick"]["documents"]["skipped"]
     if skipped:
         typer.echo(f"{len(skipped)} file(s) were not read; run.json names them with the reasons.", err=True)
+    if questions is None:
+        typer.echo(f"The questions are in {out}/questions.jsonl: edit them, and give them with --questions.")
     typer.echo(f"Written to {out}: recommendation.md (with the code for it), leaderboard.md, chunkings.csv and more")
     if picked.results.failures:
         typer.echo(f"{len(picked.results.failures)} cell(s) failed; the reasons are in the last table.", err=True)

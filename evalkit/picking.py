@@ -17,14 +17,14 @@ from evalkit.measure import measure
 from evalkit.models.chosen import Chosen
 from evalkit.pipeline import Interrupted, LineUp, choose_line_up, open_store, run_tasks
 from evalkit.progress import Progress
-from evalkit.questions import QuestionSet, make_task, read_questions
+from evalkit.questions import QuestionSet, make_task, questions_from_documents, read_questions, write_questions
 from evalkit.registry import ModelSpec, catalogue, families
 from evalkit.report.recommendation import llamaindex_code, to_text
 from evalkit.report.write import write_run
 from evalkit.results import Results
 from evalkit.types import RetrievalTask
 
-CHUNKINGS, RECOMMENDATION = "chunkings.csv", "recommendation.md"
+CHUNKINGS, QUESTIONS, RECOMMENDATION = "chunkings.csv", "questions.jsonl", "recommendation.md"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Pick:
 def pick(
     documents: str | Path,
     *,
-    questions: str | Path,
+    questions: str | Path | None = None,
     chunk_size: int | Sequence[int] | None = 512,
     chunk_overlap: int | Sequence[int] = 64,
     require: str = "",
@@ -49,9 +49,10 @@ def pick(
 ) -> Pick:
     """Which model, reranker and chunking to use on one's own documents, told from one's own questions.
 
-    `documents` is a folder (see `documents.read_folder`), `questions` a file (see `questions.read_questions`). Each
-    of the chunk sizes is taken with each overlap, in tokens; None: whole files. `require` and `margin` are those of
-    `decision`; `metric` is hit rate at the largest k unless it is given. `keys` are those of `run`, without tasks.
+    `documents` is a folder (see `documents.read_folder`), `questions` a file (see `questions.read_questions`);
+    without one they are made from the documents, the weakest kind of questions. Each of the chunk sizes is taken with
+    each overlap, in tokens; None: whole files. `require` and `margin` are those of `decision`; `metric` is hit rate
+    at the largest k unless it is given. `keys` are those of `run`, without tasks.
 
     Everything is checked before a model is loaded: raises EvalkitError. Raises Interrupted after Ctrl-C, when the
     cells that were finished are written, but nothing is measured and recommended.
@@ -62,7 +63,14 @@ def pick(
     chunkings = _chunkings(chunk_size, chunk_overlap)
     line_up = choose_line_up(config)
     folder = read_folder(Path(documents))
-    asked = read_questions(Path(questions), folder)
+    asked = (
+        questions_from_documents(folder, seed=config.seed)
+        if questions is None
+        else read_questions(Path(questions), folder)
+    )
+    if config.out is not None:
+        # First of all: they can be reviewed, edited and given while the rest is computed.
+        write_questions(asked, folder, config.out / QUESTIONS)
     chunks = {chunking: split(folder, chunking) for chunking in chunkings}
     tasks = _tasks(folder, chunks, asked, config)
     results = run_tasks(config, line_up, tasks)
