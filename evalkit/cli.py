@@ -82,7 +82,9 @@ def run(
 @app.command()
 def pick(
     documents: Annotated[Path, typer.Argument(help="Folder of txt, md, html, pdf and docx files.")],
-    models: Annotated[str, typer.Option(help="Specs or catalogue names, comma-separated.")],
+    models: Annotated[
+        str | None, typer.Option(help="Specs or names, comma-separated; default: what is free and here.")
+    ] = None,
     questions: Annotated[
         Path | None,
         typer.Option(help="CSV or JSONL: question, and passage, quote or file; default: made from the documents."),
@@ -128,6 +130,8 @@ def pick(
     skipped = picked.results.provenance["pick"]["documents"]["skipped"]
     if skipped:
         typer.echo(f"{len(skipped)} file(s) were not read; run.json names them with the reasons.", err=True)
+    for reason in picked.results.provenance["pick"]["why_these_models"]:
+        typer.echo(reason)
     if questions is None:
         typer.echo(f"The questions are in {out}/questions.jsonl: edit them, and give them with --questions.")
     typer.echo(f"Written to {out}: recommendation.md (with the code for it), leaderboard.md, chunkings.csv and more")

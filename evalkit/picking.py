@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from evalkit.compute import choose_compute
 from evalkit.config import RunConfig, read_config
 from evalkit.decision.recommend import Recommendation, recommend
 from evalkit.decision.requirements import parse_requirements
@@ -15,6 +16,7 @@ from evalkit.errors import ConfigError
 from evalkit.grid import Means
 from evalkit.measure import measure
 from evalkit.models.chosen import Chosen
+from evalkit.models.free import FreeModels, free_models
 from evalkit.pipeline import Interrupted, LineUp, choose_line_up, open_store, run_tasks
 from evalkit.progress import Progress
 from evalkit.questions import QuestionSet, make_task, questions_from_documents, read_questions, write_questions
@@ -52,11 +54,15 @@ def pick(
     `documents` is a folder (see `documents.read_folder`), `questions` a file (see `questions.read_questions`);
     without one they are made from the documents, the weakest kind of questions. Each of the chunk sizes is taken with
     each overlap, in tokens; None: whole files. `require` and `margin` are those of `decision`; `metric` is hit rate
-    at the largest k unless it is given. `keys` are those of `run`, without tasks.
+    at the largest k unless it is given. `keys` are those of `run`, without tasks; without models, those that can be
+    tried here for nothing take part (see `models.free`), and their reasons are in the provenance.
 
     Everything is checked before a model is loaded: raises EvalkitError. Raises Interrupted after Ctrl-C, when the
     cells that were finished are written, but nothing is measured and recommended.
     """
+    free = None if keys.get("models") else _free(keys)
+    if free is not None:
+        keys = {"rerankers": free.rerankers or "none", **keys, "models": free.models}
     config = read_config({**keys, "tasks": [str(documents)]})
     requirements = parse_requirements(require)
     metric = metric or f"hit_rate@{max(config.top_k)}"
@@ -74,7 +80,7 @@ def pick(
     chunks = {chunking: split(folder, chunking) for chunking in chunkings}
     tasks = _tasks(folder, chunks, asked, config)
     results = run_tasks(config, line_up, tasks)
-    results = replace(results, provenance={**results.provenance, "pick": _provenance(folder, asked)})
+    results = replace(results, provenance={**results.provenance, "pick": _provenance(folder, asked, free)})
     statistics = chunk_statistics(folder, chunks)
     if results.missing:
         if config.out is not None:
@@ -138,8 +144,13 @@ def _facts(chosen: Mapping[str, Chosen]) -> dict[str, dict[str, object]]:
     return facts
 
 
-def _provenance(folder: Folder, questions: QuestionSet) -> dict[str, Any]:
+def _free(keys: Mapping[str, Any]) -> FreeModels:
+    return free_models(choose_compute(keys.get("device", "auto"), keys.get("dtype", "float32")))
+
+
+def _provenance(folder: Folder, questions: QuestionSet, free: FreeModels | None) -> dict[str, Any]:
     return {
+        "why_these_models": [] if free is None else list(free.reasons),
         "documents": {
             "files": len(folder.files),
             "skipped": [{"name": each.name, "reason": each.reason} for each in folder.skipped],

@@ -137,19 +137,22 @@ def test_an_interrupted_pick_is_partial(evalkit, tmp_path, monkeypatch):
 def test_without_questions_they_are_made_and_can_be_edited(tmp_path, evalkit):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "cats.md").write_text(
-        "# How a cat sleeps\n\nA cat sleeps sixteen hours a day, most of them while the sun shines on its blanket.\n\n"
+        "# How a cat sleeps\n\nA cat sleeps sixteen hours a day, most of them while the sun is on its blanket.\n\n"
         "Whiskers measure the width of every gap before the shoulders follow through it.\n"
     )
-    given = ["pick", tmp_path / "docs", "--models", "bm25", "--chunk-size", "64", "--chunk-overlap", "8"]
+    given = ["pick", tmp_path / "docs", "--chunk-size", "64", "--chunk-overlap", "8"]
     status, shown, _ = evalkit(*given, "--top-k", "1", "--device", "cpu", "--out", tmp_path / "out")
     assert status == 0
     assert "without a language model: the weakest kind" in " ".join(shown.split())
     assert "questions.jsonl: edit them" in " ".join(shown.split())
+    assert "bm25, tfidf: need no weights." in shown
     questions = tmp_path / "out" / "questions.jsonl"
     made = [json.loads(line) for line in questions.read_text().splitlines()]
     assert made
     assert {row["kind"] for row in made} <= {"heading", "definition", "masked"}
     first = Results.read(tmp_path / "out").scores
+    assert {"bm25", "tfidf", "all-MiniLM-L6-v2"} <= set(first["model"])
+    given += ["--models", "bm25"]
     edited = tmp_path / "edited.jsonl"
     edited.write_text("\n".join(map(json.dumps, made[:1])))
     status, *_ = evalkit(*given, "--top-k", "1", "--device", "cpu", "--out", tmp_path / "out", "--questions", edited)
