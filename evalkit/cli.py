@@ -95,6 +95,7 @@ def pick(
     require: Annotated[str, typer.Option(help="Such as 'latency_p95<50ms, dim<=512, licence~apache|mit'.")] = "",
     margin: Annotated[float, typer.Option(help="What a cheaper choice may be worse by, a fraction.")] = 0.02,
     metric: Annotated[str | None, typer.Option(help="Default: hit_rate at the largest k.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Time, such as 10m: choices are cut on samples to fit.")] = None,
     top_k: Annotated[str | None, typer.Option(help="Ranks that metrics are cut at, e.g. 5 or 1,5,10.")] = None,
     candidates: Annotated[int | None, typer.Option(help="Documents reranked; default twice the top k.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
@@ -106,7 +107,7 @@ def pick(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reports/pick"),
 ) -> None:
     """From a folder of your documents to a choice of model, reranker and chunking."""
-    not_keys = ("documents", "chunk_size", "chunk_overlap")
+    not_keys = ("documents", "chunk_size", "chunk_overlap", "budget")
     keys = {key: value for key, value in locals().items() if value is not None and key not in (*not_keys, "not_keys")}
     from rich.console import Console
     from rich.markdown import Markdown
@@ -116,12 +117,18 @@ def pick(
     from evalkit.report.recommendation import to_text
     from evalkit.report.tables import make_tables
     from evalkit.report.terminal import print_tables
+    from evalkit.store.amounts import parse_age
 
     console = Console()
+    seconds = None if budget is None else parse_age(budget).total_seconds()
     sizes = None if chunk_size.strip() == "whole" else _whole_numbers(chunk_size, "--chunk-size")
     try:
         picked = run_pick(
-            documents, chunk_size=sizes, chunk_overlap=_whole_numbers(chunk_overlap, "--chunk-overlap"), **keys
+            documents,
+            chunk_size=sizes,
+            chunk_overlap=_whole_numbers(chunk_overlap, "--chunk-overlap"),
+            budget=seconds,
+            **keys,
         )
     except Interrupted as interrupted:
         _show_partial(interrupted.results, out)

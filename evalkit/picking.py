@@ -1,5 +1,6 @@
 """Compose a pick: from a folder of documents and questions to a run over its chunkings, and a recommendation."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from evalkit.budget import Fitted, fit
 from evalkit.compute import choose_compute
 from evalkit.config import RunConfig, read_config
 from evalkit.decision.recommend import Recommendation, recommend
@@ -47,6 +49,7 @@ def pick(
     require: str = "",
     margin: float = 0.02,
     metric: str | None = None,
+    budget: float | None = None,
     **keys: Any,
 ) -> Pick:
     """Which model, reranker and chunking to use on one's own documents, told from one's own questions.
@@ -54,8 +57,9 @@ def pick(
     `documents` is a folder (see `documents.read_folder`), `questions` a file (see `questions.read_questions`);
     without one they are made from the documents, the weakest kind of questions. Each of the chunk sizes is taken with
     each overlap, in tokens; None: whole files. `require` and `margin` are those of `decision`; `metric` is hit rate
-    at the largest k unless it is given. `keys` are those of `run`, without tasks; without models, those that can be
-    tried here for nothing take part (see `models.free`), and their reasons are in the provenance.
+    at the largest k unless it is given. With a `budget`, in seconds, choices are cut on part of the questions if all
+    of them would take longer (see `budget.fit`). `keys` are those of `run`, without tasks; without models, those that
+    can be tried here for nothing take part (see `models.free`), and their reasons are in the provenance.
 
     Everything is checked before a model is loaded: raises EvalkitError. Raises Interrupted after Ctrl-C, when the
     cells that were finished are written, but nothing is measured and recommended.
@@ -79,8 +83,9 @@ def pick(
         write_questions(asked, folder, config.out / QUESTIONS)
     chunks = {chunking: split(folder, chunking) for chunking in chunkings}
     tasks = _tasks(folder, chunks, asked, config)
-    results = run_tasks(config, line_up, tasks)
-    results = replace(results, provenance={**results.provenance, "pick": _provenance(folder, asked, free)})
+    fitted = None if budget is None else fit(config, line_up, tasks, metric, budget)
+    results = run_tasks(config, line_up, tasks, None if fitted is None else fitted.wanted)
+    results = replace(results, provenance={**results.provenance, "pick": _provenance(folder, asked, free, fitted)})
     statistics = chunk_statistics(folder, chunks)
     if results.missing:
         if config.out is not None:
@@ -148,8 +153,11 @@ def _free(keys: Mapping[str, Any]) -> FreeModels:
     return free_models(choose_compute(keys.get("device", "auto"), keys.get("dtype", "float32")))
 
 
-def _provenance(folder: Folder, questions: QuestionSet, free: FreeModels | None) -> dict[str, Any]:
+def _provenance(
+    folder: Folder, questions: QuestionSet, free: FreeModels | None, fitted: Fitted | None
+) -> dict[str, Any]:
     return {
+        "budget": None if fitted is None else {"told": fitted.told, "cut": _cut(fitted)},
         "why_these_models": [] if free is None else list(free.reasons),
         "documents": {
             "files": len(folder.files),
@@ -163,6 +171,15 @@ def _provenance(folder: Folder, questions: QuestionSet, free: FreeModels | None)
             **questions.provenance,
         },
     }
+
+
+def _cut(fitted: Fitted) -> list[dict[str, Any]]:
+    """The choices that were cut, each with its mean and the number of questions that it was seen on."""
+    return [
+        {**vars(cell), "score": None if math.isnan(each.scores[cell]) else each.scores[cell], "n": each.questions}
+        for each in fitted.rounds
+        for cell in each.cut
+    ]
 
 
 def _write(picked: Pick, folder: Path) -> None:

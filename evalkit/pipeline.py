@@ -101,8 +101,10 @@ def open_store(config: RunConfig) -> Store | None:
     return None if config.no_store else Store(config.store or default_root())
 
 
-def run_tasks(config: RunConfig, line_up: LineUp, tasks: Sequence[Task]) -> Results:
-    """The grid of a line-up on tasks that are loaded. Writes nothing but the store.
+def run_tasks(
+    config: RunConfig, line_up: LineUp, tasks: Sequence[Task], wanted: frozenset[Cell] | None = None
+) -> Results:
+    """The grid of a line-up on tasks that are loaded, or the cells of it that are wanted. Writes only the store.
 
     After Ctrl-C the results are those of the finished cells, and `Results.missing` names the others; with none
     finished, KeyboardInterrupt is raised on.
@@ -119,6 +121,7 @@ def run_tasks(config: RunConfig, line_up: LineUp, tasks: Sequence[Task]) -> Resu
             candidates=config.rerank_depth,
             depth=max(config.top_k),
             means=Means(compute, store, progress),
+            wanted=wanted,
         )
     if outcome.interrupted and not outcome.facts:
         raise KeyboardInterrupt
@@ -131,13 +134,13 @@ def run_tasks(config: RunConfig, line_up: LineUp, tasks: Sequence[Task]) -> Resu
     )
     return Results(
         make_records(outcome, tasks, config.top_k),
-        {**provenance, "missing": [vars(cell) for cell in _missing(outcome, line_up, tasks)]},
+        {**provenance, "missing": [vars(cell) for cell in _missing(outcome, line_up, tasks, wanted)]},
         published_frame(published),
         Evidence.of(outcome, tasks, config.top_k),
     )
 
 
-def _missing(outcome: Outcome, line_up: LineUp, tasks: Sequence[Task]) -> list[Cell]:
+def _missing(outcome: Outcome, line_up: LineUp, tasks: Sequence[Task], wanted: frozenset[Cell] | None) -> list[Cell]:
     """The cells that an interrupted grid did not come to."""
     if not outcome.interrupted:
         return []
@@ -149,7 +152,7 @@ def _missing(outcome: Outcome, line_up: LineUp, tasks: Sequence[Task]) -> list[C
         if isinstance(task, RetrievalTask) or "embedder" in model.kinds
         for reranker in (NO_RERANKER, *(line_up.rerankers if isinstance(task, RetrievalTask) else ()))
     ]
-    return [cell for cell in cells if cell not in done]
+    return [cell for cell in cells if cell not in done and (wanted is None or cell in wanted)]
 
 
 def _check_labels(models: Mapping[str, Chosen], rerankers: Mapping[str, Chosen]) -> None:

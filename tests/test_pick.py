@@ -194,3 +194,41 @@ def test_without_questions_they_are_made_and_can_be_edited(tmp_path, evalkit):
     assert status == 0
     assert set(first["n"]) == {len(made)}
     assert set(Results.read(tmp_path / "out").scores["n"]) == {1}
+
+
+def test_a_budget_cuts_choices_or_not(tmp_path):
+    """Nothing fits into no time, everything into an hour; what is left has the scores of the full table."""
+    (tmp_path / "docs").mkdir()
+    for subject in ("cats", "trains"):
+        facts = [f"Number {n} of the {subject} sleeps for {n * n + 2} hours and runs {n} miles. " for n in range(20)]
+        (tmp_path / "docs" / f"{subject}.md").write_text("".join(facts))
+    asked = [(n, subject) for n in range(20) for subject in ("cats", "trains")]
+    questions = [
+        {"question": f"How many hours does number {n} of the {of} sleep?", "quote": f"Number {n} of the {of} sleeps"}
+        for n, of in asked
+    ]
+    (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, questions)))
+    keys = {
+        "questions": tmp_path / "questions.jsonl", "models": "bm25,tfidf,bow,lsa?components=4", "rerankers": "bm25",
+        "chunk_size": 24, "chunk_overlap": 0, "top_k": 1, "device": "cpu",
+    }  # fmt: skip
+    full = package.pick(tmp_path / "docs", budget=3600, **keys)
+    cut = package.pick(tmp_path / "docs", budget=1e-6, **keys)
+    labels = ["split", "model", "reranker", "metric"]
+    assert full.results.provenance["pick"]["budget"]["cut"] == []
+    assert len(full.recommendation.choices) == 8
+    left_out = cut.results.provenance["pick"]["budget"]["cut"]
+    assert len(left_out) == 6
+    assert {each["n"] for each in left_out} <= {10, 20}
+    assert len(cut.recommendation.choices) < 8
+    assert cut.recommendation.best.score == full.recommendation.best.score
+    everything = full.results.scores.astype(dict.fromkeys(labels, str)).set_index(labels)
+    some = cut.results.scores.astype(dict.fromkeys(labels, str)).set_index(labels)
+    pd.testing.assert_series_equal(some["score"], everything.loc[some.index, "score"], check_exact=True)
+    from evalkit.report.recommendation import to_text
+
+    text = to_text(cut.recommendation, cut.results)
+    assert "They were halved by hit_rate@1: 8 on 10 questions; 4 on 20 questions; 2 on 40 questions." in text
+    for each in left_out:
+        assert f"{each['score']:.3f} on {each['n']} questions" in text
+    assert "All 8 choices fit into the budget of 3600 s." in to_text(full.recommendation, full.results)

@@ -56,7 +56,14 @@ def to_text(found: Recommendation, results: Results) -> str:
 
     `results` is the run that it was made from.
     """
-    parts = [_headline(found), *_reasons(found), _pareto(found), _changes(found), _certainty(found, results)]
+    parts = [
+        _headline(found),
+        *_reasons(found),
+        _pareto(found),
+        _changes(found),
+        _budget(results),
+        _certainty(found, results),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -188,6 +195,20 @@ def _changes(found: Recommendation) -> str:
         for each in found.alternatives
     ]
     return "## What would change the answer\n\n" + "\n".join(lines)
+
+
+def _budget(results: Results) -> str:
+    """What was cut to fit into the time, and what it scored on how many questions."""
+    budget = results.provenance.get("pick", {}).get("budget")
+    if budget is None:
+        return ""
+    lines = [
+        f"- {each['model']}{'' if each['reranker'] == NO_RERANKER else ', reranked by ' + each['reranker']}, "
+        f"chunks of {each['split']}: "
+        + ("failed" if each["score"] is None else f"{each['score']:.3f} on {each['n']} questions")
+        for each in budget["cut"]
+    ]
+    return "\n\n".join(filter(None, ["## The budget", budget["told"], "\n".join(lines)]))
 
 
 def _certainty(found: Recommendation, results: Results) -> str:
