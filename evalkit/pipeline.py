@@ -42,8 +42,8 @@ def run(suite: str | Path | None = None, **keys: Any) -> Results:
     return run_config(read_config({**(read_suite(suite) if suite is not None else {}), **keys}))
 
 
-def run_config(config: RunConfig) -> Results:
-    """Run a validated configuration."""
+def run_config(config: RunConfig, command: str = "evalkit.run") -> Results:
+    """Run a validated configuration. `command` is what run.json says it was asked by."""
     started = time.time()
     compute = choose_compute(config.device, config.dtype)
     models = choose(config.models, {"embedder", "retriever"})
@@ -76,7 +76,9 @@ def run_config(config: RunConfig) -> Results:
     given = {label: model.identity for label, model in chosen.items() if model.identity is not None}
     results = Results(
         make_records(outcome, tasks, config.top_k),
-        make_provenance(config, compute, specs, facts, given, tasks, outcome, store, spending, published, started),
+        make_provenance(
+            config, compute, specs, facts, given, tasks, outcome, store, spending, published, started, command
+        ),
         published_frame(published),
         Evidence.of(outcome, tasks, config.top_k),
     )

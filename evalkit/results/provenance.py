@@ -39,15 +39,17 @@ def make_provenance(
     spending: Spending,
     published: Sequence[PublishedScore],
     started: float,
+    command: str,
 ) -> dict[str, Any]:
     """The content of run.json. `specs` maps each label to its full spec, `model_facts` to what a registry says of
     the model, where it is from one, `given` to the identity of a model that the caller made; `started` is a
-    time.time().
+    time.time(), `command` what was typed, without keys.
     """
     return {
         "schema": SCHEMA,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
+        "command": command,
         "config": config.model_dump(mode="json", exclude={"out", "store", "published", "description", "sizes"}),
         "seed": config.seed,
         "top_k": list(config.top_k),
