@@ -1,15 +1,17 @@
 """Pick, compare and regression-test embedding models and rerankers, on your own data.
 
 `evalkit.run(models=..., tasks=..., rerankers=...)` does what `evalkit run` does and returns `Results`.
+`evalkit.pick("docs/", questions=..., models=...)` does what `evalkit pick` does.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evalkit.picking import pick
     from evalkit.pipeline import run
     from evalkit.results import Results
 
-__all__ = ["Results", "run"]
+__all__ = ["Results", "pick", "run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,6 +20,10 @@ def __getattr__(name: str) -> Any:
         from evalkit.pipeline import run
 
         return run
+    if name == "pick":
+        from evalkit.picking import pick
+
+        return pick
     if name == "Results":
         from evalkit.results import Results
 

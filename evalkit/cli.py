@@ -1,21 +1,21 @@
 """The command line: parse, call, exit code. Heavy modules are imported by the command that needs them."""
 
-import shlex
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 
 from evalkit.errors import EvalkitError
-from evalkit.secrets import hide
 
 if TYPE_CHECKING:
     from evalkit.config import RunConfig
+    from evalkit.results import Results
 
 EXIT_FAILED_CELLS = 1
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
 REPORT = "report.html"
 
 app = typer.Typer(
@@ -57,7 +57,7 @@ def run(
     from rich.console import Console
 
     from evalkit.config import read_config, read_suite
-    from evalkit.pipeline import run_config
+    from evalkit.pipeline import Interrupted, run_config
     from evalkit.report.tables import make_tables
     from evalkit.report.terminal import print_tables
 
@@ -70,7 +70,10 @@ def run(
         from evalkit.report.html import require_report, write_report
 
         require_report()
-    results = run_config(config, _command_line())
+    try:
+        results = run_config(config)
+    except Interrupted as interrupted:
+        _show_partial(interrupted.results, config.out)
     if report and config.out:
         write_report({config.out.resolve().name: results}, config.out / REPORT)
     print_tables(make_tables(results), Console())
@@ -102,15 +105,91 @@ def report(
 def _named(runs: list[Path]) -> dict[str, Path]:
     """Run folders by a short name each: the folder's own, with as much of its path as tells them apart."""
     paths = list(dict.fromkeys(run.resolve() for run in runs))
-    for parts in range(1, max(len(path.parts) for path in paths) + 1):
-        named = {"/".join(path.parts[-parts:]): path for path in paths}
-        if len(named) == len(paths):
-            return named
+    parts = 1
+    while len(named := {"/".join(path.parts[-parts:]): path for path in paths}) < len(paths):
+        parts += 1
     return named
 
 
-def _command_line() -> str:
-    return hide(shlex.join(["evalkit", *sys.argv[1:]]))
+@app.command()
+def pick(
+    documents: Annotated[Path, typer.Argument(help="Folder of txt, md, html, pdf and docx files.")],
+    models: Annotated[
+        str | None, typer.Option(help="Specs or names, comma-separated; default: what is free and here.")
+    ] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(help="CSV or JSONL: question, and passage, quote or file; default: made from the documents."),
+    ] = None,
+    rerankers: Annotated[str | None, typer.Option(help="Rerankers; 'none' always takes part.")] = None,
+    chunk_size: Annotated[str, typer.Option(help="Tokens a chunk, comma-separated, or whole.")] = "512",
+    chunk_overlap: Annotated[str, typer.Option(help="Tokens that chunks share, comma-separated.")] = "64",
+    require: Annotated[str, typer.Option(help="Such as 'latency_p95<50ms, dim<=512, licence~apache|mit'.")] = "",
+    margin: Annotated[float, typer.Option(help="What a cheaper choice may be worse by, a fraction.")] = 0.02,
+    metric: Annotated[str | None, typer.Option(help="Default: hit_rate at the largest k.")] = None,
+    top_k: Annotated[str | None, typer.Option(help="Ranks that metrics are cut at, e.g. 5 or 1,5,10.")] = None,
+    candidates: Annotated[int | None, typer.Option(help="Documents reranked; default twice the top k.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random draw; default 0.")] = None,
+    max_queries: Annotated[int | None, typer.Option(help="A seeded sample, for a quick look.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Folder of what was computed before.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="USD that models behind paid APIs may cost in all.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reports/pick"),
+) -> None:
+    """From a folder of your documents to a choice of model, reranker and chunking."""
+    not_keys = ("documents", "chunk_size", "chunk_overlap")
+    keys = {key: value for key, value in locals().items() if value is not None and key not in (*not_keys, "not_keys")}
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from evalkit.picking import pick as run_pick
+    from evalkit.pipeline import Interrupted
+    from evalkit.report.recommendation import to_text
+    from evalkit.report.tables import make_tables
+    from evalkit.report.terminal import print_tables
+
+    console = Console()
+    sizes = None if chunk_size.strip() == "whole" else _whole_numbers(chunk_size, "--chunk-size")
+    try:
+        picked = run_pick(
+            documents, chunk_size=sizes, chunk_overlap=_whole_numbers(chunk_overlap, "--chunk-overlap"), **keys
+        )
+    except Interrupted as interrupted:
+        _show_partial(interrupted.results, out)
+    print_tables(make_tables(picked.results), console)
+    console.print(Markdown(to_text(picked.recommendation, picked.results)))
+    skipped = picked.results.provenance["pick"]["documents"]["skipped"]
+    if skipped:
+        typer.echo(f"{len(skipped)} file(s) were not read; run.json names them with the reasons.", err=True)
+    for reason in picked.results.provenance["pick"]["why_these_models"]:
+        typer.echo(reason)
+    if questions is None:
+        typer.echo(f"The questions are in {out}/questions.jsonl: edit them, and give them with --questions.")
+    typer.echo(f"Written to {out}: recommendation.md (with the code for it), leaderboard.md, chunkings.csv and more")
+    if picked.results.failures:
+        typer.echo(f"{len(picked.results.failures)} cell(s) failed; the reasons are in the last table.", err=True)
+        raise typer.Exit(EXIT_FAILED_CELLS)
+
+
+def _whole_numbers(text: str, option: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"{option} {text!r}: whole numbers of tokens, comma-separated, such as 256,512."
+        ) from None
+
+
+def _show_partial(results: "Results", out: Path | None) -> NoReturn:
+    from rich.console import Console
+
+    from evalkit.report.tables import make_tables
+    from evalkit.report.terminal import print_tables
+
+    print_tables(make_tables(results), Console())
+    typer.echo(f"Interrupted. A partial leaderboard is in {out}.", err=True)
+    raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def _show_plan(config: "RunConfig") -> None:

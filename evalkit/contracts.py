@@ -132,6 +132,34 @@ class HasVocabulary(Protocol):
 
 
 @runtime_checkable
+class CountsTokens(Protocol):
+    """A model that reads a text as tokens, so that it can be told which texts it reads only in part."""
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens read of a text, the rest is cut off; None: there is no limit."""
+        ...
+
+    def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
+        """Tokens of each text if nothing were cut off, prompt and special tokens too: int64 of shape (n_texts,)."""
+        ...
+
+
+@runtime_checkable
+class CountsPairTokens(Protocol):
+    """A model that reads a query and a document together, as tokens."""
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens read of a pair, the rest is cut off; None: there is no limit."""
+        ...
+
+    def pair_tokens(self, queries: Sequence[str], documents: Sequence[str]) -> IntArray:
+        """Tokens of each pair if nothing were cut off, special tokens too: int64 of shape (n_pairs,)."""
+        ...
+
+
+@runtime_checkable
 class Retriever(Protocol):
     """Ranks the documents it was fitted on, with no vectors in between (BM25)."""
 

@@ -1,16 +1,17 @@
 """Compose a run: from names to results. The one place, beside the command line, where everything meets."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evalkit.compute import choose_compute
+from evalkit.compute import Compute, choose_compute
 from evalkit.config import GivenModel, RunConfig, read_config, read_suite
 from evalkit.errors import ConfigError, EvalkitError
 from evalkit.grid import Entrant, Means, run_grid
-from evalkit.grid.cells import NO_RERANKER
+from evalkit.grid.cells import NO_RERANKER, Cell, Outcome
 from evalkit.models.chosen import Chosen, choose, same_label
 from evalkit.mteb.reference import is_mteb
 from evalkit.mteb.registry import model_facts
@@ -42,49 +43,113 @@ def run(suite: str | Path | None = None, **keys: Any) -> Results:
     return run_config(read_config({**(read_suite(suite) if suite is not None else {}), **keys}))
 
 
-def run_config(config: RunConfig, command: str = "evalkit.run") -> Results:
-    """Run a validated configuration. `command` is what run.json says it was asked by."""
-    started = time.time()
-    compute = choose_compute(config.device, config.dtype)
-    models = choose(config.models, {"embedder", "retriever"})
-    rerankers = choose((name for name in config.rerankers if name != NO_RERANKER), {"embedder", "reranker"})
-    _check_labels(models, rerankers)
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a run: `results` holds the cells that were finished, and names those that are missing."""
+
+    def __init__(self, results: Results) -> None:
+        super().__init__(f"{len(results.missing)} cell(s) are missing")
+        self.results = results
+
+
+@dataclass(frozen=True)
+class LineUp:
+    """Who takes part in a run, by label, where it is computed, and the account of what it costs."""
+
+    compute: Compute
+    models: Mapping[str, Chosen]
+    rerankers: Mapping[str, Chosen]
+    spending: Spending
+
+    @property
+    def all(self) -> dict[str, Chosen]:
+        """Models and rerankers."""
+        return {**self.models, **self.rerankers}
+
+
+def run_config(config: RunConfig) -> Results:
+    """Run a validated configuration. Raises Interrupted after Ctrl-C; what was finished is then written too."""
+    line_up = choose_line_up(config)
     tasks = _load_tasks(config)
     if not any(isinstance(task, RetrievalTask) for task in tasks):
-        rankers = [label for label, model in models.items() if "embedder" not in model.kinds]
+        rankers = [label for label, model in line_up.models.items() if "embedder" not in model.kinds]
         if rankers:
             raise ConfigError(
                 f"{', '.join(rankers)} has no vectors, and no task is retrieval: there is nothing it could score. "
                 "Leave it out, or add a retrieval task."
             )
-    chosen = {**models, **rerankers}
-    check_paid([model.source for model in chosen.values() if isinstance(model.source, ModelSpec)], config.max_cost)
-    spending = Spending(config.max_cost)
+    results = run_tasks(config, line_up, tasks)
+    if config.out is not None:
+        write_run(results, config.out)
+    if results.missing:
+        raise Interrupted(results)
+    return results
+
+
+def choose_line_up(config: RunConfig) -> LineUp:
+    """The models and rerankers of a configuration, checked; none is loaded. Raises EvalkitError."""
+    compute = choose_compute(config.device, config.dtype)
+    models = choose(config.models, {"embedder", "retriever"})
+    rerankers = choose((name for name in config.rerankers if name != NO_RERANKER), {"embedder", "reranker"})
+    _check_labels(models, rerankers)
+    line_up = LineUp(compute, models, rerankers, Spending(config.max_cost))
+    check_paid([each.source for each in line_up.all.values() if isinstance(each.source, ModelSpec)], config.max_cost)
+    return line_up
+
+
+def open_store(config: RunConfig) -> Store | None:
+    """The store that a configuration names; None if it wants none."""
+    return None if config.no_store else Store(config.store or default_root())
+
+
+def run_tasks(config: RunConfig, line_up: LineUp, tasks: Sequence[Task]) -> Results:
+    """The grid of a line-up on tasks that are loaded. Writes nothing but the store.
+
+    After Ctrl-C the results are those of the finished cells, and `Results.missing` names the others; with none
+    finished, KeyboardInterrupt is raised on.
+    """
+    started = time.time()
     published = read_published(config.published) if config.published else []
-    store = None if config.no_store else Store(config.store or default_root())
+    store = open_store(config)
+    compute, spending = line_up.compute, line_up.spending
     with Progress() as progress:
         outcome = run_grid(
             tasks,
-            [Entrant(label, partial(model.load, compute, spending)) for label, model in models.items()],
-            [Entrant(label, partial(reranker.load, compute, spending)) for label, reranker in rerankers.items()],
+            [Entrant(label, partial(model.load, compute, spending)) for label, model in line_up.models.items()],
+            [Entrant(label, partial(model.load, compute, spending)) for label, model in line_up.rerankers.items()],
             candidates=config.rerank_depth,
             depth=max(config.top_k),
             means=Means(compute, store, progress),
         )
+    if outcome.interrupted and not outcome.facts:
+        raise KeyboardInterrupt
+    chosen = line_up.all
     specs = {label: str(model) for label, model in chosen.items()}
     facts = {label: model_facts(model.source.name) for label, model in chosen.items() if model.family == "mteb"}
     given = {label: model.identity for label, model in chosen.items() if model.identity is not None}
-    results = Results(
+    provenance = make_provenance(
+        config, compute, specs, facts, given, tasks, outcome, store, spending, published, started
+    )
+    return Results(
         make_records(outcome, tasks, config.top_k),
-        make_provenance(
-            config, compute, specs, facts, given, tasks, outcome, store, spending, published, started, command
-        ),
+        {**provenance, "missing": [vars(cell) for cell in _missing(outcome, line_up, tasks)]},
         published_frame(published),
         Evidence.of(outcome, tasks, config.top_k),
     )
-    if config.out is not None:
-        write_run(results, config.out)
-    return results
+
+
+def _missing(outcome: Outcome, line_up: LineUp, tasks: Sequence[Task]) -> list[Cell]:
+    """The cells that an interrupted grid did not come to."""
+    if not outcome.interrupted:
+        return []
+    done = {*outcome.facts, *(failure.cell for failure in outcome.failures)}
+    cells = [
+        Cell.of(task, label, reranker)
+        for task in tasks
+        for label, model in line_up.models.items()
+        if isinstance(task, RetrievalTask) or "embedder" in model.kinds
+        for reranker in (NO_RERANKER, *(line_up.rerankers if isinstance(task, RetrievalTask) else ()))
+    ]
+    return [cell for cell in cells if cell not in done]
 
 
 def _check_labels(models: Mapping[str, Chosen], rerankers: Mapping[str, Chosen]) -> None:

@@ -12,7 +12,15 @@ from rich.console import Console
 from evalkit.progress import Progress
 from evalkit.registry import catalogue, families
 
-FILES = {"evidence", "leaderboard.md", "leaderboard.csv", "scores.csv", "results.parquet", "run.json"}
+FILES = {
+    "evidence",
+    "leaderboard.md",
+    "leaderboard.tex",
+    "leaderboard.csv",
+    "scores.csv",
+    "results.parquet",
+    "run.json",
+}
 MISSING = "glove:no-such-file.txt"
 WHY = (
     "no file 'no-such-file.txt' with word vectors. Allowed: GloVe text (a word and its numbers a line, no header "
@@ -40,7 +48,7 @@ def test_run_writes_its_files(evalkit, pets, tmp_path):
     for text in ("Retrieval: pets (test), 3 queries, 4 documents", "Grid: pets (test)", "bm25:", "tfidf"):
         assert text in shown
     markdown = (out / "leaderboard.md").read_text(encoding="utf-8")
-    assert markdown.startswith("### Retrieval: pets (test), 3 queries, 4 documents\n\n| Model | Hit Rate@5 |")
+    assert markdown.startswith("### Retrieval: pets (test), 3 queries, 4 documents\n\n| Model | Rank | Hit Rate@5 |")
     assert "1 more queries have no relevant document and are excluded." in markdown
 
 

@@ -60,7 +60,7 @@ class ModelFacts:
 @dataclass
 class Outcome:
     """What a grid gives: a ranking, the pairs' similarities or an evaluator's scores for each cell that worked,
-    a reason for others.
+    a reason for others. `interrupted` by Ctrl-C, it lacks the cells that were not reached.
     """
 
     rankings: dict[Cell, Run] = field(default_factory=dict)
@@ -68,3 +68,4 @@ class Outcome:
     scores: dict[Cell, Mapping[str, float]] = field(default_factory=dict)
     facts: dict[Cell, ModelFacts] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    interrupted: bool = False

@@ -32,7 +32,12 @@ ROWS_AT_ONCE = 65_536
 
 def prepared(model: Model, task: str, texts: Sequence[str]) -> Model:
     """The model with its prompts for the task of this name, and fitted on the texts, if it is one that does so."""
-    return fitted(model.for_task(task) if isinstance(model, PromptedByTask) else model, texts)
+    return fitted(for_task(model, task), texts)
+
+
+def for_task(model: Model, name: str) -> Model:
+    """The model with its prompts for the task of this name, if it is one that has such."""
+    return model.for_task(name) if isinstance(model, PromptedByTask) else model
 
 
 def fitted(model: Model, texts: Sequence[str]) -> Model:

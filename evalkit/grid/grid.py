@@ -1,6 +1,6 @@
 """Run a grid: each model is loaded once, and a cell that fails does not sink the others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -21,18 +21,25 @@ def run_grid(
     candidates: int,
     depth: int,
     means: Means,
+    wanted: Container[Cell] | None = None,
 ) -> Outcome:
     """Every model on every task, then every reranker behind every model on the retrieval tasks.
 
     First-stage rankings hold max(depth, candidates) documents, reranked ones `candidates`. A model that is a
-    Retriever only (BM25) has no vectors, and so cells of retrieval tasks only.
+    Retriever only (BM25) has no vectors, and so cells of retrieval tasks only. Ctrl-C ends it with the cells that
+    are finished; `Outcome.interrupted` tells. With `wanted`, only these cells are computed, and the first stages that
+    they stand on.
     """
     outcome = Outcome()
-    for entrant in models:
-        _first_stages(outcome, entrant, tasks, max(depth, candidates), means, [r.label for r in rerankers])
     retrieval_tasks = [task for task in tasks if isinstance(task, RetrievalTask)]
-    for reranker in rerankers:
-        _second_stages(outcome, reranker, retrieval_tasks, [m.label for m in models], candidates, means)
+    try:
+        for entrant in models:
+            behind = [reranker.label for reranker in rerankers]
+            _first_stages(outcome, entrant, tasks, max(depth, candidates), means, behind, wanted)
+        for reranker in rerankers:
+            _second_stages(outcome, reranker, retrieval_tasks, [m.label for m in models], candidates, means, wanted)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
     return outcome
 
 
@@ -43,11 +50,16 @@ def _first_stages(
     depth: int,
     means: Means,
     rerankers: Sequence[str],
+    wanted: Container[Cell] | None,
 ) -> None:
     def cells(task: Task) -> list[Cell]:
         behind = rerankers if isinstance(task, RetrievalTask) else ()
-        return [Cell.of(task, entrant.label, reranker) for reranker in (NO_RERANKER, *behind)]
+        found = [Cell.of(task, entrant.label, reranker) for reranker in (NO_RERANKER, *behind)]
+        return found if wanted is None else [cell for cell in found if cell in wanted]
 
+    tasks = [task for task in tasks if cells(task)]
+    if not tasks:
+        return
     with means.progress.step(f"loading {entrant.label}", 1, "models"):
         model = _attempt(entrant.load, outcome, [cell for task in tasks for cell in cells(task)])
     if model is None:
@@ -77,9 +89,11 @@ def _second_stages(
     models: Sequence[str],
     candidates: int,
     means: Means,
+    wanted: Container[Cell] | None,
 ) -> None:
     def runs(task: Task) -> dict[str, Run]:
-        ranked = {model: outcome.rankings.get(Cell.of(task, model)) for model in models}
+        taking_part = [model for model in models if wanted is None or Cell.of(task, model, entrant.label) in wanted]
+        ranked = {model: outcome.rankings.get(Cell.of(task, model)) for model in taking_part}
         return {model: run for model, run in ranked.items() if run is not None}
 
     def cells(task: Task) -> list[Cell]:

@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
 
-from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, Vectors, no_progress
+from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, VectorRows, Vectors, no_progress
 from evalkit.grid.encoding import encode, fitted
 from evalkit.grid.stages import Means, rerank
 from evalkit.search.exact import search
 from evalkit.types import Document, Query, RetrievalTask, Run
+
+Found = tuple[Document, float]
+"""A result and its score."""
 
 
 @dataclass(frozen=True)
@@ -48,32 +52,50 @@ class LiveCell:
         at_query = Means(means.compute, None, means.progress)
         return cls(model, tuple(corpus), vectors, fitted(reranker, contents), candidates, at_query)
 
-    def search(self, query: str, depth: int) -> list[tuple[Document, float]]:
+    def search(self, query: str, depth: int) -> list[Found]:
         """The best documents and their scores, best first: at most `depth`, and `candidates` if there is a reranker.
 
         Scores are the reranker's, if there is one; a list reranker's tell the place only: 0, -1, -2 ...
         """
+        embedded = self.embed(query)
         if self.reranker is None:
-            return self._pairs(self._first(query, depth), self.corpus)[:depth]
-        first = self._first(query, self.candidates)
-        listed = [document for document, _ in self._pairs(first, self.corpus)]
-        if not listed:
-            return []
-        # A task of these candidates alone: no other document is read again.
-        task = RetrievalTask("query", "live", tuple(listed), (Query("query", query),), {}, "")
-        run = Run(np.arange(len(listed))[None, :], first.scores[:, : len(listed)])
-        reranked = rerank(self.reranker, "the reranker", task, {"model": run}, self.candidates, self.means)
-        return self._pairs(reranked["model"], listed)[:depth]
+            return self.first_stage(query, embedded, depth)
+        found = self.first_stage(query, embedded, self.candidates)
+        return second_stage(self.reranker, query, found, self.means)[:depth]
 
-    def _first(self, query: str, depth: int) -> Run:
-        ids = [document.id for document in self.corpus]
+    def embed(self, query: str) -> VectorRows | None:
+        """The query's vector, of shape (1, dim); None if the model has no vectors."""
         if self.vectors is None:
-            return cast(Retriever, self.model).search([query], ids, depth)
-        model = cast(Embedder, self.model)
-        asked = encode(model, "the model", [query], ["query"], "query", None, no_progress)
-        return search(asked, self.vectors, ids, model.similarity, depth, self.means.compute.device)
+            return None
+        return encode(cast(Embedder, self.model), "the model", [query], ["query"], "query", None, no_progress)
 
-    @staticmethod
-    def _pairs(run: Run, corpus: Sequence[Document]) -> list[tuple[Document, float]]:
-        found = zip(run.documents[0], run.scores[0], strict=True)
-        return [(corpus[row], float(score)) for row, score in found if row >= 0]
+    def first_stage(self, query: str, embedded: VectorRows | None, depth: int) -> list[Found]:
+        """The model's best documents for a query that `embed` has read."""
+        if self.vectors is None or embedded is None:
+            run = cast(Retriever, self.model).search([query], self._ids, depth)
+        else:
+            similarity = cast(Embedder, self.model).similarity
+            run = search(embedded, self.vectors, self._ids, similarity, depth, self.means.compute.device)
+        return _found(run, self.corpus)[:depth]
+
+    @cached_property
+    def _ids(self) -> list[str]:
+        return [document.id for document in self.corpus]
+
+
+def second_stage(
+    reranker: Embedder | Reranker | ListReranker, query: str, found: Sequence[Found], means: Means
+) -> list[Found]:
+    """What the first stage found for a query, in the order of a reranker that is fitted; `means` has no store."""
+    if not found:
+        return []
+    # A task of these candidates alone: no other document is read again.
+    listed = tuple(document for document, _ in found)
+    task = RetrievalTask("query", "live", listed, (Query("query", query),), {}, "")
+    run = Run(np.arange(len(listed))[None, :], np.array([[score for _, score in found]]))
+    return _found(rerank(reranker, "the reranker", task, {"model": run}, len(listed), means)["model"], listed)
+
+
+def _found(run: Run, corpus: Sequence[Document]) -> list[Found]:
+    pairs = zip(run.documents[0], run.scores[0], strict=True)
+    return [(corpus[row], float(score)) for row, score in pairs if row >= 0]

@@ -14,6 +14,8 @@ from evalkit.errors import SpecError
 from evalkit.models.dense import DenseEmbedder
 from evalkit.models.weights import locate, weights_hash
 from evalkit.registry.options import BertOptions
+from evalkit.terms import Role
+from evalkit.types import IntArray
 
 if TYPE_CHECKING:
     from evalkit.models.transformer import Network
@@ -60,3 +62,14 @@ class Bert(DenseEmbedder):
             vectors[rows] = pool(hidden.float(), mask, self.options.pooling).cpu().numpy()
             advance(len(rows))
         return vectors
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens read of a text."""
+        return self._network.max_length
+
+    def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
+        """Tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
+        from evalkit.models.transformer import count_tokens
+
+        return count_tokens(self._network.tokenizer, [self.prompt(role) + text for text in texts])

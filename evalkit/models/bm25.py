@@ -18,6 +18,7 @@ from evalkit.errors import ConfigError, ScoreError
 from evalkit.models.fitting import WORD, check_ids, not_fitted, texts_hash
 from evalkit.registry.options import Bm25Options
 from evalkit.search.ranking import BLOCK_CELLS, best, id_ranks
+from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray, Run
 
 
@@ -94,6 +95,15 @@ class Bm25:
             scores[positions] = _scores(index, self._tokens([query])[0])[rows[positions]]
             advance(len(positions))
         return scores
+
+    @property
+    def max_tokens(self) -> None:
+        """No limit: every word of a text is read."""
+        return None
+
+    def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
+        """Words of each text: int64 of shape (n_texts,)."""
+        return np.array([len(words) for words in self._tokens(texts)], dtype=np.int64)
 
     def _fitted_index(self) -> bm25s.BM25:
         if self._index is None:

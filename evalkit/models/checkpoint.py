@@ -1,16 +1,19 @@
 """What a sentence-transformers checkpoint says of itself, read without loading it; and how one is loaded."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
 from evalkit.models.weights import quiet_loading
 from evalkit.terms import SIMILARITIES, Role, Similarity
+from evalkit.types import IntArray
 
 # The names that checkpoints use for the prompt of each role, in the order sentence-transformers tries them.
 PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
@@ -113,6 +116,35 @@ def limit_length(model: Any, max_length: int) -> None:
     if not isinstance(model[0], Transformer):
         raise SpecError(f"max_length={max_length}: this checkpoint runs no transformer; leave it out.")
     model.max_seq_length = allowed_length(model.tokenizer, model[0].auto_model, max_length)
+
+
+def document_limit(model: Any) -> int | None:
+    """Tokens that a model reads of a document; None where it runs no transformer, and reads all of them."""
+    transformer = _document_transformer(model)
+    limit: int | None = transformer and (transformer.document_length or transformer.max_seq_length)
+    return limit
+
+
+def count_read_tokens(model: Any, texts: Sequence[str], prompt: str) -> IntArray:
+    """Tokens of each text after the prompt if nothing were cut off: int64 of shape (n_texts,)."""
+    from evalkit.models.transformer import count_tokens
+
+    transformer = _document_transformer(model)
+    if transformer is not None:
+        return count_tokens(transformer.tokenizer, [prompt + text for text in texts])
+    counts = [model.preprocess([text], prompt=prompt or None)["input_ids"].numel() for text in texts]
+    return np.array(counts, dtype=np.int64)
+
+
+def _document_transformer(model: Any) -> Any:
+    """The module that reads documents, where it is a transformer; some models read queries by another."""
+    from sentence_transformers.base.modules import Router, Transformer
+
+    first: Any = model[0]
+    if isinstance(first, Router):
+        modules: Any = first.sub_modules["document"]
+        first = modules[0]
+    return first if isinstance(first, Transformer) else None
 
 
 def _read_json(path: Path, default: Any) -> Any:

@@ -91,8 +91,11 @@ class Cove(Recurrent):
     def _dim(self) -> int:
         return 2 * self._encoder.hidden_size + (self._encoder.input_size if self.options.glove else 0)
 
+    def _words(self, text: str) -> list[str]:
+        return _TOKEN.findall(text)
+
     def _tokens(self, text: str) -> list[str]:
-        return _TOKEN.findall(text)[: self.options.max_length]
+        return self._words(text)[: self.options.max_length]
 
     def _readable(self, text: str) -> bool:
         return any(self._glove.find(token) is not None for token in self._tokens(text))

@@ -12,7 +12,7 @@ from evalkit.errors import ModelNotFoundError
 from evalkit.models.pair import PairModel
 from evalkit.models.weights import locate
 from evalkit.registry.options import PairOptions
-from evalkit.types import FloatArray
+from evalkit.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from evalkit.models.transformer import Network
@@ -48,3 +48,14 @@ class CrossEncoder(PairModel):
             scores[rows] = output.logits[:, 0].float().cpu().numpy()
             advance(len(rows))
         return scores
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens read of a pair."""
+        return self._network.max_length
+
+    def pair_tokens(self, queries: Sequence[str], documents: Sequence[str]) -> IntArray:
+        """Tokens of each pair if nothing were cut off: int64 of shape (n_pairs,)."""
+        from evalkit.models.transformer import count_tokens
+
+        return count_tokens(self._network.tokenizer, queries, documents)

@@ -76,6 +76,9 @@ class Elmo(Recurrent):
     def _dim(self) -> int:
         return 2 * self._sizes.lstm.projection_dim
 
+    def _words(self, text: str) -> list[str]:
+        return _TOKEN.findall(text)
+
     def _readable(self, text: str) -> bool:
         return _TOKEN.search(text) is not None
 
@@ -88,7 +91,7 @@ class Elmo(Recurrent):
         from torch.nn.utils.rnn import pad_sequence
 
         width = self._sizes.char_cnn.max_characters_per_token
-        words = [_TOKEN.findall(text)[: self.options.max_length] for text in texts]
+        words = [self._words(text)[: self.options.max_length] for text in texts]
         ids = pad_sequence([torch.from_numpy(character_ids(each, width)) for each in words], batch_first=True)
         return {"characters": ids, "attention_mask": (ids[:, :, 0] > 0).long()}
 

@@ -20,6 +20,7 @@ from evalkit.models.dense import truncate, unit_length
 from evalkit.models.fitting import WORD, not_fitted, texts_hash
 from evalkit.registry.options import LexicalOptions, LsaOptions, TfidfOptions
 from evalkit.terms import Role, Similarity
+from evalkit.types import IntArray
 
 
 class BagOfWords:
@@ -71,6 +72,16 @@ class BagOfWords:
         analyze, vocabulary = vectorizer.build_analyzer(), vectorizer.vocabulary_
         known = [token in vocabulary for text in texts for token in analyze(text)]
         return Coverage(len(known), known.count(False))
+
+    @property
+    def max_tokens(self) -> None:
+        """No limit: every word of a text is read."""
+        return None
+
+    def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
+        """Words (or n-grams) of each text: int64 of shape (n_texts,)."""
+        analyze = self._new_vectorizer().build_analyzer()
+        return np.array([len(analyze(text)) for text in texts], dtype=np.int64)
 
     def _new_vectorizer(self) -> CountVectorizer:
         return CountVectorizer(**self._counting(), dtype=np.float64)

@@ -16,7 +16,8 @@ from evalkit.models.pair import PairModel
 from evalkit.models.weights import locate
 from evalkit.registry.options import PairOptions
 from evalkit.search.ranking import id_ranks, rank
-from evalkit.types import FloatArray, Run
+from evalkit.terms import Role
+from evalkit.types import FloatArray, IntArray, Run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,6 +105,15 @@ class MaxSim(PairModel):
             scores[pairs] = self._all_pairs([tokens[pair] for pair in pairs], [vectors])[:, 0]
             advance(len(pairs))
         return scores
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens read of a document; None: all of them."""
+        return self._network.document_limit
+
+    def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
+        """Tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
+        return self._network.count_tokens(texts, role)
 
     def _all_pairs(self, queries: "list[Tensor]", documents: "list[Tensor]") -> FloatArray:
         parts: Iterator[list[Tensor]] = (

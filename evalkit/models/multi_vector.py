@@ -13,8 +13,19 @@ from torch.nn.functional import normalize
 
 from evalkit.compute import Compute
 from evalkit.models.batching import forward_batches
-from evalkit.models.checkpoint import Checkpoint, limit_length, model_arguments, readable, ready, role_prompt
+from evalkit.models.checkpoint import (
+    Checkpoint,
+    count_read_tokens,
+    document_limit,
+    limit_length,
+    model_arguments,
+    readable,
+    ready,
+    role_prompt,
+)
 from evalkit.models.transformer import allowed_length
+from evalkit.terms import Role
+from evalkit.types import IntArray
 
 
 class MultiVector:
@@ -48,13 +59,24 @@ class MultiVector:
 
     def documents(self, texts: Sequence[str]) -> Iterator[tuple[int, Tensor]]:
         """Each document's row number and its tokens' vectors, float32 of shape (n_tokens, dim), in any order."""
-        prompt = role_prompt(self._model.prompts, self._model.default_prompt_name, "document")
-        tokenize: Any = partial(self._model.preprocess, prompt=prompt or None, task="document")
+        tokenize: Any = partial(self._model.preprocess, prompt=self._prompt("document") or None, task="document")
         forward = partial(self._model, task="document")
         for rows, _, output in forward_batches(texts, tokenize, forward, self._compute):
             masks = output["attention_mask"].bool()
             for row, vectors, mask in zip(rows, output["token_embeddings"], masks, strict=True):
                 yield int(row), self._exact(vectors[mask])
+
+    @property
+    def document_limit(self) -> int | None:
+        """Tokens read of a document; None: all of them."""
+        return document_limit(self._model)
+
+    def count_tokens(self, texts: Sequence[str], role: Role) -> IntArray:
+        """Tokens of each text, markers too, if nothing were cut off: int64 of shape (n_texts,)."""
+        return count_read_tokens(self._model, texts, self._prompt(role))
+
+    def _prompt(self, role: Role) -> str:
+        return role_prompt(self._model.prompts, self._model.default_prompt_name, role)
 
     def similarity(self, queries: list[Tensor], documents: list[Tensor]) -> Tensor:
         """The library's MaxSim of all queries with all documents: float32 of shape (n_queries, n_documents)."""

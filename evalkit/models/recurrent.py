@@ -14,6 +14,8 @@ from evalkit.errors import ModelNotFoundError
 from evalkit.models.dense import DenseEmbedder
 from evalkit.registry.catalogue import catalogue
 from evalkit.registry.options import RecurrentOptions
+from evalkit.terms import Role
+from evalkit.types import IntArray
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 class Recurrent(DenseEmbedder):
     """Base of recurrent embedders. A text with nothing to read gets a zero vector."""
+
+    options: RecurrentOptions
 
     def __init__(self, options: RecurrentOptions, facts: Mapping[str, object], compute: Compute) -> None:
         self._compute = Compute(compute.device, options.dtype or compute.dtype)
@@ -30,6 +34,10 @@ class Recurrent(DenseEmbedder):
     @abstractmethod
     def _dim(self) -> int:
         """Dimensions of the full vectors."""
+
+    @abstractmethod
+    def _words(self, text: str) -> list[str]:
+        """All words of a text."""
 
     @abstractmethod
     def _readable(self, text: str) -> bool:
@@ -42,6 +50,16 @@ class Recurrent(DenseEmbedder):
     @abstractmethod
     def _pooled(self, features: "Mapping[str, Tensor]") -> "Tensor":
         """Vectors of a batch, its longest text first: (batch, dim)."""
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Words read of a text; None: all of them."""
+        return self.options.max_length
+
+    def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
+        """Words of each text: int64 of shape (n_texts,)."""
+        prompt = self.prompt(role)
+        return np.array([len(self._words(prompt + text)) for text in texts], dtype=np.int64)
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
         """Pooled word vectors: float32 of shape (n_texts, full dim)."""

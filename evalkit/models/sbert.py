@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from evalkit.compute import Compute
 from evalkit.contracts import Advance
 from evalkit.errors import SpecError
-from evalkit.models.checkpoint import Checkpoint, limit_length
+from evalkit.models.checkpoint import Checkpoint, count_read_tokens, document_limit, limit_length
 from evalkit.models.dense import DenseEmbedder
 from evalkit.models.weights import locate, weights_hash
 from evalkit.registry.options import SbertOptions
 from evalkit.terms import Role, Similarity
+from evalkit.types import IntArray
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -79,6 +80,15 @@ class Sbert(DenseEmbedder):
             vectors[rows] = output["sentence_embedding"].float().cpu().numpy()
             advance(len(rows))
         return vectors
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens read of a document; None: all of them."""
+        return document_limit(self._model)
+
+    def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
+        """Tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
+        return count_read_tokens(self._model, texts, self.prompt(role))
 
 
 def _replace_pooling(model: "SentenceTransformer", options: SbertOptions) -> None:

@@ -10,10 +10,11 @@ from scipy.sparse import csr_matrix, vstack
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, no_progress
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.checkpoint import Checkpoint, limit_length
+from evalkit.models.checkpoint import Checkpoint, count_read_tokens, document_limit, limit_length
 from evalkit.models.weights import locate, weights_hash
 from evalkit.registry.options import SpladeOptions
 from evalkit.terms import Role, Similarity
+from evalkit.types import IntArray
 
 if TYPE_CHECKING:
     from sentence_transformers import SparseEncoder
@@ -104,3 +105,12 @@ class Splade:
         encoded = csr_matrix(vstack(parts, format="csr", dtype=np.float32))
         position = np.argsort(np.concatenate(order))
         return csr_matrix(encoded[position[[row_of[text] for text in texts]]])
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens read of a document; None: all of them."""
+        return document_limit(self._model)
+
+    def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
+        """Tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
+        return count_read_tokens(self._model, texts, self.prompt(role))

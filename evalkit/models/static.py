@@ -7,6 +7,7 @@ import numpy as np
 from model2vec import StaticModel
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from tokenizers import Tokenizer
 
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage
@@ -14,6 +15,8 @@ from evalkit.errors import ModelNotFoundError
 from evalkit.models.dense import DenseEmbedder
 from evalkit.models.weights import locate, weights_hash
 from evalkit.registry.options import StaticOptions
+from evalkit.terms import Role
+from evalkit.types import IntArray
 
 TEXTS_AT_ONCE = 4096
 
@@ -52,6 +55,18 @@ class Static(DenseEmbedder):
             vectors[start : start + len(block)] = self._means(block)
             advance(len(block))
         return vectors
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens read of a text, known or not; None: all of them."""
+        return self.options.max_length
+
+    def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
+        """Tokens of each text if nothing were cut off, known or not: int64 of shape (n_texts,)."""
+        whole = Tokenizer.from_str(self._model.tokenizer.to_str())
+        whole.no_truncation()
+        encodings = whole.encode_batch_fast([self.prompt(role) + text for text in texts], add_special_tokens=False)
+        return np.array([len(encoding.ids) for encoding in encodings], dtype=np.int64)
 
     def _means(self, texts: list[str]) -> NDArray[np.float64]:
         tokens = self._model.tokenize(texts)

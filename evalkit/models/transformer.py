@@ -5,12 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
-from evalkit.models.batching import Text, forward_batches
+from evalkit.models.batching import TEXTS_PER_WINDOW, Text, forward_batches
 from evalkit.models.on_cpu import tune_for_cpu
 from evalkit.models.on_gpu import tune_for_gpu
 from evalkit.models.weights import quiet_loading
@@ -47,7 +48,7 @@ class Network:
             tune_for_gpu(self.model)
         self.config = model.config
         self._compute = compute
-        self._max_length = allowed_length(self.tokenizer, self.model, max_length)
+        self.max_length = allowed_length(self.tokenizer, self.model, max_length)
 
     def run(self, texts: Sequence[Text], **arguments: object) -> Iterator[tuple[IntArray, Tensor, Any]]:
         """For each batch: rows of `texts`, attention mask (batch, length), and the model's output."""
@@ -59,10 +60,23 @@ class Network:
         sides = zip(*texts, strict=True) if isinstance(texts[0], tuple) else (texts,)
         tokenizer: Any = self.tokenizer
         tokenize = partial(tokenizer, *map(list, sides), truncation=True, return_tensors="pt")
-        features = tokenize(padding=True, max_length=self._max_length)
+        features = tokenize(padding=True, max_length=self.max_length)
         if features["input_ids"].shape[1] == 0:  # none of the texts has a token, and a network reads at least one
             features = tokenize(padding="max_length", max_length=1)
         return cast(Mapping[str, Tensor], dict(features))
+
+
+def count_tokens(tokenizer: Any, *sides: Sequence[str]) -> IntArray:
+    """Tokens of texts, or of pairs where there are two sides, special ones too, if nothing is cut off.
+
+    int64 of shape (n_texts,).
+    """
+    counts: list[int] = []
+    for start in range(0, len(sides[0]), TEXTS_PER_WINDOW):
+        window = [list(side[start : start + TEXTS_PER_WINDOW]) for side in sides]
+        # Not verbose: a text longer than the model reads is no surprise here.
+        counts += map(len, tokenizer(*window, truncation=False, padding=False, verbose=False)["input_ids"])
+    return np.array(counts, dtype=np.int64)
 
 
 def pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:

@@ -20,7 +20,8 @@ from evalkit.models.fitting import WORD, not_fitted, texts_hash
 from evalkit.models.weights import file_hash
 from evalkit.models.word_files import SubwordVectors, WordVectors, read_fasttext, read_glove, read_word2vec
 from evalkit.registry.options import TrainedWordOptions, WordOptions
-from evalkit.types import FloatArray
+from evalkit.terms import Role
+from evalkit.types import FloatArray, IntArray
 
 Train = Callable[[list[list[str]], TrainedWordOptions], WordVectors]
 
@@ -83,6 +84,16 @@ class WordAverage(DenseEmbedder):
         counts = Counter(token for text in texts for token in self._tokens(text))
         unknown = sum(count for token, count in counts.items() if self._vectors.find(token) is None)
         return Coverage(counts.total(), unknown)
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Words read of a text, known or not; None: all of them."""
+        return self.options.max_length
+
+    def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
+        """Words of each text, known or not: int64 of shape (n_texts,)."""
+        prompt = self.prompt(role)
+        return np.array([len(_TOKEN.findall(prompt + text)) for text in texts], dtype=np.int64)
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
         """Averages: float32 of shape (n_texts, full dim)."""

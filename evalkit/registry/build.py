@@ -1,6 +1,6 @@
 """Build a model from its spec: the place where a family's heavy imports happen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
@@ -35,10 +35,18 @@ def kinds(spec: ModelSpec) -> frozenset[Kind]:
     return cast(frozenset[Kind], _import(family.check)(spec.name, spec.options))
 
 
+def is_installed(spec: ModelSpec) -> bool:
+    """Whether the packages that the spec's family needs are there."""
+    return not any(_missing(families()[spec.family]))
+
+
 def _require_package(family: Family) -> None:
-    for module in (family.module or "").split():
-        if not _installed(module):
-            raise OptionalDependencyError(f"the family {family.name!r}", module, family.extra)
+    for module in _missing(family):
+        raise OptionalDependencyError(f"the family {family.name!r}", module, family.extra)
+
+
+def _missing(family: Family) -> Iterator[str]:
+    return (module for module in (family.module or "").split() if not _installed(module))
 
 
 def _installed(module: str) -> bool:

@@ -26,7 +26,7 @@ def _line(cells: Sequence[str]) -> str:
 
 def _cell(cell: TableCell) -> str:
     text = _escape(cell.text)
-    return f"**{text}**" if cell.best else text
+    return (f"**{text}**" if cell.best else text) + cell.mark
 
 
 def _escape(text: str) -> str:

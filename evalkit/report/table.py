@@ -5,10 +5,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TableCell:
-    """A piece of text; `best` marks the best value of its column."""
+    """A piece of text; `best` marks the best value of its column, `tied` one that cannot be told from the best."""
 
     text: str
     best: bool = False
+    tied: bool = False
+
+    @property
+    def mark(self) -> str:
+        """What stands behind the text."""
+        return " ≈" if self.tied else ""
 
 
 @dataclass(frozen=True)

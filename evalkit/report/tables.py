@@ -7,9 +7,12 @@ from typing import Any
 import pandas as pd
 
 from evalkit.grid.cells import NO_RERANKER
+from evalkit.report.measurements import loss_tables, measurement_tables
 from evalkit.report.published import published_tables
+from evalkit.report.significance import TIED, across_tables, gains_table, marked, places, what_shows
 from evalkit.report.table import Table, TableCell
 from evalkit.results import Results
+from evalkit.results.comparisons import against_best
 
 INTERVALS = "In brackets: 95 % intervals."
 METRICS_SHOWN = 4
@@ -18,7 +21,9 @@ TITLES = {"hit_rate": "Hit Rate", "mrr": "MRR", "ndcg": "nDCG", "recall": "Recal
 
 
 def make_tables(results: Results) -> list[Table]:
-    """All tables of a run: per task its scores and the grid; then published figures, coverage, costs, failures."""
+    """All tables of a run: per task its scores and the grid; what cells cost and where their misses come from, if it
+    was measured; then published figures, coverage, costs, failures.
+    """
     tables = []
     for task in results.provenance["tasks"]:
         is_task = (results.scores["task"] == task["task"]) & (results.scores["split"] == task["split"])
@@ -26,31 +31,53 @@ def make_tables(results: Results) -> list[Table]:
         if scores.empty:
             continue
         if task["type"] == "sts":
-            tables.append(_sts_table(task, scores))
+            tables.append(_sts_table(results, task, scores))
             continue
         if task["type"] == "evaluator":
             tables.append(_evaluator_table(task, scores))
             continue
         for k in results.provenance["top_k"]:
-            tables.append(_retrieval_table(task, scores[scores["reranker"] == NO_RERANKER], k))
+            tables.append(_retrieval_table(results, task, scores[scores["reranker"] == NO_RERANKER], k))
             if scores["reranker"].nunique() > 1:
-                tables.append(_grid_table(task, scores, k, results.provenance["candidates"]))
+                tables += [_grid_table(results, task, scores, k), gains_table(results, task, k)]
+    tables += across_tables(results)
+    if not results.measurements.cells.empty:
+        tables += measurement_tables(results)
+        tables += [table for k in results.provenance["top_k"] for table in loss_tables(results, k)]
     further = _coverage_table(results) + _cost_table(results) + _failure_table(results)
-    return tables + published_tables(results) + further
+    tables += published_tables(results) + further
+    if not results.missing:
+        return tables
+    partial = [replace(table, title=f"PARTIAL: {table.title}") for table in tables]
+    return [_missing_table(results), *partial]
 
 
-def _sts_table(task: dict[str, Any], scores: pd.DataFrame) -> Table:
+def _missing_table(results: Results) -> Table:
+    missing = results.missing
+    rows = tuple(tuple(TableCell(cell[key]) for key in ("model", "reranker", "task", "split")) for cell in missing)
+    done = len(results.provenance["cells"])
+    return Table(
+        f"PARTIAL: interrupted with {done} cell(s) finished; these {len(missing)} are missing",
+        ("Model", "Reranker", "Task", "Split"),
+        rows,
+        "Run the same command again: what was computed is in the store.",
+        text_columns=4,
+    )
+
+
+def _sts_table(results: Results, task: dict[str, Any], scores: pd.DataFrame) -> Table:
     by_metric = {metric: found.set_index("model") for metric, found in scores.groupby("metric", sort=False)}
-    cosine = by_metric["spearman_cosine"]
-    order = cosine["score"].sort_values(ascending=False, kind="stable").index.tolist()
-    pairs = cosine.loc[order, "n"]
-    left_out = " Pairs with a text of which the model knows no word are left out."
+    board = against_best(results, task["task"], task["split"], "spearman_cosine")
+    order = board["model"].tolist()
+    labels = [(model, NO_RERANKER) for model in order]
+    pairs = by_metric["spearman_cosine"].loc[order, "n"]
     return Table(
         f"STS: {task['task']} ({task['split']}), {task['pairs']} pairs, Spearman and Pearson × 100",
-        ("Model", "Spearman cosine", "Pearson cosine", "Sp. dot", "Sp. eucl.", "Sp. manh.", "pairs"),
+        ("Model", "Rank", "Spearman cosine", "Pearson cosine", "Sp. dot", "Sp. eucl.", "Sp. manh.", "pairs"),
         _rows(
             order,
-            _scored(by_metric["spearman_cosine"].loc[order], "{:.1f}", 100),
+            places(labels, board),
+            marked(_scored(by_metric["spearman_cosine"].loc[order], "{:.1f}", 100), labels, board),
             _scored(by_metric["pearson_cosine"].loc[order], "{:.1f}", 100),
             *(
                 _best_in_column([f"{value:.1f}" for value in 100 * by_metric[f"spearman_{name}"].loc[order, "score"]])
@@ -58,7 +85,12 @@ def _sts_table(task: dict[str, Any], scores: pd.DataFrame) -> Table:
             ),
             _plain(pairs),
         ),
-        INTERVALS + (left_out if pairs.min() < task["pairs"] else ""),
+        _notes(
+            INTERVALS,
+            "Pairs with a text of which the model knows no word are left out." if pairs.min() < task["pairs"] else "",
+            TIED if len(order) > 1 else "",
+            what_shows(board, "pairs", "{:.1f}", 100),
+        ),
     )
 
 
@@ -74,39 +106,59 @@ def _evaluator_table(task: dict[str, Any], scores: pd.DataFrame) -> Table:
     )
 
 
-def _retrieval_table(task: dict[str, Any], scores: pd.DataFrame, k: int) -> Table:
+def _retrieval_table(results: Results, task: dict[str, Any], scores: pd.DataFrame, k: int) -> Table:
     by_metric = {name: scores[scores["metric"] == f"{name}@{k}"].set_index("model") for name in TITLES}
-    order = by_metric["ndcg"]["score"].sort_values(ascending=False, kind="stable").index.tolist()
+    first_stages = {(str(model), NO_RERANKER) for model in scores["model"].unique()}
+    boards = {
+        name: against_best(results, task["task"], task["split"], f"{name}@{k}", first_stages) for name in TITLES
+    }
+    order = boards["ndcg"]["model"].tolist()
+    labels = [(model, NO_RERANKER) for model in order]
     excluded = task["excluded_queries"]
     return Table(
         f"Retrieval: {task['task']} ({task['split']}), {task['queries']} queries, {task['documents']} documents",
-        ("Model", *(f"{title}@{k}" for title in TITLES.values())),
-        _rows(order, *(_scored(found.loc[order], "{:.3f}", 1) for found in by_metric.values())),
-        INTERVALS + (f" {excluded} more queries have no relevant document and are excluded." if excluded else ""),
+        ("Model", "Rank", *(f"{title}@{k}" for title in TITLES.values())),
+        _rows(
+            order,
+            places(labels, boards["ndcg"]),
+            *(marked(_scored(by_metric[name].loc[order], "{:.3f}", 1), labels, boards[name]) for name in TITLES),
+        ),
+        _notes(
+            INTERVALS,
+            "Ranked by nDCG." if len(order) > 1 else "",
+            f"{excluded} more queries have no relevant document and are excluded." if excluded else "",
+            TIED if len(order) > 1 else "",
+            what_shows(boards["ndcg"]),
+        ),
     )
 
 
-def _grid_table(task: dict[str, Any], scores: pd.DataFrame, k: int, candidates: int) -> Table:
+def _grid_table(results: Results, task: dict[str, Any], scores: pd.DataFrame, k: int) -> Table:
     rerankers = list(dict.fromkeys(scores["reranker"]))
     models = list(dict.fromkeys(scores["model"]))
+    boards = {name: against_best(results, task["task"], task["split"], f"{name}@{k}") for name in ("hit_rate", "mrr")}
     columns, titles, half_widths = [], ["Embedder"], []
     for reranker in rerankers:
-        for name in ("hit_rate", "mrr"):
+        for name, board in boards.items():
             found = scores[(scores["reranker"] == reranker) & (scores["metric"] == f"{name}@{k}")]
             by_model = found.set_index("model").reindex(models)
             half_widths.append((by_model["ci_high"] - by_model["ci_low"]).max() / 2)
             values = ["failed" if pd.isna(value) else f"{value:.4f}" for value in by_model["score"]]
-            columns.append(_best_in_column(values))
+            columns.append(marked(_best_in_column(values), [(model, reranker) for model in models], board))
             titles.append(f"{'no reranker' if reranker == NO_RERANKER else reranker}: {TITLES[name]}")
     reach = max(half_widths)
+    intervals = f"95 % intervals reach up to ±{reach:.3f} here (scores.csv has each): smaller gaps may be noise."
+    candidates = results.provenance["candidates"]
     return Table(
         f"Grid: {task['task']} ({task['split']}), at {k} over {candidates} candidates, {task['queries']} queries",
         tuple(titles),
         _rows(models, *columns),
-        "Too few queries for intervals."
-        if pd.isna(reach)
-        else f"95 % intervals reach up to ±{reach:.3f} here (scores.csv has each): smaller gaps may be noise.",
+        _notes("Too few queries for intervals." if pd.isna(reach) else intervals, TIED),
     )
+
+
+def _notes(*sentences: str) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _coverage_table(results: Results) -> list[Table]:
@@ -163,7 +215,7 @@ def _scored(found: pd.DataFrame, form: str, scale: float) -> list[TableCell]:
     """Scores with their intervals; the best score marked."""
     cells = _best_in_column([form.format(scale * value) for value in found["score"]])
     bounds = [
-        f" ({form.format(scale * low)}–{form.format(scale * high)})"
+        "" if pd.isna(low) else f" ({form.format(scale * low)}–{form.format(scale * high)})"
         for low, high in zip(found["ci_low"], found["ci_high"], strict=True)
     ]
     return [replace(cell, text=cell.text + bound) for cell, bound in zip(cells, bounds, strict=True)]

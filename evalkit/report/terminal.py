@@ -49,7 +49,9 @@ def _parts(table: Table, width: int) -> Iterator[Table]:
 
 
 def _longest_text(table: Table, column: int) -> int:
-    return max(len(text) for text in (table.columns[column], *(row[column].text for row in table.rows)))
+    return max(
+        len(text) for text in (table.columns[column], *(row[column].text + row[column].mark for row in table.rows))
+    )
 
 
 def _least_width(table: Table, column: int) -> int:
@@ -75,5 +77,5 @@ def _drawn(table: Table, width: int) -> RichTable:
             width=_least_width(table, number) if tight and not is_text else None,
         )
     for row in table.rows:
-        drawn.add_row(*(Text(cell.text, style="bold green" if cell.best else "") for cell in row))
+        drawn.add_row(*(Text(cell.text + cell.mark, style="bold green" if cell.best else "") for cell in row))
     return drawn

@@ -1,7 +1,7 @@
 """What is behind the scores: rankings, judgements and texts, so that any query can be looked at without a model."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
@@ -11,14 +11,16 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from evalkit.grid import Cell, Outcome
+from evalkit.metrics.ranking import Judgements, judge
 from evalkit.results.records import CELL_KEYS
-from evalkit.types import RetrievalTask, Run, StsTask, Task
+from evalkit.types import IntArray, RetrievalTask, Run, StsTask, Task
 
 KEPT = 10
 """Results of a query that are kept; more if the largest top k is more."""
 TASK_KEYS = ["task", "split"]
 COLUMNS = {
     "rankings": [*CELL_KEYS, "query", "rank", "document", "score"],
+    "first_relevant": [*CELL_KEYS, "query", "rank"],
     "judgements": [*TASK_KEYS, "query", "document", "grade"],
     "queries": [*TASK_KEYS, "query", "text", "tags"],
     "documents": [*TASK_KEYS, "document", "title", "text"],
@@ -30,11 +32,14 @@ COLUMNS = {
 class Evidence:
     """Frames with the columns in `COLUMNS`. In `rankings` labels and ids are categories, ranks count from 1.
 
+    `first_relevant` has a row for each query of each cell: the rank of its first relevant document among all that the
+    cell ranked (all candidates, however few `rankings` holds); NaN where none of them is relevant.
     `judgements` holds grades above 0, `queries` those that are judged, with their tags as a JSON object, `documents`
     those that are in a ranking here or relevant, `pairs` the sentences of STS tasks.
     """
 
     rankings: pd.DataFrame
+    first_relevant: pd.DataFrame
     judgements: pd.DataFrame
     queries: pd.DataFrame
     documents: pd.DataFrame
@@ -50,6 +55,7 @@ class Evidence:
         """The evidence of a grid on its tasks."""
         depth = max(KEPT, *top_k)
         rankings: list[pd.DataFrame] = []
+        first: list[pd.DataFrame] = []
         rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in COLUMNS}
         for task in tasks:
             key = task.name, task.split
@@ -58,11 +64,8 @@ class Evidence:
                 rows["pairs"] += [(*key, *pair) for pair in sentences]
             if not isinstance(task, RetrievalTask):
                 continue
-            ranked = [
-                _ranking(cell, run, task, depth)
-                for cell, run in outcome.rankings.items()
-                if (cell.task, cell.split) == key
-            ]
+            runs = {cell: run for cell, run in outcome.rankings.items() if (cell.task, cell.split) == key}
+            ranked = [_ranking(cell, run, task, depth) for cell, run in runs.items()]
             judged = [
                 (query.id, document, float(grade))
                 for query in task.queries
@@ -73,6 +76,7 @@ class Evidence:
                 *(part["document"].cat.categories for part in ranked)
             )
             rankings += ranked
+            first += _first_relevant(runs, task)
             rows["judgements"] += [(*key, *judgement) for judgement in judged]
             rows["queries"] += [
                 (*key, query.id, query.text, json.dumps(dict(query.tags), ensure_ascii=False))
@@ -80,7 +84,8 @@ class Evidence:
             ]
             rows["documents"] += [(*key, each.id, each.title, each.text) for each in task.corpus if each.id in shown]
         frames = {name: pd.DataFrame(rows[name], columns=columns) for name, columns in COLUMNS.items()}
-        return cls(**{**frames, "rankings": _together(rankings)})
+        joined = {"rankings": _together("rankings", rankings), "first_relevant": _together("first_relevant", first)}
+        return cls(**{**frames, **joined})
 
     def write(self, folder: Path) -> None:
         """Write each frame as a parquet file."""
@@ -102,8 +107,7 @@ def _ranking(cell: Cell, run: Run, task: RetrievalTask, depth: int) -> pd.DataFr
     kept, codes = np.unique(documents[queries, places], return_inverse=True)
     return pd.DataFrame(
         {
-            **{key: pd.Categorical([getattr(cell, key)]).take(np.zeros_like(queries)) for key in CELL_KEYS},
-            "query": pd.Categorical.from_codes(queries, pd.Index([query.id for query in task.queries])),
+            **_labels(cell, task, queries),
             "rank": places + 1,
             "document": pd.Categorical.from_codes(codes, pd.Index([task.corpus[row].id for row in kept])),
             "score": run.scores[queries, places],
@@ -111,9 +115,26 @@ def _ranking(cell: Cell, run: Run, task: RetrievalTask, depth: int) -> pd.DataFr
     )
 
 
-def _together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _first_relevant(runs: Mapping[Cell, Run], task: RetrievalTask) -> Iterator[pd.DataFrame]:
+    ids = [document.id for document in task.corpus]
+    judgements = Judgements.of(task.qrels, ids, [query.id for query in task.queries])
+    for cell, run in runs.items():
+        relevant = judge(run, judgements).gains > 0
+        ranks = np.where(relevant.any(axis=1), relevant.argmax(axis=1) + 1.0, np.nan)
+        yield pd.DataFrame({**_labels(cell, task, np.arange(len(ranks))), "rank": ranks})
+
+
+def _labels(cell: Cell, task: RetrievalTask, queries: IntArray) -> dict[str, pd.Categorical]:
+    """The cell, and the ids of queries by row, as columns."""
+    return {
+        **{key: pd.Categorical([getattr(cell, key)]).take(np.zeros_like(queries)) for key in CELL_KEYS},
+        "query": pd.Categorical.from_codes(queries, pd.Index([query.id for query in task.queries])),
+    }
+
+
+def _together(name: str, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """One frame of all rows, in which categories stay categories: as text they would take many times the memory."""
-    columns = COLUMNS["rankings"]
+    columns = COLUMNS[name]
     if not parts:
         return pd.DataFrame(columns=columns)
     return pd.DataFrame(

@@ -2,7 +2,9 @@
 
 import math
 import platform
+import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -14,6 +16,7 @@ from evalkit.compute import Compute
 from evalkit.config import RunConfig
 from evalkit.grid import Outcome
 from evalkit.grid.cells import ModelFacts
+from evalkit.secrets import hide
 from evalkit.spending import Spending, Spent
 from evalkit.store import Store
 from evalkit.suite.published import PublishedScore
@@ -39,17 +42,16 @@ def make_provenance(
     spending: Spending,
     published: Sequence[PublishedScore],
     started: float,
-    command: str,
 ) -> dict[str, Any]:
     """The content of run.json. `specs` maps each label to its full spec, `model_facts` to what a registry says of
     the model, where it is from one, `given` to the identity of a model that the caller made; `started` is a
-    time.time(), `command` what was typed, without keys.
+    time.time().
     """
     return {
         "schema": SCHEMA,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
-        "command": command,
+        "command": _command(),
         "config": config.model_dump(mode="json", exclude={"out", "store", "published", "description", "sizes"}),
         "seed": config.seed,
         "top_k": list(config.top_k),
@@ -109,6 +111,12 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _command() -> str:
+    """What was typed, without keys; "evalkit.run" where a program called it."""
+    program, *arguments = sys.argv or [""]
+    return hide(shlex.join(["evalkit", *arguments])) if Path(program).name == "evalkit" else "evalkit.run"
 
 
 def _git_commit() -> str | None:

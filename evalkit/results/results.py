@@ -10,10 +10,12 @@ from typing import Any
 import pandas as pd
 
 from evalkit.errors import ConfigError
+from evalkit.results.comparisons import PLACES, against_best
 from evalkit.results.evidence import Evidence
+from evalkit.results.measurements import Measurements
 from evalkit.results.published import published_frame
-from evalkit.results.records import CELL_KEYS
-from evalkit.results.scores import score
+from evalkit.results.records import CELL_KEYS, SAMPLES
+from evalkit.results.scores import ranking_metric, score
 from evalkit.suite.published import read_published
 
 RECORDS, SCORES, LEADERBOARD, PROVENANCE = "results.parquet", "scores.csv", "leaderboard.csv", "run.json"
@@ -25,13 +27,15 @@ class Results:
     """Per-query records (see `records.make_records`) and the provenance of a run (what run.json holds).
 
     `published` holds figures that others report, not measured here (see `published.published_frame`): no score,
-    rank or leaderboard has them. `evidence` holds rankings and texts: no score is derived from it.
+    rank or leaderboard has them. `evidence` holds rankings and texts: no score is derived from it. `measurements`
+    holds what cells cost, if that was measured.
     """
 
     records: pd.DataFrame
     provenance: Mapping[str, Any]
     published: pd.DataFrame = field(default_factory=published_frame)
     evidence: Evidence = field(default_factory=Evidence.none)
+    measurements: Measurements = field(default_factory=Measurements.none)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -43,26 +47,44 @@ class Results:
         """Cells without a score: task, split, model, reranker, reason."""
         return list(self.provenance["failures"])
 
+    @property
+    def missing(self) -> list[dict[str, str]]:
+        """Cells that a run did not come to, since it was interrupted: task, split, model, reranker."""
+        return list(self.provenance.get("missing", []))
+
     def leaderboard(self) -> pd.DataFrame:
         """One row per task, split, model and reranker, one column per metric (fractions), best first in a task.
 
-        Best by `ranking_metric`. A cell that failed is a row of NaN at the task's end; its reason is in `failures`.
+        Best by `ranking_metric`, of which are rank, rank_low and rank_high (95 %), and tied: whether the cell cannot
+        be told from the best (see `comparisons.against_best`); a task with an evaluator of its own has none of them.
+        A cell that failed is a row of NaN at the task's end; its reason is in `failures`.
         """
         parts = []
-        for _, scores in self.scores.groupby(["task", "split"], sort=False):
+        for (task, split), scores in self.scores.groupby(["task", "split"], sort=False):
             wide = scores.set_index([*CELL_KEYS, "metric"])["score"].unstack("metric", sort=False)
-            parts.append(wide.sort_values(ranking_metric(scores), ascending=False, kind="stable").reset_index())
+            wide = wide.sort_values(ranking_metric(scores), ascending=False, kind="stable").reset_index()
+            parts.append(self._with_places(wide, str(task), str(split), ranking_metric(scores)))
         failed = pd.DataFrame(self.failures, columns=[*CELL_KEYS, "reason"]).drop(columns="reason")
         board = pd.concat([*parts, failed], ignore_index=True)
         order = {name: row for row, name in enumerate(dict.fromkeys(board["task"] + "\0" + board["split"]))}
         ranked = (board["task"] + "\0" + board["split"]).map(order).sort_values(kind="stable").index
         return board.loc[ranked].reset_index(drop=True).rename_axis(columns=None)
 
+    def _with_places(self, board: pd.DataFrame, task: str, split: str, metric: str) -> pd.DataFrame:
+        records = self.records[(self.records["task"] == task) & (self.records["split"] == split)]
+        if (records["metric"] == SAMPLES).any():
+            return board
+        found = against_best(self, task, split, metric)[["model", "reranker", *PLACES]]
+        whole = {**dict.fromkeys(PLACES[:-1], "Int64"), "tied": "boolean"}
+        return board.merge(found.astype(whole), on=["model", "reranker"], how="left")
+
     def write(self, folder: Path) -> None:
         """Write all of it, and the scores and the leaderboard, into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         self.records.to_parquet(folder / RECORDS, index=False)
         self.evidence.write(folder / EVIDENCE)
+        if not self.measurements.cells.empty:
+            self.measurements.write(folder)
         self.scores.to_csv(folder / SCORES, index=False, float_format="%.8f", lineterminator="\n")
         self.leaderboard().to_csv(folder / LEADERBOARD, index=False, float_format="%.8f", lineterminator="\n")
         if not self.published.empty:
@@ -79,15 +101,5 @@ class Results:
                 raise ConfigError(f"{folder} holds no results of a run: {name} is missing.")
         provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
         figures = read_published(folder / PUBLISHED) if provenance.get("published") else ()
-        evidence = Evidence.read(folder / EVIDENCE)
-        return cls(pd.read_parquet(folder / RECORDS), provenance, published_frame(figures), evidence)
-
-
-def ranking_metric(scores: pd.DataFrame) -> str:
-    """The metric that a task's cells are ranked by: Spearman of the cosine, nDCG at the largest k, or, of a task
-    with an evaluator of its own, the first.
-    """
-    metrics: list[str] = list(dict.fromkeys(scores["metric"]))
-    if "spearman_cosine" in metrics:
-        return "spearman_cosine"
-    return next((metric for metric in reversed(metrics) if metric.startswith("ndcg@")), metrics[0])
+        records, evidence = pd.read_parquet(folder / RECORDS), Evidence.read(folder / EVIDENCE)
+        return cls(records, provenance, published_frame(figures), evidence, Measurements.read(folder))

@@ -1,30 +1,39 @@
 """Scores of cells, with intervals, derived from per-query records."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 
 from evalkit.metrics.similarity import pearson, spearman
 from evalkit.results.records import CELL_KEYS, GOLD, SAMPLES
-from evalkit.stats.intervals import bootstrap_mean, correlation_interval
+from evalkit.stats.correlation import resampled_pearson, resampled_spearman
+from evalkit.stats.intervals import bootstrap_mean, percentiles, wilson
 from evalkit.terms import SIMILARITIES
+from evalkit.types import FloatArray
 
+Resample = Callable[..., FloatArray]
+METHODS = (("spearman", spearman, resampled_spearman), ("pearson", pearson, resampled_pearson))
+LEAST = 4
+"""Pairs that an interval of a correlation needs: of fewer, most resamples are constant or a straight line."""
+FEW = 30
+"""Queries below which an interval of a rate is Wilson's: a bootstrap of few zeros and ones is too narrow."""
 SCORE_COLUMNS = [*CELL_KEYS, "metric", "score", "ci_low", "ci_high", "n"]
 
 
 def score(records: pd.DataFrame, seed: int) -> pd.DataFrame:
     """One row per cell and metric: score and the bounds of its 95 % interval (fractions), and n.
 
-    `n` is the number of judged queries, or of pairs whose similarity is defined. Retrieval scores are means
-    with a bootstrap interval over queries; STS scores are correlations with Fisher's. Scores of a task as a whole
-    have no interval, since there is nothing to resample; their `n` is the number of samples.
+    `n` is the number of judged queries, or of pairs whose similarity is defined. Retrieval scores are means over
+    queries, STS scores correlations over pairs, both with a bootstrap interval; rates over fewer than `FEW` queries
+    have Wilson's. Scores of a task as a whole have none, since there is nothing to resample; their `n` is the number
+    of samples.
     """
     rows: list[tuple[object, ...]] = []
     for (_, _), task_records in records.groupby(["task", "split"], observed=True, sort=False):
         metrics = set(task_records["metric"])
         if GOLD in metrics:
-            rows += _correlations(task_records)
+            rows += _correlations(task_records, seed)
         elif SAMPLES in metrics:
             rows += _wholes(task_records)
         else:
@@ -42,19 +51,36 @@ def _means(records: pd.DataFrame, seed: int) -> Iterator[tuple[object, ...]]:
     for column, key in enumerate(wide.columns):
         defined = values[:, column][np.isfinite(values[:, column])]
         mean = defined.mean() if defined.size else np.nan
-        yield (*key, mean, low[column], high[column], defined.size)
+        bounds = low[column], high[column]
+        if 1 < defined.size < FEW and np.isin(defined, (0, 1)).all():
+            bounds = wilson(mean, defined.size)
+        yield (*key, mean, *bounds, defined.size)
 
 
-def _correlations(records: pd.DataFrame) -> Iterator[tuple[object, ...]]:
-    for key, cell in records.groupby(CELL_KEYS, observed=True, sort=False):
-        by_metric = {metric: part["value"].to_numpy() for metric, part in cell.groupby("metric", observed=True)}
-        for similarity in SIMILARITIES:
-            predicted = by_metric[similarity]
-            n = int(np.isfinite(predicted).sum())
-            r = spearman(predicted, by_metric[GOLD])
-            yield (*key, f"spearman_{similarity}", r, *correlation_interval(r, n, kind="spearman"), n)
-            r = pearson(predicted, by_metric[GOLD])
-            yield (*key, f"pearson_{similarity}", r, *correlation_interval(r, n, kind="pearson"), n)
+def _correlations(records: pd.DataFrame, seed: int) -> Iterator[tuple[object, ...]]:
+    wide = records.set_index(["id", *CELL_KEYS, "metric"])["value"].unstack([*CELL_KEYS, "metric"], sort=False)
+    cells = list(dict.fromkeys(column[:-1] for column in wide.columns))
+    gold = wide[(*cells[0], GOLD)].to_numpy()
+    columns = [(*cell, similarity) for cell in cells for similarity in SIMILARITIES]
+    values = wide[columns].to_numpy()
+    found = {name: _over_same_pairs(values, gold, resample, seed) for name, _, resample in METHODS}
+    for number, (*cell, similarity) in enumerate(columns):
+        for name, correlation, _ in METHODS:
+            r = correlation(values[:, number], gold)
+            low, high = found[name][:, number] if np.isfinite(r) else (np.nan, np.nan)
+            yield (*cell, f"{name}_{similarity}", r, low, high, int(np.isfinite(values[:, number]).sum()))
+
+
+def _over_same_pairs(values: FloatArray, gold: FloatArray, resample: Resample, seed: int) -> FloatArray:
+    """Bounds of each column's correlation, (2, n_columns): columns that are defined on the same pairs share draws."""
+    finite = np.isfinite(values)
+    bounds = np.full((2, values.shape[1]), np.nan)
+    masks, which = np.unique(finite.T, axis=0, return_inverse=True)
+    for number, mask in enumerate(masks):
+        if mask.sum() >= LEAST:
+            same = which == number
+            bounds[:, same] = percentiles(resample(values[mask][:, same], gold[mask], seed=seed))
+    return bounds
 
 
 def _wholes(records: pd.DataFrame) -> Iterator[tuple[object, ...]]:
@@ -63,3 +89,13 @@ def _wholes(records: pd.DataFrame) -> Iterator[tuple[object, ...]]:
         samples = int(values.pop(SAMPLES))
         for metric, value in values.items():
             yield (*key, metric, value, np.nan, np.nan, samples)
+
+
+def ranking_metric(scores: pd.DataFrame) -> str:
+    """The metric that a task's cells are ranked by: Spearman of the cosine, nDCG at the largest k, or, of a task
+    with an evaluator of its own, the first.
+    """
+    metrics: list[str] = list(dict.fromkeys(scores["metric"]))
+    if "spearman_cosine" in metrics:
+        return "spearman_cosine"
+    return next((metric for metric in reversed(metrics) if metric.startswith("ndcg@")), metrics[0])

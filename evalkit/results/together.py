@@ -1,18 +1,21 @@
 """Several runs as one: cells over the same data stand side by side, tasks over other data are kept apart."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pandas as pd
 
 from evalkit.errors import ConfigError
 from evalkit.results.evidence import TASK_KEYS, Evidence
+from evalkit.results.measurements import Measurements
 from evalkit.results.records import CELL_KEYS
 from evalkit.results.results import Results
 
 Label = tuple[str, str]
 """A task and its split."""
+ROWS = ("tasks", "cells", "failures", "missing")
+"""What run.json lists by task."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,9 @@ class Together:
 def put_together(runs: Mapping[str, Results]) -> Together:
     """One `Results` of several runs, by their names.
 
-    A task is the same if its content hash is; another of that name gets the hash into its own. A model whose records on
-    a shared task differ from an earlier run's gets the run's name into its label; if they are equal, they are taken
-    once. Seed and number of candidates are the first run's. Raises ConfigError for no runs.
+    A task is the same if its content hash is; another of that name gets the hash into its own. A model whose records
+    on a shared task differ from an earlier run's gets the run's name into its label; if they are equal, they are
+    taken once. Seed and number of candidates are the first run's. Raises ConfigError for no runs.
     """
     if not runs:
         raise ConfigError("there is no run to put together; name at least one.")
@@ -91,14 +94,15 @@ def _rename(
         return {**new, "model": models.get(found["model"], found["model"])} if "model" in found else new
 
     provenance = {**run.provenance}
-    for key in ("tasks", "cells", "failures"):
-        provenance[key] = [row(each) for each in run.provenance[key]]
+    for key in ROWS:
+        provenance[key] = [row(each) for each in run.provenance.get(key, [])]
     for key in ("specs", "model_facts", "given_models"):
         known = run.provenance.get(key, {})
         # The old label stays, for the same spec may be a reranker too.
         provenance[key] = {**known, **{new: known[old] for old, new in models.items() if old in known}}
     evidence = Evidence(**{each.name: frame(getattr(run.evidence, each.name)) for each in fields(Evidence)})
-    return Results(frame(run.records), provenance, frame(run.published), evidence)
+    measured = Measurements(frame(run.measurements.cells), frame(run.measurements.truncated))
+    return Results(frame(run.records), provenance, frame(run.published), evidence, measured)
 
 
 def _met_before(earlier: Sequence[Results], run: Results) -> tuple[list[tuple[str, ...]], list[str]]:
@@ -138,19 +142,19 @@ def _without(run: Results, cells: Sequence[tuple[str, ...]]) -> Results:
 
     evidence = Evidence(
         **{
-            each.name: kept(frame) if each.name == "rankings" else frame
+            each.name: kept(frame) if "model" in frame else frame
             for each in fields(Evidence)
             for frame in [getattr(run.evidence, each.name)]
         }
     )
-    return Results(run.records, run.provenance, run.published, evidence)
+    return replace(run, evidence=evidence)
 
 
 def _concatenated(runs: Sequence[Results]) -> Results:
     first = runs[0].provenance
     provenance = dict(first)
-    for key in ("tasks", "cells", "failures"):
-        provenance[key] = _each_once(row for run in runs for row in run.provenance[key])
+    for key in ROWS:
+        provenance[key] = _each_once(row for run in runs for row in run.provenance.get(key, []))
     for key in ("specs", "model_facts", "given_models"):
         provenance[key] = {
             label: facts for run in reversed(runs) for label, facts in run.provenance.get(key, {}).items()
@@ -163,7 +167,11 @@ def _concatenated(runs: Sequence[Results]) -> Results:
         evidence[name] = evidence[name].drop_duplicates([*TASK_KEYS, *keys], ignore_index=True)
     evidence["judgements"] = evidence["judgements"].drop_duplicates(ignore_index=True)
     published = _stack([run.published for run in runs]).drop_duplicates(ignore_index=True)
-    return Results(records.astype(categories), provenance, published, Evidence(**evidence))
+    measured = Measurements(
+        _stack([run.measurements.cells for run in runs]).drop_duplicates(CELL_KEYS, ignore_index=True),
+        _stack([run.measurements.truncated for run in runs]).drop_duplicates(ignore_index=True),
+    )
+    return Results(records.astype(categories), provenance, published, Evidence(**evidence), measured)
 
 
 def _stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -1,7 +1,7 @@
-"""Confidence intervals: bootstrap for means over queries, Fisher's z for correlations, Wilson's for shares."""
+"""Confidence intervals: the bootstrap for means over queries, Wilson's for shares."""
 
 import math
-from typing import Literal
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,56 +25,63 @@ def bootstrap_mean(
     `values`; NaN where a column has fewer than 2 finite values. Raises ConfigError for a confidence outside
     (0, 1) or fewer than 1 resample.
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
+    means = resampled_means(values, seed=seed, resamples=resamples)
+    bounds = percentiles(means, confidence)
+    return bounds[0], bounds[1]
+
+
+def percentiles(resampled: FloatArray, confidence: float = 0.95) -> FloatArray:
+    """The bounds (low, high) of each row of resampled statistics: float64 of shape (2, n_rows), NaN for a NaN row.
+
+    `resampled` is float64 of shape (n_rows, n_resamples); a statistic that a resample does not define is NaN.
+    """
+    usable = np.isfinite(resampled).any(axis=1)
+    bounds = np.full((2, len(resampled)), np.nan)
+    if usable.any():
+        tail = (1 - confidence) / 2
+        bounds[:, usable] = np.nanquantile(resampled[usable], [tail, 1 - tail], axis=1)
+    return bounds
+
+
+def resampled_means(values: FloatArray, *, seed: int, resamples: int = 10_000) -> FloatArray:
+    """Means of each column over resamples of the queries: float64 of shape (n_columns, resamples).
+
+    As `bootstrap_mean`: shared draws, NaN left out; a row of NaN for a column with fewer than 2 finite values.
+    """
     if resamples < 1:
         raise ConfigError(f"resamples must be at least 1, got {resamples}")
     finite = np.isfinite(values)
     usable = finite.sum(axis=0) >= 2
-    bounds = np.full((2, values.shape[1]), np.nan)
+    means = np.full((values.shape[1], resamples), np.nan)
     if usable.any():
-        means = _resampled_means(np.where(finite, values, 0.0)[:, usable], finite[:, usable], seed, resamples)
-        # A resample that drew only NaN queries of a column has no mean there.
-        bounds[:, usable] = np.nanquantile(means, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
-    return bounds[0], bounds[1]
+        means[usable] = _resampled(np.where(finite, values, 0.0)[:, usable], finite[:, usable], seed, resamples)
+    return means
 
 
-def _resampled_means(values: FloatArray, finite: NDArray[np.bool_], seed: int, resamples: int) -> FloatArray:
-    n_queries, n_columns = values.shape
+def draws(n: int, seed: int, resamples: int) -> Iterator[tuple[slice, FloatArray]]:
+    """How often each of `n` observations is in each resample, in blocks: float64 of shape (block, n)."""
     rng = np.random.default_rng(seed)
-    even = np.full(n_queries, 1 / n_queries)
+    even = np.full(n, 1 / n)
+    block = max(1, _COUNTS_AT_ONCE // n)
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        yield slice(start, start + size), rng.multinomial(n, even, size=size).astype(np.float64)
+
+
+def _resampled(values: FloatArray, finite: NDArray[np.bool_], seed: int, resamples: int) -> FloatArray:
+    n_queries, n_columns = values.shape
     # A stack of columns makes numpy multiply them one at a time. A single matrix product would be blocked by
     # how many columns there are, and the last digit of a mean would change with its neighbours.
     columns = np.ascontiguousarray(values.T)[:, :, None]
     weights = finite.astype(np.float64)
     means = np.full((n_columns, resamples), np.nan)
-    block = max(1, _COUNTS_AT_ONCE // n_queries)
-    for start in range(0, resamples, block):
-        size = min(block, resamples - start)
-        counts = rng.multinomial(n_queries, even, size=size).astype(np.float64)
+    for block, counts in draws(n_queries, seed, resamples):
         drawn = (counts @ weights).T
         sums = (counts @ columns)[:, :, 0]
-        np.divide(sums, drawn, out=means[:, start : start + size], where=drawn > 0)
+        # A resample that drew only NaN queries of a column has no mean there.
+        np.divide(sums, drawn, out=means[:, block], where=drawn > 0)
     return means
-
-
-def correlation_interval(
-    r: float, n: int, *, kind: Literal["spearman", "pearson"], confidence: float = 0.95
-) -> tuple[float, float]:
-    """Confidence interval (low, high) of a correlation `r` (a fraction in [-1, 1]) over `n` pairs.
-
-    Fisher's z, with the standard error 1 / sqrt(n - 3) for Pearson (Fisher 1921) and
-    sqrt((1 + r² / 2) / (n - 3)) for Spearman: Bonett and Wright (2000), "Sample size requirements for
-    estimating Pearson, Kendall and Spearman correlations", Psychometrika 65(1), 23-28. NaN when n is below 4
-    or r is NaN. Raises ConfigError for a confidence outside (0, 1).
-    """
-    _check_confidence(confidence)
-    if n < 4 or math.isnan(r):
-        return math.nan, math.nan
-    if abs(r) == 1:
-        return r, r
-    variance = (1 + r**2 / 2 if kind == "spearman" else 1) / (n - 3)
-    margin = float(ndtri((1 + confidence) / 2)) * math.sqrt(variance)
-    return math.tanh(math.atanh(r) - margin), math.tanh(math.atanh(r) + margin)
 
 
 def wilson(share: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -82,7 +89,7 @@ def wilson(share: float, n: int, *, confidence: float = 0.95) -> tuple[float, fl
 
     NaN when n is below 1 or the share is NaN. Raises ConfigError for a confidence outside (0, 1).
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     if n < 1 or math.isnan(share):
         return math.nan, math.nan
     z = float(ndtri((1 + confidence) / 2))
@@ -91,6 +98,7 @@ def wilson(share: float, n: int, *, confidence: float = 0.95) -> tuple[float, fl
     return max(0.0, centre - margin), min(1.0, centre + margin)
 
 
-def _check_confidence(confidence: float) -> None:
+def check_confidence(confidence: float) -> None:
+    """Raise ConfigError for a confidence outside (0, 1)."""
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence must be in the open interval (0, 1), got {confidence}")

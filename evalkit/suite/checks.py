@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -52,7 +52,7 @@ class Problems:
         """
         if not self._kinds:
             return
-        listed = [_told(kind, list(items)) for kind, items in self._kinds.items()]
+        listed = [told(kind, list(items)) for kind, items in self._kinds.items()]
         if self.fatal:
             raise DataError(str(self._source), listed, _NEXT_STEP_FATAL)
         if on_bad_data == "error":
@@ -61,7 +61,8 @@ class Problems:
         warnings.warn(str(DataError(str(self._source), listed, _ACCEPTED)), DataWarning, stacklevel=5)
 
 
-def _told(kind: str, items: list[str]) -> str:
+def told(kind: str, items: Sequence[str]) -> str:
+    """A problem and where it is: "kind (12): a, b, c ... and 2 more"; the kind alone if there are no items."""
     if not items:
         return kind
     more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""

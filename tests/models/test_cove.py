@@ -115,6 +115,9 @@ def test_words_are_those_of_glove(folder: Path):
 def test_max_length_counts_words_known_or_not(folder: Path, arrays: Arrays):
     found = load(folder, max_length=2).encode(TEXTS, "sentence")
     np.testing.assert_allclose(found, by_hand(TEXTS, arrays, max_length=2), atol=1e-6)
+    model = load(folder, max_length=2, query_prompt="the ")
+    assert list(model.tokens(["", "the Zebra sat"], "query")) == [1, 4]
+    assert (model.max_tokens, load(folder).max_tokens) == (2, None)
 
 
 def test_a_prompt_is_read_before_each_text(folder: Path, arrays: Arrays):

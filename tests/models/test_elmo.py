@@ -153,6 +153,7 @@ def test_no_texts(folder: Path):
 def test_max_length_counts_words(folder: Path, arrays: Arrays):
     found = load(folder, max_length=2).encode(TEXTS, "sentence")
     np.testing.assert_allclose(found, by_hand([words[:2] for words in SENTENCES], arrays), atol=1e-6)
+    assert list(load(folder).tokens(TEXTS, "document")) == list(map(len, SENTENCES))
 
 
 def test_a_prompt_is_read_before_each_text(folder: Path, arrays: Arrays):

@@ -153,6 +153,16 @@ def test_max_length_cuts_documents_and_leaves_queries(colbert: Path):
     np.testing.assert_allclose(found.scores, -np.sort(-expected, axis=1)[:, :3], rtol=1e-4)
 
 
+def test_tokens_are_those_that_the_library_reads_up_to_the_limit(colbert: Path):
+    documents = [*DOCUMENTS, "a bad cab and the cat that sat " * 3]
+    read = peer(colbert).preprocess(documents, prompt=peer(colbert).prompts.get("document"), task="document")
+    model = load(colbert)
+    counts = model.tokens(documents, "document")
+    np.testing.assert_array_equal(np.minimum(counts, model.max_tokens), read["attention_mask"].sum(dim=1).numpy())
+    assert counts[-1] > model.max_tokens > counts[0]
+    assert load(colbert, max_length=7).max_tokens == 7
+
+
 def test_in_bfloat16_token_vectors_have_length_1(colbert: Path):
     network = load(colbert, dtype="bfloat16")._network
     assert network._model.dtype == torch.bfloat16

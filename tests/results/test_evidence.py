@@ -47,6 +47,22 @@ def test_rankings_by_hand(evidence):
     assert isinstance(evidence.rankings["document"].dtype, pd.CategoricalDtype)
 
 
+def test_first_relevant_documents_are_told_however_deep(task):
+    """15 documents are ranked, of which 10 are kept."""
+    names = [f"d{number:02}" for number in range(20)]
+    vectors = {name: (20 - number, 0) for number, name in enumerate(names)} | {"q": (1, 0)}
+    qrels = {"q1": {"d12": 1, "d14": 1}, "q2": {"d16": 1, "d00": 0}}
+    deep = retrieval_task(dict(zip(names, names, strict=True)), {"q1": "q", "q2": "q"}, qrels)
+    last_first = FakeReranker(lambda query, document: int(document[1:]))
+    found = Evidence.of(run([deep], {"m": FakeEmbedder(vectors)}, {"r": last_first}, candidates=15), [deep], [5])
+    assert found.rankings["rank"].max() == 10
+    ranks = found.first_relevant.set_index(["reranker", "query"])["rank"]
+    assert ranks.to_dict() == {
+        ("none", "q1"): 13, ("none", "q2"): pytest.approx(np.nan, nan_ok=True),
+        ("r", "q1"): 1, ("r", "q2"): pytest.approx(np.nan, nan_ok=True),
+    }  # fmt: skip
+
+
 def test_a_task_has_its_own_queries_and_documents(evidence):
     other = evidence.documents[evidence.documents["task"] == "other"]
     assert list(other["document"]) == ["x"]

@@ -11,7 +11,7 @@ from scipy import stats
 
 from evalkit.errors import ConfigError
 from evalkit.stats import intervals
-from evalkit.stats.intervals import bootstrap_mean, correlation_interval
+from evalkit.stats.intervals import bootstrap_mean
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95])
@@ -101,51 +101,11 @@ def test_too_few_values_have_no_interval(n: int, finite: int):
         np.testing.assert_array_equal(bootstrap_mean(values, seed=0), np.full((2, 2), np.nan))
 
 
-@pytest.mark.parametrize("confidence", [0.8, 0.95])
-@pytest.mark.parametrize("n", [4, 30, 1000])
-def test_pearson_interval_agrees_with_scipy(n: int, confidence: float):
-    rng = np.random.default_rng(n)
-    x = rng.normal(size=n)
-    peer = stats.pearsonr(x, x + rng.normal(size=n))
-    ours = correlation_interval(peer.statistic, n, kind="pearson", confidence=confidence)
-    assert ours == pytest.approx(tuple(peer.confidence_interval(confidence)), abs=1e-12)
-
-
-def test_spearman_interval_by_hand():
-    # r = 0.8, n = 103: z = 1.0986, SE = sqrt(1.32 / 100) = 0.11489.
-    assert correlation_interval(0.8, 103, kind="spearman") == pytest.approx((0.7030, 0.8678), abs=2e-4)
-
-
-@pytest.mark.parametrize("kind", ["spearman", "pearson"])
-def test_covers_the_correlation_as_often_as_it_says(kind):
-    rho, n, trials = 0.6, 100, 4000
-    rng = np.random.default_rng(4)
-    x = rng.normal(size=(trials, n))
-    y = rho * x + math.sqrt(1 - rho**2) * rng.normal(size=(trials, n))
-    # The population value of Spearman's correlation of a bivariate normal (Pearson 1907).
-    truth = 6 / math.pi * math.asin(rho / 2) if kind == "spearman" else rho
-    if kind == "spearman":
-        x, y = stats.rankdata(x, axis=1), stats.rankdata(y, axis=1)
-    r = stats.pearsonr(x, y, axis=1).statistic
-    bounds = np.array([correlation_interval(float(value), n, kind=kind) for value in r])
-    assert np.mean((bounds[:, 0] <= truth) & (truth <= bounds[:, 1])) == pytest.approx(0.95, abs=0.015)
-
-
-@pytest.mark.parametrize("kind", ["spearman", "pearson"])
-def test_correlation_interval_at_the_edges(kind):
-    assert all(map(math.isnan, correlation_interval(0.5, 3, kind=kind)))
-    assert all(map(math.isnan, correlation_interval(math.nan, 50, kind=kind)))
-    assert correlation_interval(1.0, 50, kind=kind) == (1.0, 1.0)
-    assert correlation_interval(-1.0, 50, kind=kind) == (-1.0, -1.0)
-
-
 @pytest.mark.parametrize("confidence", [0.0, 1.0, 95.0, math.nan])
 def test_a_confidence_outside_0_to_1_is_refused(confidence: float):
     message = r"must be in the open interval \(0, 1\), got"
     with pytest.raises(ConfigError, match=message):
         bootstrap_mean(np.zeros((3, 1)), seed=0, confidence=confidence)
-    with pytest.raises(ConfigError, match=message):
-        correlation_interval(0.5, 50, kind="pearson", confidence=confidence)
 
 
 def test_no_resamples_is_refused():

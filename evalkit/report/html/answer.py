@@ -1,6 +1,5 @@
 """The answer in a sentence or two: what is best, what ties with it, what to pick if it must be fast or small."""
 
-import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -97,7 +96,7 @@ def small(cells: pd.DataFrame) -> str:
 
 
 def _cheapest(cells: pd.DataFrame, column: str) -> pd.Series | None:
-    """The cell with the lowest value of those that tie with the best or keep `KEEPS` of its score; the better of two."""
+    """The lowest of those that tie with the best or keep `KEEPS` of its score, the better of two."""
     near = cells[
         (cells["tied"].eq(True) | (cells["score"] >= KEEPS * cells["score"].iloc[0])) & cells[column].notna()
     ]
@@ -111,7 +110,7 @@ def _picked(pick: pd.Series, top: pd.Series, what: str) -> str:
 
 
 def _loss(pick: pd.Series) -> str:
-    if pick["tied"] is True or pick["tied"] == True:  # noqa: E712
+    if pick["tied"] is True:
         return f"{pick['score']:.3f}, which cannot be told from the best"
     bounds = "" if pd.isna(pick["diff_low"]) else f" ({pick['diff_low']:.3f} to {pick['diff_high']:.3f})"
     return f"{pick['score']:.3f}, {pick['difference']:.3f}{bounds} lower than the best"

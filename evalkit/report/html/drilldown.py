@@ -11,6 +11,7 @@ from evalkit.grid.cells import NO_RERANKER
 from evalkit.report.html.plain import plain
 from evalkit.results import Results
 from evalkit.results.records import GOLD
+from evalkit.types import IntArray
 
 SHOWN = 600
 """Characters of a passage, from its start, that the page shows."""
@@ -42,30 +43,35 @@ def pack_queries(
     query_row = pd.Index(queries["query"].astype(str))
     document_row = pd.Index(documents["document"].astype(str))
     depth = int(rankings["rank"].max())
-    placed = pd.DataFrame(
-        {
-            "cell": pd.MultiIndex.from_frame(rankings[["model", "reranker"]].astype(str)).map(
-                {cell: number for number, cell in enumerate(cells)}
-            ),
-            "place": query_row.get_indexer(rankings["query"].astype(str)) * depth + rankings["rank"].to_numpy() - 1,
-            "document": document_row.get_indexer(rankings["document"].astype(str)),
-            "score": rankings["score"].to_numpy(),
-        }
-    ).dropna(subset="cell")
+    placed = (
+        pd.DataFrame(
+            {
+                "cell": pd.MultiIndex.from_frame(rankings[["model", "reranker"]].astype(str)).map(
+                    {cell: number for number, cell in enumerate(cells)}
+                ),
+                "place": _rows(query_row, rankings["query"].astype(str)) * depth + rankings["rank"].to_numpy() - 1,
+                "document": _rows(document_row, rankings["document"].astype(str)),
+                "score": rankings["score"].to_numpy(),
+            }
+        )
+        .dropna(subset="cell")
+        .astype({"cell": int})
+    )
     listed: list[list[int] | None] = [None] * len(cells)
     scores: list[list[float | None] | None] = [None] * len(cells)
-    for number, rows in placed.groupby("cell"):
+    for _, rows in placed.groupby("cell"):
+        number = int(rows["cell"].iloc[0])
         found = np.full(len(queries) * depth, MISSING)
         found[rows["place"]] = rows["document"]
         similarity = np.full(len(queries) * depth, np.nan)
         similarity[rows["place"]] = rows["score"]
-        listed[int(str(int(number)))] = found.tolist()
-        scores[int(number)] = [None if value != value else float(f"{value:.3g}") for value in similarity.tolist()]
+        listed[number] = found.tolist()
+        scores[number] = [None if value != value else float(f"{value:.3g}") for value in similarity.tolist()]
     known = judged[judged["document"].astype(str).isin(document_row) & judged["query"].astype(str).isin(query_row)]
     grades = np.column_stack(
         [
-            query_row.get_indexer(known["query"].astype(str)),
-            document_row.get_indexer(known["document"].astype(str)),
+            _rows(query_row, known["query"].astype(str)),
+            _rows(document_row, known["document"].astype(str)),
             known["grade"].to_numpy(dtype=float),
         ]
     )
@@ -103,7 +109,7 @@ def _values(
         if metric in found and (model, reranker) in cells:
             rounded = (rows["value"] * SCALE).round().fillna(MISSING).astype(int)
             values = np.full(len(query_row), MISSING)
-            place = query_row.get_indexer(rows["id"].astype(str))
+            place = _rows(query_row, rows["id"].astype(str))
             values[place[place >= 0]] = rounded.to_numpy()[place >= 0]
             found[metric][cells.index((model, reranker))] = values.tolist()
     return found
@@ -132,3 +138,8 @@ def pack_pairs(results: Results, task: str, split: str, models: Sequence[str]) -
 
 def _of(frame: pd.DataFrame, task: str, split: str) -> pd.DataFrame:
     return frame[(frame["task"] == task) & (frame["split"] == split)]
+
+
+def _rows(index: pd.Index, values: pd.Series) -> IntArray:
+    """Row numbers of values in an index; -1 for those that it lacks."""
+    return index.get_indexer(pd.Index(values)).astype(np.int64)

@@ -58,8 +58,8 @@ def render(runs: Mapping[str, Results]) -> str:
         "charts": all_charts(),
     }
     environment = Environment(
-        loader=PackageLoader("evalkit.report.html", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        loader=PackageLoader("evalkit.report.html", "."), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     return environment.get_template("page.html.jinja").render(
         runs=runs,

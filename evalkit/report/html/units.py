@@ -6,23 +6,26 @@ from typing import Any
 
 import pandas as pd
 
-from evalkit.grid.cells import NO_RERANKER
 from evalkit.report.html.facts import cell_facts
 from evalkit.report.html.plain import plain
 from evalkit.report.tables import TITLES
 from evalkit.results import Results
 from evalkit.results.comparisons import across_tasks, against_best, detectable, reranker_gains
-from evalkit.results.results import ranking_metric
+from evalkit.results.scores import ranking_metric
 
 BOARD = [
     "score", "ci_low", "ci_high", "n", "difference", "diff_low", "diff_high", "p_holm", "tied", "rank", "rank_low",
     "rank_high",
 ]  # fmt: skip
-ACROSS = [
-    {"key": "mean", "title": "Mean", "digits": 3},
-    {"key": "mean_rank", "title": "Mean rank", "digits": 1},
-    {"key": "borda", "title": "Borda", "digits": 2},
-]
+MEANS = {"mean": ("mean", 3), "mean_rank": ("mean rank", 1), "borda": ("Borda", 1)}
+"""What is told of a cell over all tasks of a kind, and with how many decimals."""
+MEASURED = {
+    "latency_p50_ms": "latency_ms",
+    "usd_per_thousand_queries": "usd_queries",
+    "peak_memory_mb": "memory_mb",
+    "dim": "dim",
+}
+"""Columns of measurements, and what the page calls them. What was measured goes before what the catalogue says."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Unit:
     def data(self) -> dict[str, Any]:
         """What the page's script needs, as plain data; columns are lists over the cells."""
         excluded = self.facts.get("excluded_queries", 0)
-        return plain(
+        data: dict[str, Any] = plain(
             {
                 "title": self.title,
                 "kind": self.kind,
@@ -79,6 +82,7 @@ class Unit:
                 "detectable": self.detectable,
             }
         )
+        return data
 
 
 def metric_label(metric: str) -> str:
@@ -92,50 +96,54 @@ def metric_label(metric: str) -> str:
     return metric.replace("_", " ")
 
 
-def make_units(results: Results, measured: pd.DataFrame | None = None) -> list[Unit]:
-    """One unit a task that has a score or a failure. `measured` is a frame of `measure.measure`, if there is one."""
-    return [unit for facts in results.provenance["tasks"] if (unit := _unit(results, facts, measured)) is not None]
+def make_units(results: Results) -> list[Unit]:
+    """One unit a task that has a score, a failure or a cell that the run did not come to."""
+    return [unit for facts in results.provenance["tasks"] if (unit := _unit(results, facts)) is not None]
 
 
-def _unit(results: Results, facts: Mapping[str, Any], measured: pd.DataFrame | None) -> Unit | None:
+def _unit(results: Results, facts: Mapping[str, Any]) -> Unit | None:
     task, split = facts["task"], facts["split"]
-    scores = results.scores[(results.scores["task"] == task) & (results.scores["split"] == split)]
-    failed = pd.DataFrame(
-        [each for each in results.failures if (each["task"], each["split"]) == (task, split)],
-        columns=["model", "reranker", "reason"],
-    )
+    scores = _of(results.scores, task, split)
+    unscored = [
+        *results.failures,
+        *({**cell, "reason": "not run: the run was interrupted"} for cell in results.missing),
+    ]
+    failed = _of(pd.DataFrame(unscored, columns=["task", "split", "model", "reranker", "reason"]), task, split)
     if scores.empty and failed.empty:
         return None
     main = ranking_metric(scores) if len(scores) else ""
     metrics = _offered(scores, facts["type"], main)
     boards = {metric: _board(results, task, split, metric, facts["type"]) for metric in metrics}
-    scored = boards[main][["model", "reranker"]] if main else failed.iloc[:0]
-    others = scores[["model", "reranker"]].drop_duplicates()
-    cells = pd.concat([scored, others, failed], ignore_index=True).drop_duplicates(["model", "reranker"])
-    cells = cells.reset_index(drop=True)
+    scored = scores[["model", "reranker"]].astype(str)
+    first = boards[main][["model", "reranker"]] if main else scored
+    cells = pd.concat([first, scored, failed[["model", "reranker", "reason"]]], ignore_index=True)
+    cells = cells.drop_duplicates(["model", "reranker"], ignore_index=True)
     keys = pd.MultiIndex.from_frame(cells[["model", "reranker"]].astype(str))
-    known = [cell_facts(model, reranker, results.provenance) for model, reranker in keys]
-    rerankers = scores["reranker"].nunique() > 1 and facts["type"] == "retrieval"
+    known = pd.DataFrame([cell_facts(model, reranker, results.provenance) for model, reranker in keys])
+    has_rerankers = scores["reranker"].nunique() > 1 and facts["type"] == "retrieval"
     return Unit(
-        task, split, facts, tuple(metrics), main,
-        _with_measured(pd.concat([cells, pd.DataFrame(known)], axis=1), measured, task, split),
+        task,
+        split,
+        facts,
+        tuple(metrics),
+        main,
+        _with_measured(pd.concat([cells, known], axis=1), _of(results.measurements.cells, task, split)),
         {metric: board.set_index(["model", "reranker"]).reindex(keys)[BOARD] for metric, board in boards.items()},
-        {metric: reranker_gains(results, task, split, metric) for metric in metrics} if rerankers else {},
-        {metric: detectable(results, task, split, metric) for metric in metrics if _tested(metric, facts["type"])},
-    )  # fmt: skip
+        {metric: reranker_gains(results, task, split, metric) for metric in metrics if has_rerankers},
+        {metric: detectable(board) for metric, board in boards.items() if _tested(metric, facts["type"])},
+    )
+
+
+def _of(frame: pd.DataFrame, task: str, split: str) -> pd.DataFrame:
+    return frame[(frame["task"] == task) & (frame["split"] == split)]
 
 
 def _offered(scores: pd.DataFrame, kind: str, main: str) -> list[str]:
-    """The metrics that the page shows, the main one first."""
+    """The metrics that the page shows, the main one first; of retrieval those of the tables, by falling k."""
     there = list(dict.fromkeys(scores["metric"]))
     if kind == "retrieval":
-        there = [metric for metric in there if metric.partition("@")[0] in TITLES]
-        there.sort(
-            key=lambda metric: (
-                -int(metric.partition("@")[2]),
-                ["ndcg", "mrr", "hit_rate", "recall"].index(metric.partition("@")[0]),
-            )
-        )
+        cut = [(name, int(k)) for name, _, k in (metric.partition("@") for metric in there) if name in TITLES]
+        there = [f"{name}@{k}" for name, k in sorted(cut, key=lambda each: -each[1])]
     return sorted(there, key=lambda metric: metric != main)
 
 
@@ -146,19 +154,25 @@ def _tested(metric: str, kind: str) -> bool:
 
 def _board(results: Results, task: str, split: str, metric: str, kind: str) -> pd.DataFrame:
     if _tested(metric, kind):
-        return against_best(results, task, split, metric)
-    scores = results.scores
-    found = scores[(scores["task"] == task) & (scores["split"] == split) & (scores["metric"] == metric)]
-    return (
-        found.sort_values("score", ascending=False, kind="stable")
-        .assign(
-            rank=found["score"].rank(ascending=False, method="min"), difference=found["score"].max() - found["score"]
-        )
-        .reindex(columns=["model", "reranker", *BOARD])
-    )
+        board = against_best(results, task, split, metric)
+        return board.assign(tied=board["tied"].astype(object))
+    found = _of(results.scores, task, split)
+    found = found[found["metric"] == metric].sort_values("score", ascending=False, kind="stable")
+    ranks = found["score"].rank(ascending=False, method="min")
+    below = found["score"].max() - found["score"]
+    board = found.assign(rank=ranks, difference=below).reindex(columns=["model", "reranker", *BOARD])
+    return board.astype({"model": str, "reranker": str})
 
 
-def _with_measured(cells: pd.DataFrame, measured: pd.DataFrame | None, task: str, split: str) -> pd.DataFrame:
+def _with_measured(cells: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    """The cells with what was measured of them."""
+    if measured.empty:
+        return cells
+    keys = pd.MultiIndex.from_frame(cells[["model", "reranker"]].astype(str))
+    found = measured.set_index(["model", "reranker"]).reindex(keys).reset_index(drop=True)
+    for column, name in MEASURED.items():
+        values = found[column].astype(float)
+        cells[name] = values.fillna(cells[name].astype(float)) if name in cells else values
     return cells
 
 
@@ -167,8 +181,27 @@ def _columns(frame: pd.DataFrame) -> dict[str, Sequence[Any]]:
 
 
 def across(results: Results, units: Sequence[Unit]) -> dict[str, Any] | None:
-    """All cells over all tasks: their means, mean ranks and Borda counts; None for a single task."""
+    """All cells over all tasks: their means, mean ranks and Borda counts by kind of task; None for a single task."""
     if len([unit for unit in units if unit.main]) < 2:
         return None
-    found = across_tasks(results)
-    return {"rows": found.to_dict("records"), "columns": ACROSS, "about": "Each task's main metric."}
+    listed = pd.concat([unit.cells[["model", "reranker"]] for unit in units], ignore_index=True)
+    rows = listed.astype(str).drop_duplicates(ignore_index=True)
+    columns, left_out = [], []
+    for kind, found in across_tasks(results).astype({"type": str}).groupby("type", sort=False):
+        columns += [
+            {"key": f"{kind!s}_{name}", "title": f"{kind!s}: {title}", "digits": digits}
+            for name, (title, digits) in MEANS.items()
+        ]
+        told = found.set_index(["model", "reranker"]).drop(columns=["type", "tasks", "missing"])
+        renamed = told.add_prefix(f"{kind!s}_").reset_index()
+        rows = rows.merge(renamed, on=["model", "reranker"], how="left")
+        rows = rows.sort_values(f"{kind!s}_mean", ascending=False, kind="stable")
+        left_out += [f"{row.model} with {row.reranker} on {row.missing}" for row in found.itertuples() if row.missing]
+    about = "Each task by its main metric. Colours compare cells within a task."
+    if columns:
+        about += (
+            " Means are over the tasks of a kind, of cells that have a score on each; small print: 95 % intervals."
+        )
+    if left_out:
+        about += f" No mean, since a score is missing: {'; '.join(left_out)}."
+    return {"rows": rows.to_dict("records"), "columns": columns, "about": about}

@@ -63,9 +63,11 @@ function drawGains(unit, metric) {
 
 const COSTS = [
   ["latency_ms", "latency, ms a query (median)", "log"],
+  ["usd_queries", "USD per 1,000 queries", "linear"],
   ["usd", "USD per million tokens", "linear"],
   ["dim", "dimensions of the vectors", "log"],
   ["parameters", "parameters, millions", "symlog"],
+  ["memory_mb", "memory, MB", "log"],
 ];
 
 /** The costs by which this task's cells differ. */

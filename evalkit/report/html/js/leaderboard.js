@@ -12,6 +12,8 @@ const COLUMNS = [
   { key: "dim", title: "Dim.", num: true },
   { key: "parameters", title: "Params (M)", num: true },
   { key: "latency_ms", title: "Latency (ms)", num: true },
+  { key: "usd_queries", title: "USD per 1,000 queries", num: true, needs: (unit) => (unit.cells.usd_queries ?? []).some((usd) => usd > 0) },
+  { key: "memory_mb", title: "Memory (MB)", num: true },
   { key: "usd", title: "USD per M tokens", num: true, needs: (unit) => unit.cells.usd.some((usd) => usd > 0) },
 ];
 
@@ -56,7 +58,7 @@ function boardCell(unit, metric, column, cell) {
     return el("td", { class: "num" }, has(value) ? String(value) : "–", spread && el("br"), spread && el("small", {}, spread));
   }
   if (column.head) return el("th", { scope: "row" }, value);
-  if (column.key === "dim" || column.key === "usd") return el("td", { class: "num" }, counted(value));
+  if (["dim", "usd", "usd_queries", "memory_mb"].includes(column.key)) return el("td", { class: "num" }, counted(value));
   if (column.key === "parameters") return el("td", { class: "num" }, value === 0 ? "0" : counted(value));
   if (column.key === "latency_ms") return el("td", { class: "num" }, has(value) ? counted(value) : "–");
   if (column.num) return el("td", { class: "num" }, fixed(value));

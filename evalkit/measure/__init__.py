@@ -1,0 +1,5 @@
+"""What cells cost: latency of single queries, throughput, memory, bytes, tokens, prices."""
+
+from evalkit.measure.cells import measure
+
+__all__ = ["measure"]

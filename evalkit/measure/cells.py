@@ -1,0 +1,127 @@
+"""Measure every cell of a grid: each model once, in a process of its own, and each reranker on its own candidates."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evalkit.grid import Means
+from evalkit.grid.cells import NO_RERANKER, Cell
+from evalkit.measure.child import Job, attempt, in_child
+from evalkit.measure.prices import charges_are_known, price_per_million
+from evalkit.measure.work import FirstStage, FirstWork, Limits, Measured, SecondStage, SecondWork
+from evalkit.models.chosen import Chosen
+from evalkit.registry import ModelSpec
+from evalkit.registry.options import ApiOptions
+from evalkit.results.measurements import COLUMNS, TRUNCATED_COLUMNS, Measurements
+from evalkit.spending import Spending
+from evalkit.types import RetrievalTask
+
+
+def measure(
+    tasks: Sequence[RetrievalTask],
+    models: Mapping[str, Chosen],
+    rerankers: Mapping[str, Chosen],
+    *,
+    candidates: int,
+    means: Means,
+    spending: Spending,
+    seed: int = 0,
+    queries: int = 50,
+    seconds: float = 10.0,
+) -> Measurements:
+    """What each cell costs: a row a task, model and reranker ("none" too); see `Measurements`.
+
+    Single queries are answered as `LiveCell` answers them, one at a time, warm: at most `queries` of each task, drawn
+    with `seed`, for about `seconds` a stage. What is timed never comes from the store; the corpus's vectors, which
+    are searched, do. A model is loaded in a fresh process, where its memory is read; one that the caller made, or
+    that is behind an API, is measured here, and its memory is NaN. An API gets few queries and documents, paid for
+    under `spending`. A model that fails does not raise: `note` says why.
+
+    `tasks` are the run's, with all their queries: which relevant documents are cut is told of all of them, however
+    few queries are timed. Without a store the corpus is encoded once more.
+    """
+    limits = Limits(queries, seconds, seed)
+    first: dict[str, Measured | str] = {}
+    for label, model in models.items():
+        with means.progress.step(f"measuring {label}", 1, "models"):
+            asked = FirstWork(tuple(tasks), candidates)
+            first[label] = _measured(model, asked, means, spending, limits)
+    parts = [
+        (row, label, measured.stages[row])
+        for row, (label, measured) in product(range(len(tasks)), first.items())
+        if isinstance(measured, Measured)
+    ]
+    work = SecondWork(tuple(tasks), tuple((row, stage.queries, stage.found) for row, _, stage in parts))
+    second: dict[str, Measured | str] = {}
+    for label, model in rerankers.items() if parts else ():
+        with means.progress.step(f"measuring {label}", 1, "models"):
+            second[label] = _measured(model, work, means, spending, limits)
+    place = {(row, label): number for number, (row, label, _) in enumerate(parts)}
+    rows: list[dict[str, Any]] = []
+    truncated: dict[tuple[str, ...], None] = {}
+    for (row, task), label, reranker in product(enumerate(tasks), first, (NO_RERANKER, *rerankers)):
+        takes_part = [models[label], *([] if reranker == NO_RERANKER else [rerankers[reranker]])]
+        cell = {**vars(Cell.of(task, label, reranker)), **_prices(takes_part)}
+        ahead, behind = first[label], second.get(reranker)
+        if isinstance(ahead, str) or isinstance(behind, str):
+            rows.append({**cell, "note": ahead if isinstance(ahead, str) else behind})
+            continue
+        stages = [ahead.stages[row], *([] if behind is None else [behind.stages[place[row, label]]])]
+        peak = ahead.peak_megabytes + (0 if behind is None else behind.peak_megabytes)
+        known = all(map(charges_are_known, takes_part))
+        charged = 1000 * sum(stage.usd_per_query for stage in stages) if known else np.nan
+        figures = {**_figures(*stages), "peak_memory_mb": peak, "usd_per_thousand_queries": charged}
+        rows.append({**cell, **figures, "note": ""})
+        for reader, stage in zip(takes_part, stages, strict=True):
+            cut = stage.reading.cut if stage.reading else ()
+            truncated |= dict.fromkeys((task.name, task.split, reader.label, *pair) for pair in cut)
+    return Measurements(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(list(truncated), columns=TRUNCATED_COLUMNS))
+
+
+def _measured(
+    model: Chosen, work: FirstWork | SecondWork, means: Means, spending: Spending, limits: Limits
+) -> Measured | str:
+    """What was measured, or the reason why it could not be."""
+    spec = model.source
+    if isinstance(spec, ModelSpec) and not isinstance(spec.options, ApiOptions):
+        root = None if means.store is None else means.store.root
+        return in_child(Job(spec, model.label, work, means.compute, root, limits))
+    return attempt(lambda: work.do(model.load(means.compute, spending), model.label, means, limits, None))
+
+
+def _prices(takes_part: Sequence[Chosen]) -> dict[str, float | str]:
+    """The model's price, and what is to be said of it and of the reranker's."""
+    (usd, note), *behind = map(price_per_million, takes_part)
+    notes = [note, *(f"reranker: {of_reranker}" for _, of_reranker in behind)]
+    return {"usd_per_million_tokens": usd, "price_note": "; ".join(notes)}
+
+
+def _figures(ahead: FirstStage, behind: SecondStage | None = None) -> dict[str, float]:
+    """The figures of a cell, by column."""
+    n = len(ahead.queries if behind is None else behind.rerank)
+    embed, search = 1000 * ahead.embed[:n], 1000 * ahead.search[:n]
+    rerank = np.full(n, np.nan) if behind is None else 1000 * behind.rerank
+    # The stages of one query are added before any percentile: those of the sum are not the sum of theirs.
+    latency = np.nan_to_num(embed) + search + np.nan_to_num(rerank)
+    documents, pairs = ahead.reading, behind.reading if behind else None
+    return {
+        "embed_p50_ms": float(np.median(embed)),
+        "search_p50_ms": float(np.median(search)),
+        "rerank_p50_ms": float(np.median(rerank)),
+        "latency_p50_ms": float(np.median(latency)),
+        "latency_p95_ms": float(np.percentile(latency, 95)),
+        "queries": n,
+        "documents_per_second": ahead.documents_per_second,
+        "index_seconds": ahead.index_seconds,
+        "dim": ahead.dim,
+        "vector_bytes": ahead.vector_bytes,
+        "corpus_bytes": ahead.vector_bytes * ahead.documents,
+        "tokens_p50": documents.p50 if documents else np.nan,
+        "tokens_p95": documents.p95 if documents else np.nan,
+        "tokens_max": documents.largest if documents else np.nan,
+        "documents_truncated": documents.truncated if documents else np.nan,
+        "pairs_truncated": pairs.truncated if pairs else np.nan,
+    }

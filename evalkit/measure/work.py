@@ -1,0 +1,265 @@
+"""What is measured of one model, in whichever process it is loaded. Nothing that is timed comes from a store."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+from scipy.sparse import issparse
+
+from evalkit.compute import Compute
+from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, Vectors
+from evalkit.errors import ConfigError
+from evalkit.grid import Means
+from evalkit.grid.encoding import for_task, prepared
+from evalkit.grid.live import Found, LiveCell, second_stage
+from evalkit.measure.memory import peak_megabytes
+from evalkit.measure.reading import Reading, read_documents, read_pairs
+from evalkit.spending import Paid
+from evalkit.types import FloatArray, RetrievalTask
+
+LEAST_QUERIES = 3
+"""Timed however long they take."""
+WARM_UP = 3
+"""Queries answered before the first one that is timed: by then everything is loaded, and caches are warm."""
+FIRST_DOCUMENTS, MOST_DOCUMENTS = 8, 256
+"""Encoded to warm up and to learn the speed, and then timed at most."""
+PAID_QUERIES, PAID_DOCUMENTS = 5, 16
+"""The most that is asked of a paid API."""
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is timed: at most `queries`, for about `seconds` a stage, drawn with `seed`."""
+
+    queries: int
+    seconds: float
+    seed: int
+    documents: int = MOST_DOCUMENTS
+    warm_up: int = WARM_UP
+
+
+@dataclass(frozen=True)
+class FirstStage:
+    """A model on a task. `embed` and `search` are seconds of each query, float64 of shape (n_queries,).
+
+    `embed` is NaN where a query has no vector. `queries` are the texts, and `found` what was found for each.
+    """
+
+    documents: int
+    documents_per_second: float
+    index_seconds: float
+    dim: float
+    vector_bytes: float
+    reading: Reading | None
+    queries: tuple[str, ...]
+    embed: FloatArray
+    search: FloatArray
+    found: tuple[tuple[Found, ...], ...]
+    usd_per_query: float
+
+
+@dataclass(frozen=True)
+class SecondStage:
+    """A reranker behind a model on a task: seconds of each query, float64 of shape (n_queries,)."""
+
+    rerank: FloatArray
+    reading: Reading | None
+    usd_per_query: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came of a model: the memory it took at most, in megabytes, and a stage for each part of the work."""
+
+    peak_megabytes: float
+    stages: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class FirstWork:
+    """A model is asked for so many candidates of each of these tasks' queries."""
+
+    tasks: tuple[RetrievalTask, ...]
+    candidates: int
+
+    def do(
+        self, model: Embedder | Retriever, label: str, means: Means, limits: Limits, before: float | None
+    ) -> Measured:
+        """Measure `model`; `before` is the memory of the process, None if it is not the model's own."""
+        if isinstance(model, Paid):
+            if isinstance(model, Embedder) and means.store is None:
+                raise ConfigError(f"without a store, measuring {label!r} would pay for the whole corpus again.")
+            limits = _paid(limits)
+        rates = [_rates(model, task, means.compute, limits) for task in self.tasks]
+        # Before the corpus's vectors come into memory: those are counted in bytes, for any engine.
+        peak = peak_megabytes(means.compute, before)
+        stages = [
+            _answers(model, task, rate, self.candidates, means, limits)
+            for task, rate in zip(self.tasks, rates, strict=True)
+        ]
+        return Measured(peak, tuple(stages))
+
+
+@dataclass(frozen=True)
+class SecondWork:
+    """A reranker gets what first stages found: for each task, by model, queries and what was found for each."""
+
+    tasks: tuple[RetrievalTask, ...]
+    parts: tuple[tuple[int, tuple[str, ...], tuple[tuple[Found, ...], ...]], ...]
+
+    def do(
+        self,
+        model: Embedder | Reranker | ListReranker,
+        label: str,
+        means: Means,
+        limits: Limits,
+        before: float | None,
+    ) -> Measured:
+        """Measure `model`, as in `FirstWork.do`."""
+        if isinstance(model, Paid):
+            limits = _paid(limits)
+        means = replace(means, store=None)
+        stages = []
+        for row, task in enumerate(self.tasks):
+            reranker = prepared(model, task.name, [document.content for document in task.corpus])
+            for number, (of_task, queries, found) in enumerate(self.parts):
+                if of_task == row:
+                    # Blanks at the end change nothing but the text: what a model keeps of queries is not met again.
+                    asked = [query + " " * number for query in queries]
+                    stages.append(_reranked(reranker, task, asked, found, means, limits))
+        return Measured(peak_megabytes(means.compute, before), tuple(stages))
+
+
+def _paid(limits: Limits) -> Limits:
+    return replace(limits, queries=min(limits.queries, PAID_QUERIES), documents=PAID_DOCUMENTS, warm_up=1)
+
+
+def clock(compute: Compute) -> float:
+    """Seconds, once the device has done all it was given."""
+    if compute.device == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+@dataclass(frozen=True)
+class _Rates:
+    documents_per_second: float
+    index_seconds: float
+    dim: float
+    vector_bytes: float
+
+
+def _rates(model: Embedder | Retriever, task: RetrievalTask, compute: Compute, limits: Limits) -> _Rates:
+    """How fast a model encodes documents; a retriever indexes them."""
+    contents = [document.content for document in task.corpus]
+    started = clock(compute)
+    model = prepared(model, task.name, contents)
+    fitting = clock(compute) - started
+    query = _warm_up(task)
+    if not isinstance(model, Embedder):
+        model.search([query], [document.id for document in task.corpus], 1)
+        return _Rates(np.nan, fitting, np.nan, np.nan)
+    distinct = list(dict.fromkeys(contents))
+    order = np.random.default_rng(limits.seed).permutation(len(distinct))
+    sample = [distinct[row] for row in order]
+    first = sample[:FIRST_DOCUMENTS]
+    model.encode(first, "document")
+    started = clock(compute)
+    model.encode(first, "document")
+    expected = limits.seconds * len(first) / (clock(compute) - started)
+    sample = sample[: max(FIRST_DOCUMENTS, min(limits.documents, int(expected)))]
+    started = clock(compute)
+    vectors = model.encode(sample, "document")
+    rate = len(sample) / (clock(compute) - started)
+    model.encode([query], "query")
+    return _Rates(rate, fitting + len(contents) / rate, vectors.shape[1], _vector_bytes(model, vectors))
+
+
+def _vector_bytes(model: Embedder, vectors: Vectors) -> float:
+    """Bytes that a vector needs at its precision; of sparse ones the mean, with the numbers of their entries."""
+    if issparse(vectors):
+        return float(vectors.nnz / vectors.shape[0] * (vectors.data.itemsize + vectors.indices.itemsize))
+    bits = {"int8": 8, "binary": 1}.get(str(model.identity.get("precision")), 8 * vectors.dtype.itemsize)
+    return float(math.ceil(vectors.shape[1] * bits / 8))
+
+
+def _answers(
+    model: Embedder | Retriever, task: RetrievalTask, rates: _Rates, candidates: int, means: Means, limits: Limits
+) -> FirstStage:
+    cell = LiveCell.start(task.corpus, for_task(model, task.name), None, candidates, means)
+    for query in _for_seconds([_warm_up(task)] * limits.warm_up, limits.seconds, least=1):
+        cell.search(query, candidates)
+    rng = np.random.default_rng(limits.seed)
+    rows = rng.permutation(len(task.queries))[: limits.queries]
+    before = _spent(model)
+    asked, embed, search, found = [], [], [], []
+    for text in _for_seconds([task.queries[row].text for row in rows], limits.seconds):
+        start = clock(means.compute)
+        embedded = cell.embed(text)
+        middle = clock(means.compute)
+        found.append(tuple(cell.first_stage(text, embedded, candidates)))
+        end = clock(means.compute)
+        asked.append(text)
+        embed.append(np.nan if embedded is None else middle - start)
+        search.append(end - (start if embedded is None else middle))
+    return FirstStage(
+        len(task.corpus),
+        rates.documents_per_second,
+        rates.index_seconds,
+        rates.dim,
+        rates.vector_bytes,
+        read_documents(cell.model, task, limits.seed),
+        tuple(asked),
+        np.array(embed),
+        np.array(search),
+        tuple(found),
+        (_spent(model) - before) / len(asked),
+    )
+
+
+def _reranked(
+    reranker: Embedder | Reranker | ListReranker,
+    task: RetrievalTask,
+    queries: Sequence[str],
+    found: Sequence[tuple[Found, ...]],
+    means: Means,
+    limits: Limits,
+) -> SecondStage:
+    for query in _for_seconds([_warm_up(task)] * limits.warm_up, limits.seconds, least=1):
+        second_stage(reranker, query, found[0], means)
+    before = _spent(reranker)
+    seconds = []
+    for query, candidates in _for_seconds(list(zip(queries, found, strict=True))[: limits.queries], limits.seconds):
+        started = clock(means.compute)
+        second_stage(reranker, query, candidates, means)
+        seconds.append(clock(means.compute) - started)
+    return SecondStage(
+        np.array(seconds),
+        read_pairs(reranker, task, queries, found),
+        (_spent(reranker) - before) / len(seconds),
+    )
+
+
+def _for_seconds(items: Sequence[Item], seconds: float, least: int = LEAST_QUERIES) -> Iterator[Item]:
+    """The items until about so many seconds have passed, but the first few in any case."""
+    started = time.perf_counter()
+    for number, item in enumerate(items):
+        if number >= least and time.perf_counter() - started > seconds:
+            return
+        yield item
+
+
+def _warm_up(task: RetrievalTask) -> str:
+    """A query like the task's, and none of them: what a model keeps of it is of no use to those that are timed."""
+    return f"{task.queries[0].text} ?"
+
+
+def _spent(model: object) -> float:
+    return model.spending.usd if isinstance(model, Paid) else 0.0

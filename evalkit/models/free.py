@@ -1,0 +1,52 @@
+"""What can be tried on this machine at once and for nothing: no download, no account."""
+
+from dataclasses import dataclass
+
+from evalkit.compute import Compute
+from evalkit.models.weights import at_hand
+from evalkit.registry import catalogue, resolve
+from evalkit.registry.build import is_installed
+from evalkit.registry.catalogue import CatalogueEntry
+
+LEXICAL = ("bm25", "tfidf")
+LARGEST = {"cpu": 40.0, "cuda": 700.0, "mps": 150.0}
+"""Millions of parameters, by device: what encodes some thousand passages in minutes there."""
+
+
+@dataclass(frozen=True)
+class FreeModels:
+    """Models and rerankers to try, by name, and sentences that say why these and not others."""
+
+    models: tuple[str, ...]
+    rerankers: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+def free_models(compute: Compute) -> FreeModels:
+    """BM25, TF-IDF, and what the catalogue has of local models that are small enough for the device and at hand."""
+    largest = LARGEST[compute.device]
+    taken: dict[str, list[str]] = {"embedder": [], "reranker": []}
+    reasons = [f"{', '.join(LEXICAL)}: need no weights."]
+    absent = []
+    for entry in catalogue().values():
+        if entry.spec is None or entry.provider is not None or entry.superseded_by is not None or entry.downloads:
+            continue
+        if entry.parameters is not None and entry.parameters > largest:
+            continue
+        spec = resolve(entry.name)
+        if not is_installed(spec):
+            continue
+        if at_hand(spec.name) is None:
+            absent.append(entry)
+            continue
+        taken[entry.kind].append(entry.name)
+        reasons.append(f"{entry.name}: its weights are at hand, and it is small enough for {compute.device}.")
+    if absent:
+        names = ", ".join(f"{entry.name}{_size(entry)}" for entry in absent)
+        reasons.append(f"Left out, since they would have to be downloaded; name them to try them: {names}.")
+    reasons.append(f"Left out: models behind paid APIs, and those above {largest:g} million parameters.")
+    return FreeModels((*LEXICAL, *taken["embedder"]), tuple(taken["reranker"]), tuple(reasons))
+
+
+def _size(entry: CatalogueEntry) -> str:
+    return "" if entry.parameters is None else f" ({4 * entry.parameters:.0f} MB)"

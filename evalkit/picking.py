@@ -1,0 +1,175 @@
+"""Compose a pick: from a folder of documents and questions to a run over its chunkings, and a recommendation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from evalkit.compute import choose_compute
+from evalkit.config import RunConfig, read_config
+from evalkit.decision.recommend import Recommendation, recommend
+from evalkit.decision.requirements import parse_requirements
+from evalkit.documents import Chunk, Chunking, Folder, chunk_statistics, read_folder, split
+from evalkit.errors import ConfigError
+from evalkit.grid import Means
+from evalkit.measure import measure
+from evalkit.models.chosen import Chosen
+from evalkit.models.free import FreeModels, free_models
+from evalkit.pipeline import Interrupted, LineUp, choose_line_up, open_store, run_tasks
+from evalkit.progress import Progress
+from evalkit.questions import QuestionSet, make_task, questions_from_documents, read_questions, write_questions
+from evalkit.registry import ModelSpec, catalogue, families
+from evalkit.report.recommendation import llamaindex_code, to_text
+from evalkit.report.write import write_run
+from evalkit.results import Results
+from evalkit.types import RetrievalTask
+
+CHUNKINGS, QUESTIONS, RECOMMENDATION = "chunkings.csv", "questions.jsonl", "recommendation.md"
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What a pick gives: the run's results, a row a chunking (see `chunk_statistics`), and the recommendation."""
+
+    results: Results
+    chunkings: pd.DataFrame
+    recommendation: Recommendation
+
+
+def pick(
+    documents: str | Path,
+    *,
+    questions: str | Path | None = None,
+    chunk_size: int | Sequence[int] | None = 512,
+    chunk_overlap: int | Sequence[int] = 64,
+    require: str = "",
+    margin: float = 0.02,
+    metric: str | None = None,
+    **keys: Any,
+) -> Pick:
+    """Which model, reranker and chunking to use on one's own documents, told from one's own questions.
+
+    `documents` is a folder (see `documents.read_folder`), `questions` a file (see `questions.read_questions`);
+    without one they are made from the documents, the weakest kind of questions. Each of the chunk sizes is taken with
+    each overlap, in tokens; None: whole files. `require` and `margin` are those of `decision`; `metric` is hit rate
+    at the largest k unless it is given. `keys` are those of `run`, without tasks; without models, those that can be
+    tried here for nothing take part (see `models.free`), and their reasons are in the provenance.
+
+    Everything is checked before a model is loaded: raises EvalkitError. Raises Interrupted after Ctrl-C, when the
+    cells that were finished are written, but nothing is measured and recommended.
+    """
+    free = None if keys.get("models") else _free(keys)
+    if free is not None:
+        keys = {"rerankers": free.rerankers or "none", **keys, "models": free.models}
+    config = read_config({**keys, "tasks": [str(documents)]})
+    requirements = parse_requirements(require)
+    metric = metric or f"hit_rate@{max(config.top_k)}"
+    chunkings = _chunkings(chunk_size, chunk_overlap)
+    line_up = choose_line_up(config)
+    folder = read_folder(Path(documents))
+    asked = (
+        questions_from_documents(folder, seed=config.seed)
+        if questions is None
+        else read_questions(Path(questions), folder)
+    )
+    if config.out is not None:
+        # First of all: they can be reviewed, edited and given while the rest is computed.
+        write_questions(asked, folder, config.out / QUESTIONS)
+    chunks = {chunking: split(folder, chunking) for chunking in chunkings}
+    tasks = _tasks(folder, chunks, asked, config)
+    results = run_tasks(config, line_up, tasks)
+    results = replace(results, provenance={**results.provenance, "pick": _provenance(folder, asked, free)})
+    statistics = chunk_statistics(folder, chunks)
+    if results.missing:
+        if config.out is not None:
+            write_run(results, config.out)
+        raise Interrupted(results)
+    results = replace(results, measurements=_measured(config, line_up, tasks))
+    found = recommend(results, requirements, metric=metric, margin=margin, facts=_facts(line_up.all))
+    picked = Pick(results, statistics, found)
+    if config.out is not None:
+        _write(picked, config.out)
+    return picked
+
+
+def _chunkings(size: int | Sequence[int] | None, overlap: int | Sequence[int]) -> list[Chunking]:
+    if size is None:
+        return [Chunking.whole]
+    sizes = [size] if isinstance(size, int) else list(size)
+    overlaps = [overlap] if isinstance(overlap, int) else list(overlap)
+    if not sizes or not overlaps:
+        raise ConfigError("no chunk sizes, or no overlaps: give at least one of each, such as 512 and 64.")
+    return list(dict.fromkeys(Chunking(each, beside) for each in sizes for beside in overlaps))
+
+
+def _tasks(
+    folder: Folder, chunks: Mapping[Chunking, Sequence[Chunk]], questions: QuestionSet, config: RunConfig
+) -> list[RetrievalTask]:
+    """A task a chunking, all with the same questions; with `max_queries` a seeded sample of them."""
+    name = folder.path.resolve().name
+    sample: Any = {"max_queries": config.max_queries, "seed": config.seed}
+    return [make_task(name, folder, chunking, found, questions, **sample) for chunking, found in chunks.items()]
+
+
+def _measured(config: RunConfig, line_up: LineUp, tasks: Sequence[RetrievalTask]) -> Any:
+    with Progress() as progress:
+        return measure(
+            tasks,
+            line_up.models,
+            line_up.rerankers,
+            candidates=config.rerank_depth,
+            means=Means(line_up.compute, open_store(config), progress),
+            spending=line_up.spending,
+            seed=config.seed,
+        )
+
+
+def _facts(chosen: Mapping[str, Chosen]) -> dict[str, dict[str, object]]:
+    """What the catalogue knows by label: licence and parameters (millions); a model without weights needs neither."""
+    by_name = {entry.hub_name: entry for entry in catalogue().values() if entry.hub_name}
+    facts: dict[str, dict[str, object]] = {}
+    for label, model in chosen.items():
+        if not isinstance(model.source, ModelSpec):
+            continue
+        if families()[model.source.family].name_help is None:
+            facts[label] = {"licence": "", "parameters": 0.0}
+            continue
+        entry = catalogue().get(label.partition("?")[0]) or by_name.get(model.source.name)
+        if entry is not None and entry.licence != "unstated":
+            facts[label] = {"licence": entry.licence, "parameters": entry.parameters}
+        elif entry is not None:
+            facts[label] = {"parameters": entry.parameters}
+    return facts
+
+
+def _free(keys: Mapping[str, Any]) -> FreeModels:
+    return free_models(choose_compute(keys.get("device", "auto"), keys.get("dtype", "float32")))
+
+
+def _provenance(folder: Folder, questions: QuestionSet, free: FreeModels | None) -> dict[str, Any]:
+    return {
+        "why_these_models": [] if free is None else list(free.reasons),
+        "documents": {
+            "files": len(folder.files),
+            "skipped": [{"name": each.name, "reason": each.reason} for each in folder.skipped],
+            "content_hash": folder.content_hash,
+        },
+        "questions": {
+            "origin": questions.origin,
+            "count": len(questions.questions),
+            "drops": dict(questions.drops),
+            **questions.provenance,
+        },
+    }
+
+
+def _write(picked: Pick, folder: Path) -> None:
+    write_run(picked.results, folder)
+    picked.chunkings.to_csv(folder / CHUNKINGS, index=False, lineterminator="\n")
+    text = to_text(picked.recommendation, picked.results)
+    if picked.recommendation.choice is not None:
+        code = llamaindex_code(picked.recommendation.choice, picked.results)
+        text += f"\n## With LlamaIndex\n\n```python\n{code}```\n"
+    (folder / RECOMMENDATION).write_text(text, encoding="utf-8")

@@ -1,0 +1,17 @@
+"""Questions about a folder of documents, and the retrieval task that a chunking makes of them."""
+
+from evalkit.questions.from_documents import questions_from_documents
+from evalkit.questions.given import read_questions
+from evalkit.questions.question import Question, QuestionSet, Span
+from evalkit.questions.task import make_task
+from evalkit.questions.writing import write_questions
+
+__all__ = [
+    "Question",
+    "QuestionSet",
+    "Span",
+    "make_task",
+    "questions_from_documents",
+    "read_questions",
+    "write_questions",
+]

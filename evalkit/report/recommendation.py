@@ -1,0 +1,176 @@
+"""A recommendation in plain words (Markdown), and the code that builds what it recommends."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from evalkit.decision.recommend import Choice, Recommendation
+from evalkit.grid.cells import NO_RERANKER
+from evalkit.results import Results
+
+_LLAMAINDEX = """\
+from pathlib import Path
+
+from llama_index.core.schema import TextNode
+
+from evalkit.documents import Chunking, read_folder, split
+from evalkit.llamaindex import EvalkitRetriever
+
+# Read and cut as they were measured: LlamaIndex's own readers add file metadata to what is cut and embedded.
+chunks = split(read_folder(Path("docs")), {chunking})
+nodes = [TextNode(id_=chunk.id, text=chunk.text) for chunk in chunks]
+retriever = EvalkitRetriever(
+    nodes, {model!r}, {reranker!r}, similarity_top_k={k}, candidates={candidates}, device={device!r}, dtype={dtype!r}
+)
+for found in retriever.retrieve("your question"):
+    print(f"{{found.score:.3f}}", found.node.get_content()[:80])
+"""
+
+
+def to_text(found: Recommendation, results: Results) -> str:
+    """The recommendation as Markdown: what to use and why, what else is good, what would change it.
+
+    `results` is the run that it was made from.
+    """
+    parts = [_headline(found), *_reasons(found), _pareto(found), _changes(found), _certainty(found, results)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def llamaindex_code(choice: Choice, results: Results) -> str:
+    """Python that builds the choice over the documents in a folder "docs", with LlamaIndex."""
+    run = results.provenance
+    size, _, overlap = choice.chunking.partition("/")
+    chunking = f"Chunking({size}, {overlap})" if overlap else "Chunking.whole"
+    specs: Mapping[str, str] = run["specs"]
+    return _LLAMAINDEX.format(
+        chunking=chunking,
+        model=specs.get(choice.model, choice.model),
+        reranker=specs.get(choice.reranker, choice.reranker),
+        k=max(run["top_k"]),
+        candidates=run["candidates"],
+        device=run["device"],
+        dtype=run["dtype"],
+    )
+
+
+def named(choice: Choice) -> str:
+    """A choice in words: "bge-small, reranked by ce-minilm, chunks of 512/64"."""
+    behind = "" if choice.reranker == NO_RERANKER else f", reranked by {choice.reranker}"
+    chunks = "whole files" if choice.chunking == "whole" else f"chunks of {choice.chunking}"
+    return f"{choice.model}{behind}, {chunks}"
+
+
+def _headline(found: Recommendation) -> str:
+    if found.choice is None:
+        return "# Nothing meets all requirements"
+    return f"# Use {named(found.choice)}"
+
+
+def _reasons(found: Recommendation) -> list[str]:
+    parts = []
+    choice, best = found.choice, found.best
+    if choice is not None and best is not None:
+        text = f"{found.metric} {choice.score:.3f} over {found.questions} questions; {_costs(choice)}."
+        if choice is best:
+            text += " It is the best of those allowed, and none that is cheaper is within the margin."
+        else:
+            text += (
+                f" The best is {named(best)}: {best.score:.3f}; {_costs(best)}. The choice is "
+                f"{_apart(choice)} (95 % interval of the difference {choice.low:+.3f} to {choice.high:+.3f}), so it "
+                f"is not worse by the margin of {found.margin:g}, and it is cheaper."
+            )
+        parts.append(text)
+    left_out = [each for each in found.choices if not each.allowed]
+    if left_out:
+        lines = [f"- {named(each)} ({found.metric} {each.score:.3f}): {_why_not(each)}" for each in left_out]
+        parts.append("Left out by the requirements:\n\n" + "\n".join(lines))
+    return parts
+
+
+def _why_not(choice: Choice) -> str:
+    reasons = [f"not {text} ({_known(choice, text)})" for text in choice.unmet]
+    reasons += [f"cannot be told whether {text}: it is not known" for text in choice.untold]
+    return "; ".join(reasons)
+
+
+def _known(choice: Choice, requirement: str) -> str:
+    from evalkit.decision.requirements import parse_requirements
+
+    value: Any = choice.values.get(parse_requirements(requirement)[0].column)
+    return " and ".join(map(str, value)) if isinstance(value, tuple) else f"it is {value:.4g}"
+
+
+def _pareto(found: Recommendation) -> str:
+    if len(found.pareto) < 2:
+        return ""
+    lines = [f"- {named(each)}: {found.metric} {each.score:.3f}; {_costs(each)}" for each in found.pareto]
+    return "## Worth a look\n\nNone of these is beaten in quality, latency and cost at once.\n\n" + "\n".join(lines)
+
+
+def _changes(found: Recommendation) -> str:
+    if not found.alternatives:
+        return ""
+    lines = [
+        f"- {each.if_} it would be {named(each.choice)}: {found.metric} {each.choice.score:.3f}; "
+        f"{_costs(each.choice)}."
+        for each in found.alternatives
+    ]
+    return "## What would change the answer\n\n" + "\n".join(lines)
+
+
+def _certainty(found: Recommendation, results: Results) -> str:
+    lines = []
+    if not math.isnan(found.detectable):
+        enough = found.detectable <= found.margin
+        lines.append(
+            f"{found.questions} questions show a difference of {found.detectable:.3f} from the best (80 % power). "
+            + (
+                f"That is enough for the margin of {found.margin:g}."
+                if enough
+                else f"That is not enough for the margin of {found.margin:g}: it takes about {found.needed:,.0f}."
+            )
+        )
+    else:
+        lines.append(
+            f"None of the {found.questions} questions tells two of the choices apart: ask more, and harder ones."
+        )
+    allowed = [each for each in found.choices if each.allowed]
+    worse = sum(each.p_holm < 0.05 for each in allowed)
+    if len(allowed) > 1:
+        lines.append(
+            f"{worse} of {len(allowed) - 1} others are measurably worse than the best (p < 0.05 after Holm)."
+        )
+    origin = results.provenance.get("pick", {}).get("questions", {}).get("origin")
+    if origin == "from documents":
+        lines.append("The questions were made from the documents without a language model: the weakest kind.")
+    elif origin == "generated":
+        lines.append("The questions were generated by a language model: those of your users may differ.")
+    if len(allowed) > 1:
+        lines.append(
+            f"The best of {len(allowed)} looks better than it is, since it was picked on these questions; confirm it "
+            "on others."
+        )
+    return "## How sure this is\n\n" + " ".join(lines) if lines else ""
+
+
+def _apart(choice: Choice) -> str:
+    points = abs(choice.difference)
+    return "as good" if points == 0 else f"{points:.3f} {'above' if choice.difference > 0 else 'below'} it"
+
+
+def _costs(choice: Choice) -> str:
+    values: Any = choice.values
+    told = []
+    for column, form, scale in (
+        ("latency_p95_ms", "p95 {:.3g} ms a query", 1),
+        ("corpus_bytes", "{:.3g} MB of vectors", 1e-6),
+        ("peak_memory_mb", "{:.3g} MB of memory", 1),
+    ):
+        value = values.get(column)
+        known = value is not None and not math.isnan(value)
+        without = column == "corpus_bytes" and value == 0
+        told.append("no vectors" if without else form.format(value * scale) if known else "")
+    usd = values.get("usd_per_thousand_queries")
+    if usd is not None and usd > 0:
+        told.append(f"{usd:.3g} USD a thousand queries")
+    return ", ".join(filter(None, told)) or "its cost is not known"

@@ -1,0 +1,115 @@
+"""What of a table is more than noise: marks, places, and tables of their own."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from evalkit.report.table import Table, TableCell
+from evalkit.results import Results
+from evalkit.results.comparisons import ALL, LEVEL, CellLabel, across_tasks, detectable, reranker_gains
+from evalkit.results.scores import ranking_metric
+
+TIED = "≈: cannot be told from the table's best by this metric (paired by query, corrected for their number, 5 %)."
+
+
+def marked(cells: Sequence[TableCell], labels: Sequence[CellLabel], board: pd.DataFrame) -> list[TableCell]:
+    """The cells of a table that stand for the cells of a grid, those tied with the best of `board` marked."""
+    tied = {(row.model, row.reranker) for row in _rows(board)[1:] if row.tied}
+    return [replace(cell, tied=label in tied) for cell, label in zip(cells, labels, strict=True)]
+
+
+def places(labels: Sequence[CellLabel], board: pd.DataFrame) -> list[TableCell]:
+    """Ranks with their intervals; a cell without a score has none."""
+    told = {(row.model, row.reranker): row for row in _rows(board) if not pd.isna(row.rank)}
+    return [TableCell("–" if row is None else f"{row.rank:.0f}{_range(row)}") for row in map(told.get, labels)]
+
+
+def _range(row: Any) -> str:
+    return "" if pd.isna(row.rank_low) else f" ({row.rank_low:.0f}–{row.rank_high:.0f})"
+
+
+def what_shows(board: pd.DataFrame, things: str = "queries", form: str = "{:.3f}", scale: float = 1) -> str:
+    """What difference from the best this number of queries shows, as a sentence; empty if that is not known."""
+    least = detectable(board)
+    if pd.isna(least):
+        return ""
+    if least > 1:
+        return f"{board['n'].max()} {things} are too few to find any difference."
+    found = form.format(scale * least)
+    return f"With {board['n'].max()} {things}, a difference of {found} is found at 80 % power."
+
+
+def gains_table(results: Results, task: dict[str, Any], k: int) -> Table:
+    """Does a reranker help? A row an embedder, and one for all together."""
+    gains = reranker_gains(results, task["task"], task["split"], f"ndcg@{k}")
+    rerankers, models = list(dict.fromkeys(gains["reranker"])), list(dict.fromkeys(gains["model"]))
+    models.sort(key=lambda model: model == ALL)
+    columns = [_gains(gains[gains["reranker"] == each].set_index("model").reindex(models)) for each in rerankers]
+    names = [TableCell("all together" if model == ALL else model) for model in models]
+    return Table(
+        f"What rerankers add: {task['task']} ({task['split']}), nDCG@{k}",
+        ("Embedder", *rerankers),
+        tuple(zip(names, *columns, strict=True)),
+        "nDCG with the reranker less that without, in brackets 95 % intervals. Bold: a gain that is more than noise "
+        "(paired by query, corrected for their number, 5 %).",
+    )
+
+
+def _gains(found: pd.DataFrame) -> list[TableCell]:
+    return [
+        TableCell("–")
+        if pd.isna(row.difference)
+        else TableCell(
+            f"{row.difference:+.3f} ({row.ci_low:+.3f}, {row.ci_high:+.3f})",
+            best=row.difference > 0 and row.p_holm <= LEVEL,
+        )
+        for row in _rows(found.reset_index())
+    ]
+
+
+def across_tables(results: Results) -> list[Table]:
+    """Each kind of task that a run has several of: means over them."""
+    board = across_tasks(results)
+    return [_across(results, str(kind), rows) for kind, rows in board.groupby("type", sort=False)]
+
+
+def _across(results: Results, kind: str, rows: pd.DataFrame) -> Table:
+    scores = results.scores
+    of_kind = {(each["task"], each["split"]) for each in results.provenance["tasks"] if each["type"] == kind}
+    metrics = {
+        ranking_metric(found) for task, found in scores.groupby(["task", "split"], observed=True) if task in of_kind
+    }
+    forms = {"mean": "{:.3f}", "mean_rank": "{:.2f}", "borda": "{:g}"}
+    columns = [
+        [
+            TableCell("–")
+            if pd.isna(row[name])
+            else TableCell(form.format(row[name]) + f" ({_bounds(row, name, form)})")
+            for _, row in rows.iterrows()
+        ]
+        for name, form in forms.items()
+    ]
+    missing = rows[rows["missing"] != ""]
+    left_out = [f"{_label(row)} has no score on {row['missing']}, and so no mean." for _, row in missing.iterrows()]
+    return Table(
+        f"Over {rows['tasks'].iloc[0]} tasks: {kind}, {', '.join(sorted(metrics))}",
+        ("Model", "Mean", "Mean rank", "Borda"),
+        tuple(zip([TableCell(_label(row)) for _, row in rows.iterrows()], *columns, strict=True)),
+        " ".join(
+            ["In brackets: 95 % intervals, for these tasks. Borda: cells left behind, over all tasks.", *left_out]
+        ),
+    )
+
+
+def _rows(frame: pd.DataFrame) -> list[Any]:
+    return list(frame.itertuples())
+
+
+def _bounds(row: pd.Series, name: str, form: str) -> str:
+    return f"{form.format(row[f'{name}_low'])}–{form.format(row[f'{name}_high'])}"
+
+
+def _label(row: pd.Series) -> str:
+    return str(row["model"]) if row["reranker"] == "none" else f"{row['model']} → {row['reranker']}"

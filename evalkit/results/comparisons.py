@@ -1,0 +1,254 @@
+"""Which differences between cells are more than noise: frames derived from a run's records."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from evalkit.errors import ConfigError, did_you_mean
+from evalkit.grid.cells import NO_RERANKER
+from evalkit.results.records import GOLD, SAMPLES
+from evalkit.results.scores import ranking_metric
+from evalkit.stats.correlation import resampled_spearman
+from evalkit.stats.intervals import percentiles, resampled_means
+from evalkit.stats.paired import PairedTests, compare_correlations, compare_means
+from evalkit.stats.power import smallest_difference
+from evalkit.stats.ranks import rank_intervals
+from evalkit.types import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from evalkit.results.results import Results
+
+LEVEL = 0.05
+"""Of the tests: a corrected p at or below it is a difference."""
+SPEARMAN = "spearman_"
+ALL = "all"
+"""Stands for all embedders together."""
+PLACES = ["rank", "rank_low", "rank_high", "tied"]
+MEASURES, BOUNDS = ("mean", "mean_rank", "borda"), ("", "_low", "_high")
+CellLabel = tuple[str, str]
+"""Model and reranker."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The per-query values of a task's cells: float64 of shape (n_queries, n_cells), and for STS the gold scores."""
+
+    cells: tuple[CellLabel, ...]
+    ids: tuple[str, ...]
+    values: FloatArray
+    gold: FloatArray | None
+    seed: int
+
+    def tests(self, pairs: Sequence[tuple[int, int]]) -> PairedTests:
+        """Paired tests of cells by number: of means, or for STS of Spearman's correlations."""
+        columns: IntArray = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        if self.gold is None:
+            return compare_means(self.values, columns, seed=self.seed)
+        return compare_correlations(self.values, self.gold, columns, seed=self.seed)
+
+    def resampled(self) -> FloatArray:
+        """Scores of the cells in the same resamples: float64 of shape (n_cells, n_resamples).
+
+        For STS over the pairs that are defined in all cells which are defined anywhere.
+        """
+        if self.gold is None:
+            return resampled_means(self.values, seed=self.seed)
+        there = np.isfinite(self.values).any(axis=0)
+        rows = np.isfinite(self.values[:, there]).all(axis=1)
+        resampled = np.full((len(self.cells), 10_000), np.nan)
+        if rows.sum() > 2:
+            resampled[there] = resampled_spearman(self.values[rows][:, there], self.gold[rows], seed=self.seed)
+        return resampled
+
+
+def compared(
+    results: "Results", task: str, split: str, metric: str, cells: Collection[CellLabel] | None = None
+) -> Compared:
+    """The values that a metric of a task is made of, of all its cells or of those named.
+
+    `metric` is one of scores.csv, for STS a Spearman correlation.
+
+    Raises ConfigError for a metric that the task does not have, or that is no mean over queries nor a Spearman
+    correlation: there is nothing to compare by.
+    """
+    records = results.records
+    records = records[(records["task"] == task) & (records["split"] == split)]
+    metrics = [str(name) for name in records["metric"].unique()]
+    is_sts = GOLD in metrics
+    name = metric.removeprefix(SPEARMAN) if is_sts else metric
+    offered = [SPEARMAN + each for each in metrics if each != GOLD] if is_sts else metrics
+    if SAMPLES in metrics or metric not in offered:
+        raise ConfigError(
+            f"{metric!r} of {task} ({split}) cannot be compared query by query. {did_you_mean(metric, offered)}"
+        )
+    labels = ["model", "reranker"]
+    wide = records[records["metric"] == name].set_index(["id", *labels])["value"].unstack(labels, sort=False)
+    gold = None
+    if is_sts:
+        first = records[(records["metric"] == GOLD) & (records["model"] == wide.columns[0][0])]
+        gold = first.set_index("id")["value"].reindex(wide.index).to_numpy(dtype=np.float64)
+    wide = wide[[column for column in wide.columns if cells is None or tuple(column) in cells]]
+    left = tuple((str(column[0]), str(column[1])) for column in wide.columns)
+    return Compared(left, tuple(wide.index), wide.to_numpy(dtype=np.float64), gold, results.provenance["seed"])
+
+
+def against_best(
+    results: "Results", task: str, split: str, metric: str, cells: Collection[CellLabel] | None = None
+) -> pd.DataFrame:
+    """Each cell of a task (or of those named) beside the best one: a row a cell, best first, scores as fractions.
+
+    Columns: model, reranker, score, ci_low, ci_high, n; `difference` (best - cell) with `diff_low`, `diff_high`, `p`
+    and `p_holm`, corrected for all cells here; `sd` of a query's difference; `tied`: cannot be told from the
+    best at 5 %; `rank` by score, with its 95 % interval `rank_low`, `rank_high`. A cell without a score is last, with
+    NaN and not tied.
+
+    The best of many cells is partly the luckiest: that it is compared with every other one is what Holm's
+    correction is for. Raises ConfigError as `compared`.
+    """
+    found = compared(results, task, split, metric, cells)
+    scores = results.scores
+    scores = scores[(scores["task"] == task) & (scores["split"] == split) & (scores["metric"] == metric)]
+    by_cell = scores.astype({"model": str, "reranker": str}).set_index(["model", "reranker"])
+    board = by_cell[["score", "ci_low", "ci_high", "n"]].reindex(_index(found.cells)).reset_index()
+    best = int(np.argmax(board["score"].fillna(-np.inf)))
+    others = [cell for cell in range(len(board)) if cell != best]
+    tests = found.tests([(best, cell) for cell in others])
+    of_best = {"difference": 0.0, "diff_low": 0.0, "diff_high": 0.0, "p": 1.0, "p_holm": 1.0, "sd": np.nan}
+    for column, value in of_best.items():
+        board.loc[others, column] = getattr(tests, column.removeprefix("diff_"))
+        board.loc[best, column] = value
+    board["tied"] = ~(board["p_holm"] <= LEVEL) & board["score"].notna()
+    board["rank"] = board["score"].rank(ascending=False, method="min")
+    board["rank_low"], board["rank_high"] = rank_intervals(found.resampled())
+    return board.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def pairwise(
+    results: "Results", task: str, split: str, metric: str, cells: Collection[CellLabel] | None = None
+) -> pd.DataFrame:
+    """All pairs of cells, or of those named.
+
+    Columns: model_a, reranker_a, model_b, reranker_b, difference (a - b, a fraction), ci_low, ci_high, p, p_holm
+    (corrected for all rows), n, sd. Raises ConfigError as `compared`.
+    """
+    found = compared(results, task, split, metric, cells)
+    pairs = list(combinations(range(len(found.cells)), 2))
+    labels = [(*found.cells[a], *found.cells[b]) for a, b in pairs]
+    frame = pd.DataFrame(labels, columns=["model_a", "reranker_a", "model_b", "reranker_b"])
+    return _with_tests(frame, found.tests(pairs), ["difference", "ci_low", "ci_high", "p", "p_holm", "n", "sd"])
+
+
+def reranker_gains(results: "Results", task: str, split: str, metric: str) -> pd.DataFrame:
+    """What each reranker adds to each embedder, and to all of them together.
+
+    Columns: model ("all" for the mean over the embedders, which is compared query by query too), reranker,
+    difference (with - without, a fraction), ci_low, ci_high, p, p_holm (corrected for all rows), n. "all" is over the
+    embedders that have both scores. Empty without rerankers; raises ConfigError as `compared`.
+    """
+    found = compared(results, task, split, metric)
+    number = {cell: place for place, cell in enumerate(found.cells)}
+    rerankers = list(dict.fromkeys(reranker for _, reranker in found.cells if reranker != NO_RERANKER))
+    columns: list[FloatArray] = []
+    rows: list[CellLabel] = []
+    for reranker in rerankers:
+        models = [model for model, behind in found.cells if behind == NO_RERANKER and (model, reranker) in number]
+        sides = [found.values[:, [number[model, behind] for model in models]] for behind in (reranker, NO_RERANKER)]
+        rows += [(model, reranker) for model in models]
+        columns += [column for pair in zip(*(side.T for side in sides), strict=True) for column in pair]
+        if len(models) > 1:
+            rows.append((ALL, reranker))
+            columns += [side.mean(axis=1) for side in sides]
+    frame = pd.DataFrame(rows, columns=["model", "reranker"])
+    values = np.array(columns).reshape(-1, len(found.ids)).T
+    pairs: IntArray = np.arange(values.shape[1], dtype=np.int64).reshape(-1, 2)
+    tests = compare_means(values, pairs, seed=found.seed)
+    return _with_tests(frame, tests, ["difference", "ci_low", "ci_high", "p", "p_holm", "n"])
+
+
+def detectable(board: pd.DataFrame) -> float:
+    """The smallest difference from the best cell that this number of queries shows with 80 % power (a fraction).
+
+    `board` is what `against_best` gives. For one uncorrected comparison with a cell whose per-query differences
+    vary as those of the median cell. NaN with fewer than 2 cells.
+    """
+    known = board[board["sd"].notna()]
+    return smallest_difference(float(known["sd"].median()), int(known["n"].min())) if len(known) else float("nan")
+
+
+def across_tasks(results: "Results") -> pd.DataFrame:
+    """Each cell over all tasks of a kind: a row a kind ("sts", "retrieval") and cell, best mean first.
+
+    Columns: type, model, reranker, tasks (how many there are), missing (names of those without a score, "; "
+    between), then mean (of the main metric, a fraction), mean_rank and borda (cells left behind, summed over the
+    tasks; a tie counts half: Borda 1784), each with its bounds `_low` and `_high`: a bootstrap within each task, the
+    tasks as given. A cell that misses a task has NaN: its mean would be over other tasks than the others' are.
+    Kinds with one task are left out, and tasks with an evaluator of their own, whose scores have no queries.
+    """
+    parts = []
+    for kind in ("sts", "retrieval"):
+        tasks = [(each["task"], each["split"]) for each in results.provenance["tasks"] if each["type"] == kind]
+        scored = {name: rows for task in tasks for name, rows in _main(results, *task)}
+        if len(scored) > 1:
+            parts.append(_across(kind, scored))
+    columns = [
+        "type",
+        "model",
+        "reranker",
+        "tasks",
+        "missing",
+        *(name + bound for name in MEASURES for bound in BOUNDS),
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def _main(results: "Results", task: str, split: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """By the main metric, a task's name and a row a cell: its score, then its scores in resamples."""
+    scores = results.scores
+    scores = scores[(scores["task"] == task) & (scores["split"] == split)]
+    if len(scores):
+        metric = ranking_metric(scores)
+        name = f"{task} ({split})"
+        # Each task has draws of its own, or tasks of one size would rise and fall together.
+        found = replace(
+            compared(results, task, split, metric), seed=results.provenance["seed"] + crc32(name.encode())
+        )
+        of_metric = scores[scores["metric"] == metric].astype({"model": str, "reranker": str})
+        observed = of_metric.set_index(["model", "reranker"])["score"]
+        rows = pd.DataFrame(found.resampled(), index=_index(found.cells))
+        rows.insert(0, "score", observed.reindex(rows.index))
+        yield name, rows
+
+
+def _across(kind: str, tasks: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    cells = list(dict.fromkeys(cell for rows in tasks.values() for cell in rows.index))
+    has = {name: set(rows.index[rows["score"].notna()]) for name, rows in tasks.items()}
+    frame = pd.DataFrame(cells, columns=["model", "reranker"])
+    frame.insert(0, "type", kind)
+    frame["tasks"] = len(tasks)
+    frame["missing"] = ["; ".join(name for name in tasks if cell not in has[name]) for cell in cells]
+    whole = np.flatnonzero(frame["missing"] == "")
+    kept = [cells[row] for row in whole]
+    # (n_tasks, n_kept, 1 + n_resamples)
+    scores = np.stack([rows.loc[kept].to_numpy() for rows in tasks.values()])
+    ranks = np.asarray(rankdata(-scores, axis=1, nan_policy="omit")) if kept else scores
+    measured = scores.mean(axis=0), ranks.mean(axis=0), (len(kept) - ranks).sum(axis=0)
+    for name, values in zip(MEASURES, measured, strict=True):
+        low, high = percentiles(values[:, 1:])
+        for bound, found in zip(BOUNDS, (values[:, 0], low, high), strict=True):
+            frame[name + bound] = pd.Series(found, index=whole)
+    return frame.sort_values("mean", ascending=False, kind="stable")
+
+
+def _index(cells: Sequence[CellLabel]) -> pd.MultiIndex:
+    return pd.MultiIndex.from_tuples(cells, names=["model", "reranker"])
+
+
+def _with_tests(frame: pd.DataFrame, tests: PairedTests, columns: Sequence[str]) -> pd.DataFrame:
+    named = {column: getattr(tests, column.removeprefix("ci_")) for column in columns}
+    return frame.assign(**named)

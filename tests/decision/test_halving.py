@@ -1,0 +1,85 @@
+"""Successive halving: the schedule, and on real data the winner of the full grid for less work."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from evalkit.compute import Compute, choose_compute
+from evalkit.decision.halving import halve
+from evalkit.errors import ConfigError
+from evalkit.grid import Entrant, Means, run_grid
+from evalkit.grid.cells import Cell
+from evalkit.metrics.ranking import Judgements, judge, ndcg
+from evalkit.models.chosen import choose
+from evalkit.progress import Progress
+from evalkit.spending import Spending
+from evalkit.stats.paired import compare_means
+from evalkit.store import Store
+from evalkit.suite import load_task
+
+MODELS = ["bm25", "tfidf", "lsa?dim=32", "bow"]
+RERANKERS = ["bm25", "all-MiniLM-L6-v2", "maxsim:all-MiniLM-L6-v2"]
+
+
+def test_the_schedule_doubles_questions_and_halves_choices():
+    asked = []
+
+    def score(items, rows):
+        asked.append((list(items), set(rows)))
+        return np.tile([float(item) for item in items], (len(rows), 1))
+
+    rounds = halve(range(16), score, 160, last=2, seed=1)
+    assert [(len(items), len(rows)) for items, rows in asked] == [(16, 20), (8, 40), (4, 80), (2, 160)]
+    assert all(earlier <= later for (_, earlier), (_, later) in pairwise(asked))
+    assert set(rounds[-1].scores) == {14, 15}
+    assert rounds[0].cut == tuple(range(8))
+    assert rounds[-1].cut == ()
+
+
+def test_few_questions_make_fewer_rounds():
+    rounds = halve(range(16), lambda items, rows: np.ones((len(rows), len(items))), 20, last=2)
+    assert [(each.questions, len(each.scores)) for each in rounds] == [(10, 16), (20, 2)]
+
+
+def test_nothing_to_halve():
+    with pytest.raises(ConfigError):
+        halve([], lambda items, rows: np.ones((0, 0)), 5)
+
+
+def test_on_real_data_for_at_most_half_of_the_pair_scores(tmp_path):
+    task = load_task("rag-mini")
+    compute = choose_compute("cpu", "float32")
+    full, halved = Store(tmp_path / "full"), Store(tmp_path / "halved")
+    cells = [Cell.of(task, model, reranker) for model in MODELS for reranker in ("none", *RERANKERS)]
+    values = ndcgs(task, cells, compute, full)
+
+    def score(items, rows):
+        return ndcgs(replace(task, queries=tuple(task.queries[row] for row in rows)), items, compute, halved)
+
+    rounds = halve(cells, score, len(task.queries), last=2)
+    winner = max(rounds[-1].scores, key=rounds[-1].scores.get)
+    best = int(values.mean(axis=0).argmax())
+    test = compare_means(values, np.array([[best, cells.index(winner)]]), seed=0)
+    assert test.p[0] > 0.05
+    assert rounds[-1].scores[winner] == pytest.approx(values[:, cells.index(winner)].mean(), abs=1e-12)
+    assert 0 < pairs(halved) <= pairs(full) / 2
+
+
+def ndcgs(task, cells, compute: Compute, store: Store):
+    def entrants(labels, allowed):
+        chosen = choose(labels, allowed)
+        return [Entrant(label, lambda each=each: each.load(compute, Spending())) for label, each in chosen.items()]
+
+    outcome = run_grid(
+        [task], entrants(MODELS, {"embedder", "retriever"}), entrants(RERANKERS, {"embedder", "reranker"}),
+        candidates=10, depth=10, means=Means(compute, store, Progress()), wanted=set(cells),
+    )  # fmt: skip
+    assert not outcome.failures
+    judgements = Judgements.of(task.qrels, [each.id for each in task.corpus], [each.id for each in task.queries])
+    return np.column_stack([ndcg(judge(outcome.rankings[cell], judgements), 10) for cell in cells])
+
+
+def pairs(store: Store) -> int:
+    return sum(info.rows for info in store.ls() if info.kind != "vectors")

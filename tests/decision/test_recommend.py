@@ -1,0 +1,113 @@
+"""The recommendation, on records and measurements whose answer is known."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from evalkit.decision.recommend import recommend
+from evalkit.decision.requirements import parse_requirements
+from evalkit.errors import ConfigError
+from evalkit.results import Results
+from evalkit.results.measurements import COLUMNS, TRUNCATED_COLUMNS, Measurements
+
+QUESTIONS = 400
+LATENCY = {"large": 80.0, "middle": 20.0, "small": 2.0, "bad": 1.0}
+FACTS = {"large": {"licence": "MIT", "parameters": 300.0}, "middle": {"licence": "Apache-2.0", "parameters": 30.0},
+         "small": {"parameters": 3.0}, "bad": {"licence": "", "parameters": 0.0}}  # fmt: skip
+
+
+def hits() -> dict[str, np.ndarray]:
+    """large finds 360 of 400; middle the same but 4, small the same but 24, bad half."""
+    large = np.arange(QUESTIONS) < 360
+    return {
+        "large": large,
+        "middle": large & (np.arange(QUESTIONS) >= 4),
+        "small": large & (np.arange(QUESTIONS) >= 24),
+        "bad": np.arange(QUESTIONS) < 200,
+    }
+
+
+def results(latency: dict[str, float] = LATENCY) -> Results:
+    records = pd.concat(
+        pd.DataFrame({"task": "docs", "split": "512/64", "model": model, "reranker": "none",
+                      "id": [f"q{row}" for row in range(QUESTIONS)], "metric": "hit_rate@5",
+                      "value": found.astype(float)})
+        for model, found in hits().items()
+    )  # fmt: skip
+    rows = [
+        {"task": "docs", "split": "512/64", "model": model, "reranker": "none", "latency_p95_ms": ms,
+         "embed_p50_ms": ms, "dim": 384.0, "corpus_bytes": 1e6, "usd_per_thousand_queries": 0.0,
+         "price_note": "local: no price", "note": ""}
+        for model, ms in latency.items()
+    ]  # fmt: skip
+    measured = Measurements(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(columns=TRUNCATED_COLUMNS))
+    return Results(records, {"seed": 0}, measurements=measured)
+
+
+def decide(require: str = "", margin: float = 0.03, **more):
+    return recommend(results(**more), parse_requirements(require), metric="hit_rate@5", margin=margin, facts=FACTS)
+
+
+def test_the_cheapest_that_is_not_measurably_worse():
+    found = decide()
+    assert (found.best.model, found.choice.model) == ("large", "middle")
+    by_model = {choice.model: choice for choice in found.choices}
+    difference = hits()["middle"].astype(float) - hits()["large"]
+    bootstrap = stats.bootstrap((difference,), np.mean, n_resamples=10_000, method="percentile", rng=1)
+    assert by_model["middle"].difference == pytest.approx(-0.01)
+    assert by_model["middle"].low == pytest.approx(bootstrap.confidence_interval.low, abs=0.003)
+    assert by_model["small"].low < -0.03 < by_model["middle"].low
+    assert by_model["small"].p_holm < 0.05
+
+
+def test_the_pareto_set_leaves_out_what_another_beats():
+    assert [choice.model for choice in decide().pareto] == ["large", "middle", "small", "bad"]
+    slow = decide(latency={**LATENCY, "small": 50.0})
+    assert [choice.model for choice in slow.pareto] == ["large", "middle", "bad"]
+
+
+def test_requirements_rule_out_and_unknown_is_not_met():
+    found = decide("latency_p95<10ms, licence~mit|apache")
+    left_out = {choice.model: (choice.unmet, choice.untold) for choice in found.choices}
+    assert left_out["large"] == (("latency_p95<10ms",), ())
+    assert left_out["small"] == ((), ("licence~mit|apache",))
+    assert found.choice.model == "bad"
+    assert {(each.if_, each.choice.model) for each in found.alternatives} == {
+        ("without latency_p95<10ms", "middle"),
+        ("without licence~mit|apache", "small"),
+    }
+
+
+def test_nothing_is_left():
+    found = decide("dim<10")
+    assert (found.best, found.choice, found.pareto) == (None, None, ())
+    assert found.alternatives[0].choice.model == "middle"
+
+
+def test_another_margin_would_change_the_answer():
+    told = {each.if_: each.choice for each in decide().alternatives}
+    loose = next(text for text in told if "above" in text)
+    threshold = float(loose.split()[4])
+    assert told[loose].model == "small"
+    assert decide(margin=threshold + 0.001).choice.model == "small"
+    assert decide(margin=threshold - 0.001).choice.model == "middle"
+    tight = next(text for text in told if "or less" in text)
+    assert decide(margin=float(tight.split()[4]) - 0.001).choice.model == told[tight].model == "large"
+
+
+def test_the_number_of_questions_that_the_margin_needs():
+    from statsmodels.stats.power import TTestPower
+
+    found = decide()
+    sd = float(np.std(hits()["middle"].astype(float) - hits()["large"], ddof=1))
+    assert found.needed == math.ceil(TTestPower().solve_power(effect_size=0.03 / sd, alpha=0.05, power=0.8))
+    assert found.detectable < 0.03
+
+
+@pytest.mark.parametrize(("metric", "margin"), [("hit_rate@5", 0.0), ("hit_rate@7", 0.02)])
+def test_mistakes_are_told(metric, margin):
+    with pytest.raises(ConfigError):
+        recommend(results(), metric=metric, margin=margin)

@@ -1,0 +1,57 @@
+"""Requirements: reading them, and whether a choice keeps to them."""
+
+import math
+
+import pytest
+
+from evalkit.decision.requirements import parse_requirements
+from evalkit.errors import ConfigError, UnknownNameError
+
+
+def test_the_example_of_the_manual():
+    latency, dim, licence = parse_requirements("latency_p95<50ms, dim<=512, licence~apache|mit")
+    assert (latency.column, latency.operator, latency.value) == ("latency_p95_ms", "<", 50.0)
+    assert (dim.column, dim.operator, dim.value) == ("dim", "<=", 512.0)
+    assert (licence.operator, licence.value) == ("~", ("apache", "mit"))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("latency_p50<0.2s", 200), ("memory<2GB", 2000), ("vector_bytes<=1.5kB", 1500), ("parameters<7B", 7000),
+     ("index_time<2min", 120), ("ndcg@10>=0.5", 0.5)],
+)  # fmt: skip
+def test_units_become_those_of_the_measurements(text, value):
+    assert parse_requirements(text)[0].value == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "verdict"),
+    [
+        ("latency_p95<50ms", {"latency_p95_ms": 49.9}, "met"),
+        ("latency_p95<50ms", {"latency_p95_ms": 50.0}, "unmet"),
+        ("latency_p95<50ms", {"latency_p95_ms": math.nan}, "cannot be told"),
+        ("latency_p95<50ms", {}, "cannot be told"),
+        ("licence~apache|mit", {"licence": ("Apache-2.0", "MIT")}, "met"),
+        ("licence~apache|mit", {"licence": ("Apache-2.0", "CC-BY-NC-4.0")}, "unmet"),
+        ("licence~apache|mit", {"licence": ("MIT", None)}, "cannot be told"),
+        ("licence=mit", {"licence": ("MIT-0",)}, "unmet"),
+        ("licence~mit", {"licence": ()}, "met"),
+    ],
+)
+def test_what_is_not_known_is_not_met(text, values, verdict):
+    assert parse_requirements(text)[0].verdict(values) == verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("latency_p59<50ms", UnknownNameError, "latency_p95"),
+        ("latency_p95<50kg", ConfigError, "units: ms, s"),
+        ("latency_p95", ConfigError, "NAME, one of"),
+        ("dim~512", ConfigError, "with a number"),
+        ("licence<mit", ConfigError, "compares a text"),
+    ],
+)
+def test_mistakes_are_told(text, error, says):
+    with pytest.raises(error, match=says):
+        parse_requirements(text)

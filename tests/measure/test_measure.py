@@ -1,0 +1,302 @@
+"""What cells cost. Times are read from a clock that the models under test move, so that every figure is known."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fakes import FakeEmbedder, FakeReranker, retrieval_task
+from scipy.sparse import csr_matrix
+
+import evalkit
+from evalkit.compute import Compute
+from evalkit.config import GivenModel
+from evalkit.contracts import no_progress
+from evalkit.grid import Means
+from evalkit.measure import measure, work
+from evalkit.models.chosen import choose
+from evalkit.progress import Progress
+from evalkit.registry import build, parse_spec
+from evalkit.report.markdown import to_markdown
+from evalkit.report.measurements import measurement_tables
+from evalkit.report.tables import make_tables
+from evalkit.results import Results
+from evalkit.results.measurements import COLUMNS, Measurements
+from evalkit.search.ranking import best, id_ranks
+from evalkit.spending import Spending
+from evalkit.store import Store
+from evalkit.suite import load_task
+
+QUERIES = {f"q{number}": f"query {number}" for number in range(12)}
+CORPUS = {"a": "ant", "b": "bear", "c": "cat", "d": "dog"}
+
+
+class Clock:
+    now = 0.0
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    ticking = Clock()
+    monkeypatch.setattr(work, "clock", lambda compute: ticking.now)
+    return ticking
+
+
+def number_of(text: str) -> int:
+    """Of a query of the task; a query to warm up has none of its own, and takes long."""
+    return int(text.split()[1]) if text.rstrip() in QUERIES.values() else 1000
+
+
+class Embeds(FakeEmbedder):
+    """A query takes as many milliseconds as its number, a document 10."""
+
+    def __init__(self, clock, turned=1):
+        self.clock, self.turned = clock, turned
+        super().__init__({})
+
+    def encode(self, texts, role, advance=no_progress):
+        self.calls.append((role, list(texts)))
+        self.clock.now += sum(number_of(text) if role == "query" else 10 for text in texts) / 1000
+        rows = [[1, number_of(text) % 4] if role == "query" else [1, self.turned * len(text)] for text in texts]
+        return np.array(rows, dtype=np.float32)
+
+
+class Ranks:
+    """A retriever: a search takes twice as many milliseconds as the number, indexing half a second."""
+
+    identity = {"fake": "ranks"}  # noqa: RUF012
+
+    def __init__(self, clock):
+        self.clock = clock
+
+    def fit(self, texts):
+        self.clock.now += 0.5
+        return self
+
+    def search(self, queries, document_ids, depth, advance=no_progress):
+        self.clock.now += sum(2 * number_of(query) for query in queries) / 1000
+        scores = np.tile(np.arange(len(document_ids), dtype=float), (len(queries), 1))
+        return best(scores, id_ranks(document_ids), depth)
+
+
+class Reads(FakeReranker):
+    """A pair takes as many milliseconds as its document has letters, and more for the lower half of the queries."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        super().__init__()
+
+    def score(self, queries, documents, advance=no_progress):
+        for query, document in zip(queries, documents, strict=True):
+            self.clock.now += (len(document) + 20 * (number_of(query) < 6)) / 1000
+        return super().score(queries, documents)
+
+
+def given(kinds=("embedder", "retriever", "reranker"), **models):
+    return choose([GivenModel(label, model) for label, model in models.items()], set(kinds))
+
+
+def measured(task, models, rerankers=None, *, store=None, spending=None, **limits) -> Measurements:
+    means = Means(Compute(), store, Progress())
+    return measure(
+        [task], models, rerankers or {}, candidates=2, means=means, spending=spending or Spending(), **limits
+    )
+
+
+def test_stages_of_a_query_are_added_before_percentiles_are_taken(clock):
+    task = retrieval_task(CORPUS, QUERIES)
+    models = {"dense": Embeds(clock), "other": Embeds(clock, -1), "ranks": Ranks(clock)}
+    found = measured(task, given(**models), given(reads=Reads(clock)), queries=10).cells
+    assert list(found["note"]) == [""] * 6
+    assert list(found.columns) == COLUMNS
+    cells = found.set_index(["model", "reranker"])
+    asked = np.random.default_rng(0).permutation(12)[:10]
+    for label, per_query in {"dense": (1, 0), "other": (1, 0), "ranks": (0, 2)}.items():
+        embed, search = (factor * asked for factor in per_query)
+        alone = cells.loc[(label, "none")]
+        assert alone["embed_p50_ms"] == pytest.approx(np.median(embed) if label != "ranks" else np.nan, nan_ok=True)
+        assert alone["search_p50_ms"] == pytest.approx(np.median(search))
+        assert np.isnan(alone["rerank_p50_ms"])
+        assert alone["latency_p95_ms"] == pytest.approx(np.percentile(embed + search, 95))
+        assert alone["queries"] == 10
+        # Each cell's own two candidates are read.
+        letters = []
+        for number in asked:
+            q = np.array([1, number % 4])
+            turned = {"dense": 1, "other": -1}.get(label)
+            scores = {
+                name: row if turned is None else q @ [1, turned * len(text)]
+                for row, (name, text) in enumerate(CORPUS.items())
+            }
+            top = sorted(scores, key=lambda name: (scores[name], name), reverse=True)[:2]
+            letters.append(sum(len(CORPUS[name]) for name in top))
+        rerank = np.array(letters) + 40 * (asked < 6)
+        behind = cells.loc[(label, "reads")]
+        assert behind["rerank_p50_ms"] == pytest.approx(np.median(rerank))
+        assert behind["latency_p50_ms"] == pytest.approx(np.median(embed + search + rerank))
+        assert behind["latency_p95_ms"] == pytest.approx(np.percentile(embed + search + rerank, 95))
+        stages = sum(np.percentile(stage, 95) for stage in (embed, search, rerank))
+        assert behind["latency_p95_ms"] < stages - 1, "percentiles do not add up"
+    assert cells.loc[("dense", "reads"), "rerank_p50_ms"] != cells.loc[("other", "reads"), "rerank_p50_ms"]
+
+
+def test_rates_bytes_and_index_time(clock):
+    cells = measured(retrieval_task(CORPUS, QUERIES), given(dense=Embeds(clock), ranks=Ranks(clock))).cells
+    dense, ranks = (cell for _, cell in cells.iterrows())
+    assert (dense["documents_per_second"], dense["index_seconds"]) == (pytest.approx(100), pytest.approx(0.04))
+    assert (dense["dim"], dense["vector_bytes"], dense["corpus_bytes"]) == (2, 8, 32)
+    assert ranks["index_seconds"] == pytest.approx(0.5)
+    assert ranks[["documents_per_second", "dim", "vector_bytes", "corpus_bytes"]].isna().all()
+    assert cells["peak_memory_mb"].isna().all(), "not in a process of their own"
+    assert cells["documents_truncated"].isna().all(), "they count no tokens"
+    assert set(cells["price_note"]) == {"unknown"}
+    assert cells["usd_per_thousand_queries"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("options", "dim", "size"),
+    [("", 128, 512), ("?dim=32", 32, 128), ("?dim=32&precision=int8", 32, 32), ("?dim=36&precision=binary", 36, 5)],
+)
+def test_bytes_of_a_vector_at_its_precision(options, dim, size, data_dir):
+    model = build(parse_spec(f"static:{data_dir / 'potion-base-4m-int8'}{options}"), Compute())
+    cell = measured(retrieval_task(CORPUS, QUERIES), given(m=model), queries=3).cells.iloc[0]
+    assert (cell["dim"], cell["vector_bytes"], cell["corpus_bytes"]) == (dim, size, 4 * size)
+
+
+def test_bytes_of_a_sparse_vector():
+    model = build(parse_spec("bow"), Compute())
+    task = retrieval_task({"1": "a b c", "2": "a"}, {"q": "a"})
+    cell = measured(task, given(m=model)).cells.iloc[0]
+    vectors = csr_matrix(model.fit(["a b c", "a"]).encode(["a b c", "a"], "document"))
+    assert cell["corpus_bytes"] == vectors.data.nbytes + vectors.indices.nbytes
+
+
+def test_a_slow_stage_is_cut_short_and_says_so():
+    """No time is given, so that the fewest queries are timed."""
+    model = FakeEmbedder(dict.fromkeys([*CORPUS.values(), *QUERIES.values(), "query 0 ?"], (1, 1)))
+    cells = measured(retrieval_task(CORPUS, QUERIES), given(m=model), given(r=FakeReranker()), seconds=0).cells
+    assert list(cells["queries"]) == [work.LEAST_QUERIES] * 2
+
+
+def test_nothing_that_is_timed_is_read_from_the_store(tmp_path, data_dir, monkeypatch):
+    """All vectors and scores are in the store: the corpus's are taken from there, the others made anew."""
+    spec = f"static:{data_dir / 'potion-base-4m-int8'}"
+    store, task = Store(tmp_path), load_task("rag-mini", max_queries=6)
+    evalkit.run(models=spec, rerankers="bm25", tasks="rag-mini", max_queries=6, device="cpu", store=tmp_path)
+    model = build(parse_spec(spec), Compute())
+    seen: list[str] = []
+    raw = model.raw
+    monkeypatch.setattr(model, "raw", lambda texts, *rest: (seen.extend(texts), raw(texts, *rest))[1])
+    reranker = FakeReranker()
+    cells = measured(task, given(m=model), given(r=reranker), store=store, queries=5).cells
+    assert store.reused == len({document.content for document in task.corpus})
+    asked = [query.text for query in task.queries if query.text in seen]
+    assert len(asked) == 5 == len({query.rstrip() for query, _ in reranker.pairs if query.rstrip() in asked})
+    assert len([text for text in seen if text not in asked]) < work.MOST_DOCUMENTS + 30
+    assert list(cells["queries"]) == [5, 5]
+
+
+def test_a_model_that_fails_is_a_row_that_says_why(clock):
+    class Broken(FakeReranker):
+        def score(self, queries, documents, advance=no_progress):
+            raise RuntimeError("no such kernel")
+
+    models = given(dense=Embeds(clock), nan=FakeEmbedder({}))
+    cells = measured(retrieval_task(CORPUS, QUERIES), models, given(r=Reads(clock), broken=Broken())).cells
+    notes = cells.set_index(["model", "reranker"])["note"].to_dict()
+    assert {key for key, note in notes.items() if not note} == {("dense", "none"), ("dense", "r")}
+    assert notes["dense", "broken"] == "RuntimeError: no such kernel"
+    assert notes["nan", "r"].startswith("KeyError")
+    assert cells[cells["note"] != ""]["latency_p50_ms"].isna().all()
+
+
+@pytest.fixture(scope="module")
+def children(data_dir: Path, tmp_path_factory) -> Results:
+    """Specs, each in its own process, while this one is large."""
+    ballast = np.ones(100_000_000)
+    static = f"static:{data_dir / 'potion-base-4m-int8'}?max_length=80"
+    models = ["bm25", static, "all-MiniLM-L6-v2", "glove:none.txt"]
+    rerankers, keys = ["tfidf", static], {"max_queries": 8, "device": "cpu"}
+    store = tmp_path_factory.mktemp("store")
+    results = evalkit.run(models=models, rerankers=rerankers, tasks="rag-mini", store=store, top_k=2, **keys)
+    task = load_task("rag-mini", max_queries=8)
+    found = measured(
+        task,
+        choose(models, {"embedder", "retriever"}),
+        choose(rerankers, {"embedder"}),
+        store=Store(store),
+        queries=4,
+    )
+    assert ballast.nbytes == 800_000_000
+    return replace(results, measurements=found)
+
+
+def test_memory_is_the_models_own(children):
+    cells = children.measurements.cells.set_index(["model", "reranker"])
+    _, static, sbert, glove = cells.index.unique("model")
+    assert cells.loc[(glove, "none"), "note"].startswith("no file 'none.txt' with word vectors.")
+    worked = cells[cells.index.get_level_values("model") != glove]
+    assert set(worked["note"]) == {""}
+    peak = worked["peak_memory_mb"]
+    assert peak[(sbert, "none")] > 4 * 22.7, "its weights"
+    assert 0 < peak[(static, "none")] < peak[(sbert, "none")] < 700, "not those of the process that asks"
+    assert peak[(sbert, "tfidf")] > peak[(sbert, "none")]
+    assert (worked["latency_p95_ms"] >= worked["latency_p50_ms"]).all()
+    assert 0 < worked["pairs_truncated"][static, static] <= 1, "in both places"
+    assert set(worked["usd_per_thousand_queries"]) == {0}
+    assert set(worked["price_note"]) == {"local: no price", "local: no price; reranker: local: no price"}
+
+
+def test_tokens_and_what_is_cut(children):
+    task = load_task("rag-mini", max_queries=8)
+    static = next(label for label in children.measurements.cells["model"] if label.startswith("static"))
+    model = build(parse_spec(static), Compute())
+    counts = model.tokens([document.content for document in task.corpus], "document")
+    cell = children.measurements.cells.set_index(["model", "reranker"]).loc[(static, "none")]
+    assert list(cell[["tokens_p50", "tokens_p95", "tokens_max"]]) == list(np.percentile(counts, [50, 95, 100]))
+    assert cell["documents_truncated"] == pytest.approx(sum(counts > 80) / len(counts))
+    long = {document.id for document, count in zip(task.corpus, counts, strict=True) if count > 80}
+    relevant = {(query.id, each) for query in task.queries for each, grade in task.qrels[query.id].items() if grade}
+    cut = children.measurements.truncated
+    assert set(cut["model"]) == {static}
+    assert (
+        set(zip(cut["query"], cut["document"], strict=True))
+        == {pair for pair in relevant if pair[1] in long}
+        != set()
+    )
+
+
+def test_measurements_are_kept_beside_the_scores(children, tmp_path):
+    replace(children, measurements=Measurements.none()).write(tmp_path / "without")
+    children.write(tmp_path / "with")
+    for name in ("scores.csv", "leaderboard.csv", "results.parquet"):
+        assert (tmp_path / "with" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()
+    back = Results.read(tmp_path / "with").measurements
+    pd.testing.assert_frame_equal(back.cells, children.measurements.cells, check_dtype=False, rtol=1e-5)
+    pd.testing.assert_frame_equal(back.truncated, children.measurements.truncated, check_dtype=False)
+    assert Results.read(tmp_path / "without").measurements.cells.empty
+
+
+def test_a_table_of_costs(children):
+    titles = [table.title for table in make_tables(children)]
+    kinds = ["Retrieval", "Grid", "What rerankers add", "Cost", "Missed at 2", "Failed"]
+    assert [title.partition(":")[0] for title in titles] == kinds
+    (table,) = measurement_tables(children)
+    assert table.columns[:4] == ("Model", "Reranker", "p50 ms", "p95 ms")
+    assert "USD/1000 queries" not in table.columns, "all are free"
+    shown = {row[0].text: dict(zip(table.columns, (cell.text for cell in row), strict=True)) for row in table.rows}
+    assert (shown["all-MiniLM-L6-v2"]["dim"], shown["all-MiniLM-L6-v2"]["bytes a vector"]) == ("384", "1,536")
+    assert (shown["bm25"]["dim"], shown["bm25"]["embed ms"]) == ("–", "–")
+    assert "of 4 queries." in table.note
+    assert "glove:none.txt × tfidf: no file 'none.txt'" in to_markdown([table])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a signal")
+def test_a_process_that_dies_is_a_reason(monkeypatch):
+    from evalkit.measure import child
+
+    monkeypatch.setattr(child, "COMMAND", "import os; os.kill(os.getpid(), 9)")
+    note = measured(retrieval_task(CORPUS, QUERIES), choose(["bm25"], {"retriever"})).cells["note"].item()
+    assert note == "the process that measured it ended by signal 9; it may have run out of memory."

@@ -1,0 +1,54 @@
+"""Ranks by resampling, and power: against statsmodels' meaning of it, by simulation."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from evalkit.stats.intervals import resampled_means
+from evalkit.stats.power import queries_needed, smallest_difference
+from evalkit.stats.ranks import rank_intervals
+
+
+def test_ranks_of_cells_that_are_far_apart_are_certain():
+    low, high = rank_intervals(np.array([[0.1, 0.2], [0.9, 0.8], [0.5, 0.5]]))
+    assert (low.tolist(), high.tolist()) == ([3, 1, 2], [3, 1, 2])
+
+
+def test_equal_cells_share_all_ranks_between_them():
+    values = np.random.default_rng(0).random((200, 3))
+    low, high = rank_intervals(resampled_means(values - values.mean(axis=0), seed=0, resamples=2000))
+    assert (low.tolist(), high.tolist()) == ([1, 1, 1], [3, 3, 3])
+    same = np.repeat(values[:, :1], 3, axis=1)
+    low, high = rank_intervals(resampled_means(same, seed=0, resamples=100))
+    assert (low.tolist(), high.tolist()) == ([2, 2, 2], [2, 2, 2])
+
+
+def test_a_cell_without_scores_has_no_rank():
+    low, high = rank_intervals(np.array([[0.1, 0.2], [np.nan, np.nan], [0.5, 0.1]]))
+    assert np.isnan([low[1], high[1]]).all()
+    assert (low[0], high[0], low[2], high[2]) == (1, 2, 1, 2)
+
+
+@pytest.mark.parametrize(("sd", "n"), [(0.4, 50), (0.3, 800)])
+def test_the_smallest_difference_is_found_with_the_power_it_promises(sd, n):
+    difference = smallest_difference(sd, n)
+    sample = np.random.default_rng(n).normal(difference, sd, size=(4000, n))
+    assert np.mean(stats.ttest_1samp(sample, 0, axis=1).pvalue <= 0.05) == pytest.approx(0.8, abs=0.02)
+    assert queries_needed(difference, sd) == pytest.approx(n, abs=1)
+
+
+def test_fewer_queries_show_less_and_larger_differences_need_fewer():
+    assert smallest_difference(0.3, 100) > smallest_difference(0.3, 400) > 0
+    assert queries_needed(0.01, 0.3) > queries_needed(-0.1, 0.3) > 2
+    assert smallest_difference(0.3, 100, power=0.9) > smallest_difference(0.3, 100)
+
+
+def test_what_no_number_of_queries_tells_is_said():
+    assert queries_needed(0.0, 0.3) == math.inf
+    assert math.isnan(queries_needed(math.nan, 0.3))
+    assert math.isnan(smallest_difference(0.3, 1))
+    assert smallest_difference(0.0, 10) == 0
+    assert queries_needed(0.5, 0.0) == 2
+    assert 2 <= queries_needed(1.0, 0.2) <= 4

@@ -1,0 +1,161 @@
+"""From a folder of documents to a choice."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import evalkit as package
+from evalkit.results import Results
+from evalkit.suite import load_task
+
+KEYS = {"top_k": "5,10", "max_queries": 25, "device": "cpu", "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def of_files(data_dir, tmp_path_factory):
+    """The 10-K passages as files, and their questions with the files that answer them."""
+    task = load_task(str(data_dir / "llamaindex-10k-val"))
+    top = tmp_path_factory.mktemp("ten-k")
+    (top / "docs").mkdir()
+    for document in task.corpus:
+        (top / "docs" / f"{document.id}.txt").write_bytes(document.text.encode())
+    rows = [
+        {"id": query.id, "question": query.text, "file": f"{document}.txt"}
+        for query in task.queries
+        for document in task.qrels[query.id]
+    ]
+    (top / "questions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return top
+
+
+def models(data_dir: Path) -> dict[str, object]:
+    return {
+        "models": ["bm25", "tfidf", f"static:{data_dir / 'potion-base-4m-int8'}"],
+        "rerankers": [f"static:{data_dir / 'potion-base-4m-int8'}"],
+    }
+
+
+def test_the_table_is_that_of_a_run_on_the_same_cells(of_files, data_dir, tmp_path):
+    picked = package.pick(
+        of_files / "docs", questions=of_files / "questions.jsonl", chunk_size=None,
+        require="licence~apache|mit", out=tmp_path, **models(data_dir), **KEYS,
+    )  # fmt: skip
+    expected = package.run(tasks=str(data_dir / "llamaindex-10k-val"), **models(data_dir), **KEYS).scores
+    found = picked.results.scores
+    columns = ["model", "reranker", "metric", "score", "ci_low", "ci_high", "n"]
+    assert len(found.groupby(["model", "reranker"], observed=True)) == 6
+    pd.testing.assert_frame_equal(found[columns], expected[columns], rtol=0, atol=1e-12, check_categorical=False)
+    # The weights in a folder are of unknown licence: that cannot be told, and is said.
+    assert {choice.model for choice in picked.recommendation.choices if choice.allowed} == {"bm25", "tfidf"}
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written >= {"recommendation.md", "chunkings.csv", "measurements.csv", "scores.csv", "leaderboard.md"}
+    pd.testing.assert_frame_equal(Results.read(tmp_path).scores, found, check_categorical=False)
+
+
+def documents(top: Path) -> None:
+    """A few files of two subjects, and questions with quotes."""
+    (top / "docs").mkdir()
+    facts = {
+        "cats": ["A cat sleeps sixteen hours a day.", "Whiskers measure the width of a gap.",
+                 "Kittens open their eyes late."],
+        "trains": ["A train brakes over a kilometre.", "Rails expand in summer heat.",
+                   "A signal at danger shows red."],
+    }  # fmt: skip
+    for name, sentences in facts.items():
+        (top / "docs" / f"{name}.md").write_text(
+            "\n\n".join(each + " Nobody disputes it. " * 6 for each in sentences)
+        )
+    rows = [
+        ("How long does a cat sleep?", "A cat sleeps sixteen hours a day."),
+        ("What do whiskers measure?", "Whiskers measure the width of a gap."),
+        ("When do rails expand?", "Rails expand in summer heat."),
+        ("What colour is a signal at danger?", "A signal at danger shows red."),
+    ]
+    pd.DataFrame(rows, columns=["question", "quote"]).to_csv(top / "questions.csv", index=False)
+
+
+def test_the_command_recommends_and_writes(evalkit, tmp_path):
+    documents(tmp_path)
+    (tmp_path / "docs" / "photo.png").write_bytes(b"\x89PNG\0")
+    status, out, err = evalkit(
+        "pick", tmp_path / "docs", "--questions", tmp_path / "questions.csv", "--models", "bm25,tfidf",
+        "--chunk-size", "32,64", "--chunk-overlap", "8", "--require", "dim<=512, latency_p95<10s",
+        "--device", "cpu", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert status == 0, err
+    assert "1 file(s) were not read" in err
+    assert "Use " in out
+    text = (tmp_path / "out" / "recommendation.md").read_text()
+    assert text.startswith("# Use ")
+    assert "## How sure this is" in text
+    results = Results.read(tmp_path / "out")
+    assert set(results.scores["split"]) == {"32/8", "64/8"}
+    assert len(results.measurements.cells) == 4
+    assert results.provenance["pick"]["documents"]["skipped"][0]["name"] == "photo.png"
+
+
+def test_the_snippet_runs_and_gives_what_the_pick_ranked(tmp_path, monkeypatch):
+    documents(tmp_path)
+    picked = package.pick(
+        tmp_path / "docs", questions=tmp_path / "questions.csv", models="tfidf", chunk_size=64, chunk_overlap=8,
+        device="cpu",
+    )  # fmt: skip
+    from evalkit.report.recommendation import llamaindex_code
+
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, object] = {}
+    code = llamaindex_code(picked.recommendation.choice, picked.results)
+    exec(compile(code.replace("your question", "How long does a cat sleep?"), "snippet", "exec"), space)
+    ranked = picked.results.evidence.rankings.query("query == '2'").sort_values("rank")
+    texts = picked.results.evidence.documents.set_index("document")["text"]
+    expected = [texts[document] for document in ranked["document"]][:5]
+    assert [
+        found.node.get_content() for found in space["retriever"].retrieve("How long does a cat sleep?")
+    ] == expected
+
+
+def test_an_interrupted_pick_is_partial(evalkit, tmp_path, monkeypatch):
+    from evalkit.models import lexical
+
+    documents(tmp_path)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lexical.Tfidf, "encode", stop)
+    status, out, err = evalkit(
+        "pick", tmp_path / "docs", "--questions", tmp_path / "questions.csv", "--models", "bm25,tfidf",
+        "--chunk-size", "whole", "--device", "cpu", "--store", tmp_path / "store", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert status == 130, err
+    assert "PARTIAL" in out
+    assert [cell["model"] for cell in Results.read(tmp_path / "out").missing] == ["tfidf"]
+
+
+def test_without_questions_they_are_made_and_can_be_edited(tmp_path, evalkit):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "cats.md").write_text(
+        "# How a cat sleeps\n\nA cat sleeps sixteen hours a day, most of them while the sun is on its blanket.\n\n"
+        "Whiskers measure the width of every gap before the shoulders follow through it.\n"
+    )
+    given = ["pick", tmp_path / "docs", "--chunk-size", "64", "--chunk-overlap", "8"]
+    status, shown, _ = evalkit(*given, "--top-k", "1", "--device", "cpu", "--out", tmp_path / "out")
+    assert status == 0
+    assert "without a language model: the weakest kind" in " ".join(shown.split())
+    assert "questions.jsonl: edit them" in " ".join(shown.split())
+    assert "bm25, tfidf: need no weights." in shown
+    questions = tmp_path / "out" / "questions.jsonl"
+    made = [json.loads(line) for line in questions.read_text().splitlines()]
+    assert made
+    assert {row["kind"] for row in made} <= {"heading", "definition", "masked"}
+    first = Results.read(tmp_path / "out").scores
+    assert {"bm25", "tfidf", "all-MiniLM-L6-v2"} <= set(first["model"])
+    given += ["--models", "bm25"]
+    edited = tmp_path / "edited.jsonl"
+    edited.write_text("\n".join(map(json.dumps, made[:1])))
+    status, *_ = evalkit(*given, "--top-k", "1", "--device", "cpu", "--out", tmp_path / "out", "--questions", edited)
+    assert status == 0
+    assert set(first["n"]) == {len(made)}
+    assert set(Results.read(tmp_path / "out").scores["n"]) == {1}
