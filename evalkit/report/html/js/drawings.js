@@ -8,6 +8,7 @@ function chart(id, spec, rows) {
   const place = byId(id);
   const whole = structuredClone(spec);
   whole.datasets = { rows };
+  if (whole.height.step) whole.height = whole.height.step * rows.length; // Vega warns of steps in a chart that fits
   const narrow = place.clientWidth < 560;
   for (const layer of whole.layer) {
     const axis = layer.encoding.y?.axis;
