@@ -11,8 +11,7 @@ from evalkit.report.html import write_report
 from evalkit.results import Results
 
 SCRIPT = '</script><script>window.broken = true</script><img src=x onerror="window.broken = true">'
-QUOTES = 'what "does" it \'cost\' & <b>who</b> pays\u2028? </script>'
-LABEL = "tfidf?ngrams=2"
+QUOTES = "what \"does\" it 'cost' & <b>who</b> pays\u2028? </script>"
 BEASTS = ("cat", "dog", "fish", "bird", "horse", "goat", "crab", "wolf", "bear", "hare", "toad", "mole")
 
 
@@ -43,10 +42,10 @@ def hostile_run(tmp_path_factory) -> Path:
     """The folder of a run over hostile texts: three models, one that fails, a reranker, two tasks."""
     folder = tmp_path_factory.mktemp("hostile")
     evalkit.run(
-        models=["bm25", "tfidf", LABEL, "glove:no-such-file.txt"], tasks=list(write_hostile_tasks(folder)),
-        rerankers="bm25", top_k=3, device="cpu", out=folder / "<b>run</b>",
+        models=["bm25", "tfidf", "tfidf?ngrams=2", "glove:no-such-file.txt"], tasks=list(write_hostile_tasks(folder)),
+        rerankers="bm25", top_k=3, device="cpu", out=folder / "a & <b>run",
     )  # fmt: skip
-    return folder / "<b>run</b>"
+    return folder / "a & <b>run"
 
 
 @pytest.fixture(scope="session")

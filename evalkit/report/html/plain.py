@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 DIGITS = 5
 """Significant digits that numbers keep in the page: more than it shows."""
@@ -27,7 +28,7 @@ def plain(value: Any) -> Any:
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, np.ndarray | Sequence):
         return [plain(each) for each in value]
-    return None if value != value else str(value)
+    return None if pd.isna(value) else str(value)
 
 
 def to_json(value: Any) -> str:
