@@ -128,8 +128,8 @@ def test_a_run_put_together_with_itself_is_itself(hostile_run):
     assert together.notes == ()
     keys = ["task", "split", "model", "reranker", "metric"]
     pd.testing.assert_frame_equal(
-        together.results.scores.astype({key: str for key in keys}).sort_values(keys, ignore_index=True),
-        run.scores.astype({key: str for key in keys}).sort_values(keys, ignore_index=True),
+        together.results.scores.astype(dict.fromkeys(keys, str)).sort_values(keys, ignore_index=True),
+        run.scores.astype(dict.fromkeys(keys, str)).sort_values(keys, ignore_index=True),
     )
     assert len(together.results.evidence.rankings) == len(run.evidence.rankings)
 
