@@ -21,7 +21,7 @@ from evalkit.pipeline import Interrupted, LineUp, choose_line_up, open_store, ru
 from evalkit.progress import Progress
 from evalkit.questions import QuestionSet, make_task, questions_from_documents, read_questions, write_questions
 from evalkit.registry import ModelSpec, catalogue, families
-from evalkit.report.recommendation import llamaindex_code, to_text
+from evalkit.report.recommendation import llamaindex_code, sentence_transformers_code, to_text
 from evalkit.report.write import write_run
 from evalkit.results import Results
 from evalkit.types import RetrievalTask
@@ -169,7 +169,12 @@ def _write(picked: Pick, folder: Path) -> None:
     write_run(picked.results, folder)
     picked.chunkings.to_csv(folder / CHUNKINGS, index=False, lineterminator="\n")
     text = to_text(picked.recommendation, picked.results)
-    if picked.recommendation.choice is not None:
-        code = llamaindex_code(picked.recommendation.choice, picked.results)
-        text += f"\n## With LlamaIndex\n\n```python\n{code}```\n"
+    choice = picked.recommendation.choice
+    if choice is not None:
+        snippets = {
+            "LlamaIndex": llamaindex_code(choice, picked.results),
+            "sentence-transformers": sentence_transformers_code(choice, picked.results),
+        }
+        for library, code in snippets.items():
+            text += f"\n## With {library}\n\n```python\n{code}```\n" if code is not None else ""
     (folder / RECOMMENDATION).write_text(text, encoding="utf-8")

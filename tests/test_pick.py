@@ -116,6 +116,41 @@ def test_the_snippet_runs_and_gives_what_the_pick_ranked(tmp_path, monkeypatch):
     ] == expected
 
 
+@pytest.mark.parametrize("options", ["", "?max_length=16&dim=256&document_prompt=passage:%20&query_prompt=ask:%20"])
+def test_sentence_transformers_ranks_as_the_pick_did(options, data_dir, tmp_path, monkeypatch, capsys):
+    """With and without a reranker; the weights are named by their folder, since a hub cannot be reached."""
+    from dataclasses import replace
+
+    from evalkit.models.weights import at_hand
+    from evalkit.report.recommendation import sentence_transformers_code
+
+    documents(tmp_path)
+    # No two chunks alike: the order of ties is not the library's to keep.
+    for name, subject in (("cats", "cat"), ("trains", "train")):
+        facts = [f"The {subject} number {n} sleeps for {n * n + 2} hours and runs {n} miles. " for n in range(12)]
+        (tmp_path / "docs" / f"{name}.md").write_text("".join(facts))
+    questions = [{"question": f"How long does the cat number {n} sleep?", "quote": f"The cat number {n} sleeps"}
+                 for n in range(4)]  # fmt: skip
+    (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, questions)))
+    sbert = f"sbert:{at_hand('sentence-transformers/all-MiniLM-L6-v2')}{options}"
+    picked = package.pick(
+        tmp_path / "docs", questions=tmp_path / "questions.jsonl", models=[sbert], top_k=3, candidates=4,
+        rerankers=[f"ce:{data_dir / 'ce-minilm'}"], chunk_size=32, chunk_overlap=8, device="cpu",
+    )  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    texts = picked.results.evidence.documents.set_index("document")["text"]
+    assert len(picked.recommendation.choices) == 2
+    for choice in picked.recommendation.choices:
+        code = sentence_transformers_code(choice, picked.results)
+        exec(compile(code.replace("your question", "How long does the cat number 1 sleep?"), "snippet", "exec"), {})
+        ranked = picked.results.evidence.rankings.query("query == '2' and rank <= 3")
+        ranked = ranked[ranked["reranker"] == choice.reranker].sort_values("rank")
+        expected = [texts[document][:80] for document in ranked["document"]]
+        assert capsys.readouterr().out == "".join(f"{line}\n" for line in expected)
+    other = replace(picked.recommendation.choices[0], model="bm25")
+    assert sentence_transformers_code(other, picked.results) is None
+
+
 def test_an_interrupted_pick_is_partial(evalkit, tmp_path, monkeypatch):
     from evalkit.models import lexical
 

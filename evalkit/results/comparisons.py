@@ -188,13 +188,14 @@ def across_tasks(results: "Results") -> pd.DataFrame:
     between), then mean (of the main metric, a fraction), mean_rank and borda (cells left behind, summed over the
     tasks; a tie counts half: Borda 1784), each with its bounds `_low` and `_high`: a bootstrap within each task, the
     tasks as given. A cell that misses a task has NaN: its mean would be over other tasks than the others' are.
-    Kinds with one task are left out, and tasks with an evaluator of their own, whose scores have no queries.
+    Left out: a kind with one task, whose splits may share their queries, and tasks with an evaluator of their own,
+    whose scores have no queries.
     """
     parts = []
     for kind in ("sts", "retrieval"):
         tasks = [(each["task"], each["split"]) for each in results.provenance["tasks"] if each["type"] == kind]
         scored = {name: rows for task in tasks for name, rows in _main(results, *task)}
-        if len(scored) > 1:
+        if len({name for name, _ in tasks}) > 1:
             parts.append(_across(kind, scored))
     columns = [
         "type",
