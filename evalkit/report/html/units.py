@@ -196,7 +196,9 @@ def across(results: Results, units: Sequence[Unit]) -> dict[str, Any] | None:
         renamed = told.add_prefix(f"{kind!s}_").reset_index()
         rows = rows.merge(renamed, on=["model", "reranker"], how="left")
         rows = rows.sort_values(f"{kind!s}_mean", ascending=False, kind="stable")
-        left_out += [f"{row.model} with {row.reranker} on {row.missing!s}" for row in found.itertuples() if row.missing]
+        left_out += [
+            f"{row.model} with {row.reranker} on {row.missing!s}" for row in found.itertuples() if row.missing
+        ]
     about = "Each task by its main metric. Colours compare cells within a task."
     if columns:
         about += (
