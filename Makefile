@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test check clean
 
 demo: .venv/demo.installed
-	$(BIN)/evalkit run demo --out reports/demo
+	$(BIN)/evalkit run demo --report --out reports/demo
 
 test: .venv/dev.installed
 	$(BIN)/python -m pytest

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 EXIT_FAILED_CELLS = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+REPORT = "report.html"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,10 +48,12 @@ def run(
     max_cost: Annotated[float | None, typer.Option(help="USD that models behind paid APIs may cost in all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; default reports/latest.")] = None,
     published: Annotated[Path | None, typer.Option(help="CSV of published figures, shown beside your own.")] = None,
+    report: Annotated[bool, typer.Option("--report", help="Write report.html too; needs evalkit[report].")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and what it costs.")] = False,
 ) -> None:
     """Run models on tasks, rerankers behind them, and write the leaderboards."""
-    given = {key: value for key, value in locals().items() if key not in ("suite", "dry_run") and value is not None}
+    asked = locals().items()
+    given = {key: value for key, value in asked if key not in ("suite", "report", "dry_run") and value is not None}
     from rich.console import Console
 
     from evalkit.config import read_config, read_suite
@@ -63,13 +66,20 @@ def run(
     if dry_run:
         _show_plan(config)
         return
+    if report:
+        from evalkit.report.html import require_report, write_report
+
+        require_report()
     try:
         results = run_config(config)
     except Interrupted as interrupted:
         _show_partial(interrupted.results, config.out)
+    if report and config.out:
+        write_report({config.out.resolve().name: results}, config.out / REPORT)
     print_tables(make_tables(results), Console())
     typer.echo(
         f"Written to {config.out}: leaderboard.md, leaderboard.csv, scores.csv, results.parquet, run.json, evidence"
+        + (f", {REPORT}" if report else "")
     )
     if config.no_store is False:
         reused, computed = results.provenance["reused"], results.provenance["computed"]
@@ -77,6 +87,28 @@ def run(
     if results.failures:
         typer.echo(f"{len(results.failures)} cell(s) failed; the reasons are in the last table.", err=True)
         raise typer.Exit(EXIT_FAILED_CELLS)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders that runs were written to.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path("report.html"),
+) -> None:
+    """Write one HTML file on one or several runs, to read in a browser, without a network."""
+    from evalkit.report.html import write_report
+    from evalkit.results import Results
+
+    write_report({name: Results.read(folder) for name, folder in _named(runs).items()}, out)
+    typer.echo(f"Written to {out} ({out.stat().st_size / 1e6:.1f} MB).")
+
+
+def _named(runs: list[Path]) -> dict[str, Path]:
+    """Run folders by a short name each: the folder's own, with as much of its path as tells them apart."""
+    paths = list(dict.fromkeys(run.resolve() for run in runs))
+    parts = 1
+    while len(named := {"/".join(path.parts[-parts:]): path for path in paths}) < len(paths):
+        parts += 1
+    return named
 
 
 @app.command()

@@ -2,7 +2,9 @@
 
 import math
 import platform
+import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -14,6 +16,7 @@ from evalkit.compute import Compute
 from evalkit.config import RunConfig
 from evalkit.grid import Outcome
 from evalkit.grid.cells import ModelFacts
+from evalkit.secrets import hide
 from evalkit.spending import Spending, Spent
 from evalkit.store import Store
 from evalkit.suite.published import PublishedScore
@@ -48,6 +51,7 @@ def make_provenance(
         "schema": SCHEMA,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 3),
+        "command": _command(),
         "config": config.model_dump(mode="json", exclude={"out", "store", "published", "description", "sizes"}),
         "seed": config.seed,
         "top_k": list(config.top_k),
@@ -107,6 +111,12 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _command() -> str:
+    """What was typed, without keys; "evalkit.run" where a program called it."""
+    program, *arguments = sys.argv or [""]
+    return hide(shlex.join(["evalkit", *arguments])) if Path(program).name == "evalkit" else "evalkit.run"
 
 
 def _git_commit() -> str | None:

@@ -1,0 +1,131 @@
+"""The answer in a sentence or two: what is best, what ties with it, what to pick if it must be fast or small."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from evalkit.grid.cells import NO_RERANKER
+from evalkit.report.html.units import Unit, metric_label
+
+KEEPS = 0.9
+"""A cheaper cell is worth naming if it cannot be told from the best, or keeps this share of its score."""
+NAMED = 3
+"""Ties that are named; of more only the number is told."""
+
+
+def answer(unit: Unit) -> list[str]:
+    """Sentences about a task, the best cell first."""
+    if not unit.main or unit.boards[unit.main]["score"].isna().all():
+        return [f"Nothing could be scored: {_failures(unit)}."]
+    cells = pd.concat([unit.cells, unit.boards[unit.main].reset_index(drop=True)], axis=1)
+    scored = cells[cells["score"].notna()]
+    told = [best(scored, metric_label(unit.main)), ties(scored)]
+    if len(scored) > 1:
+        told += [fast(scored), small(scored)]
+    if failed := _failures(unit):
+        told.append(f"No score: {failed}.")
+    return [sentence for sentence in told if sentence]
+
+
+def name(cell: pd.Series) -> str:
+    """A cell in words."""
+    return (
+        str(cell["model"])
+        if cell["reranker"] == NO_RERANKER
+        else f"{cell['model']} with {cell['reranker']} behind it"
+    )
+
+
+def best(cells: pd.DataFrame, metric: str) -> str:
+    """The first cell, its score and interval. Cells come best first."""
+    top = cells.iloc[0]
+    interval = "" if pd.isna(top["ci_low"]) else f" (95 % interval {top['ci_low']:.3f} to {top['ci_high']:.3f})"
+    return f"{name(top)} has the best {metric}, {top['score']:.3f}{interval}."
+
+
+def ties(cells: pd.DataFrame) -> str:
+    """Which others cannot be told from the best."""
+    others = cells.iloc[1:]
+    if others.empty:
+        return "It is the only one that was scored."
+    if others["tied"].isna().all():
+        return "There is no paired test for this task's scores, so a small lead may be noise."
+    tied = others[others["tied"].eq(True)]
+    if tied.empty:
+        return f"It is better than each of the other {len(others)}, by more than chance explains."
+    if len(tied) == len(others):
+        return f"None of the other {len(others)} can be told from it on this data: the lead may be noise."
+    if len(tied) > NAMED:
+        return (
+            f"{len(tied)} of the other {len(others)} cannot be told from it, {name(tied.iloc[0])} first among them."
+        )
+    names = _listed([name(cell) for _, cell in tied.iterrows()])
+    return f"{names} cannot be told from it on this data."
+
+
+def fast(cells: pd.DataFrame) -> str:
+    """What to pick if it must answer quickly, by measured latency; without that, what runs one model a query."""
+    measured = cells["latency_ms"].notna() if "latency_ms" in cells else pd.Series(False, index=cells.index)
+    if measured.any():
+        pick = _cheapest(cells, "latency_ms")
+        if pick is None:
+            return ""
+        what = f"{pick['latency_ms']:.3g} ms a query (median)"
+        return f"If it must be fast: {_picked(pick, cells.iloc[0], what)}."
+    alone = cells[cells["reranker"] == NO_RERANKER]
+    if len(alone) in (0, len(cells)):
+        return "Latency was not measured."
+    if alone.index[0] == cells.index[0]:
+        return "Latency was not measured; the best needs no reranker, which is one model fewer to run for each query."
+    pick = alone.iloc[0]
+    return (
+        "If it must be fast (latency was not measured, but no reranker is one model fewer to run for each query): "
+        f"{name(pick)}, {_loss(pick)}."
+    )
+
+
+def small(cells: pd.DataFrame) -> str:
+    """What to pick if it must take little memory, by parameters of the models."""
+    pick = _cheapest(cells, "parameters")
+    if pick is None:
+        return "The sizes of these models are not known."
+    size = f"{pick['parameters']:,.4g} million parameters" if pick["parameters"] else "no weights to load"
+    unknown = int(cells["parameters"].isna().sum())
+    aside = f"; the sizes of {unknown} others are not known" if unknown else ""
+    return f"If it must be small: {_picked(pick, cells.iloc[0], size)}{aside}."
+
+
+def _cheapest(cells: pd.DataFrame, column: str) -> pd.Series | None:
+    """The lowest of those that tie with the best or keep `KEEPS` of its score, the better of two."""
+    near = cells[
+        (cells["tied"].eq(True) | (cells["score"] >= KEEPS * cells["score"].iloc[0])) & cells[column].notna()
+    ]
+    return None if near.empty else near.loc[near[column].astype(float).idxmin()]
+
+
+def _picked(pick: pd.Series, top: pd.Series, what: str) -> str:
+    if pick.name == top.name:
+        return f"still {name(pick)}, {what}"
+    return f"{name(pick)}, {what}, {_loss(pick)}"
+
+
+def _loss(pick: pd.Series) -> str:
+    if pick["tied"] is True:
+        return f"{pick['score']:.3f}, which cannot be told from the best"
+    bounds = "" if pd.isna(pick["diff_low"]) else f" ({pick['diff_low']:.3f} to {pick['diff_high']:.3f})"
+    return f"{pick['score']:.3f}, {pick['difference']:.3f}{bounds} lower than the best"
+
+
+def _failures(unit: Unit) -> str:
+    if "reason" not in unit.cells:
+        return ""
+    failed = unit.cells[unit.cells["reason"].notna()]
+    return (
+        _listed([name(cell) for _, cell in failed.iterrows()])
+        if len(failed) <= NAMED
+        else f"{len(failed)} cells failed"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""

@@ -1,0 +1,110 @@
+"""One HTML file: template, style, script, drawing library and data, all inside."""
+
+import importlib.util
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import OptionalDependencyError
+from evalkit.report.html.answer import answer
+from evalkit.report.html.charts import all_charts
+from evalkit.report.html.drilldown import pack_pairs, pack_queries
+from evalkit.report.html.plain import compressed, plain, to_json
+from evalkit.report.html.units import Unit, across, make_units
+from evalkit.report.published import published_tables
+from evalkit.results import Results
+from evalkit.results.together import put_together
+
+SCRIPTS = ("base", "leaderboard", "heat", "drawings", "pairs", "queries", "lists", "main")
+"""The page's own script, in this order, each a file of `js`."""
+
+
+def require_report() -> None:
+    """Raises OptionalDependencyError if what writes the page is not installed."""
+    for module in ("jinja2", "vl_convert"):
+        if importlib.util.find_spec(module) is None:
+            raise OptionalDependencyError("the HTML report", module, "report")
+
+
+def write_report(runs: Mapping[str, Results], path: Path) -> None:
+    """Write the report on one or several runs, by name, as one HTML file that needs no network and no server.
+
+    Raises OptionalDependencyError if the extra `report` is not installed, ConfigError for no runs.
+    """
+    require_report()
+    page = render(runs)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(page.encode("utf-8", "replace"))
+
+
+def render(runs: Mapping[str, Results]) -> str:
+    """The page as text. See `write_report`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    together = put_together(runs)
+    results = together.results
+    units = make_units(results)
+    blobs = {f"evidence-{row}": found for row, unit in enumerate(units) if (found := _evidence(results, unit))}
+    data = {
+        "units": [
+            {**unit.data(), "evidence": f"evidence-{row}" if f"evidence-{row}" in blobs else None}
+            for row, unit in enumerate(units)
+        ],
+        "across": across(results, units),
+        "charts": all_charts(),
+    }
+    environment = Environment(
+        loader=PackageLoader("evalkit.report.html", "."), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template("page.html.jinja").render(
+        runs=runs,
+        notes=together.notes,
+        answers=[(unit, answer(unit)) for unit in units],
+        units=units,
+        published=published_tables(results),
+        several_tasks=len(units) > 1,
+        settings=SETTINGS,
+        as_json=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+        style=Markup(_own("page.css")),
+        library=Markup(_library()),
+        script=Markup("\n".join(_own(f"js/{name}.js") for name in SCRIPTS)),
+        data=Markup(to_json(plain(data))),
+        blobs={name: Markup(compressed(found)) for name, found in blobs.items()},
+    )
+
+
+SETTINGS = {
+    "started": "Started (UTC)", "seconds": "Seconds", "command": "Command", "seed": "Seed", "device": "Device",
+    "dtype": "dtype", "top_k": "Cut-offs", "candidates": "Candidates reranked", "python": "Python",
+    "platform": "Platform", "git_commit": "git commit", "reused": "Texts and pairs from the store",
+    "computed": "Texts and pairs computed",
+}  # fmt: skip
+"""What the page shows of each run beside models, tasks and packages."""
+
+
+def _evidence(results: Results, unit: Unit) -> dict[str, Any] | None:
+    cells = list(zip(unit.cells["model"].astype(str), unit.cells["reranker"].astype(str), strict=True))
+    if unit.kind == "retrieval":
+        return pack_queries(results, unit.task, unit.split, cells, unit.metrics)
+    if unit.kind == "sts" and unit.main:
+        return pack_pairs(results, unit.task, unit.split, [model for model, _ in cells])
+    return None
+
+
+def _own(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, with nothing in it that could end a script element."""
+    import vl_convert
+
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    # In a function of its own, for its short names would be overwritten by ours.
+    return f"(() => {{{bundle}}})();".replace("</script", "<\\/script").replace("<!--", "<\\!--")
