@@ -18,6 +18,7 @@ from evalkit.report.html.plain import compressed, plain, to_json
 from evalkit.report.html.units import make_units
 from evalkit.results import Results
 from evalkit.results.evidence import Evidence
+from evalkit.results.measurements import Measurements
 from evalkit.results.together import put_together
 
 
@@ -173,6 +174,23 @@ def test_runs_of_every_kind_have_a_report(hostile_run, kind):
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
     assert data["units"]
     assert ("Nothing could be scored" in page) == (kind != "no evidence")
+
+
+def test_what_was_measured_is_shown(hostile_run):
+    """The latency of each cell, by a made-up clock; the fast one is named, and the chart of costs has latency."""
+    results = Results.read(hostile_run)
+    scored = results.scores[["task", "split", "model", "reranker"]].astype(str).drop_duplicates()
+    cells = scored[scored["task"] == "beasts"].reset_index(drop=True)
+    cells = cells.reindex(columns=Measurements.none().cells.columns).assign(price_note="", note="")
+    cells["latency_p50_ms"] = np.where(cells["model"] == "bm25", 2.5, 40.0)
+    measured = replace(results, measurements=replace(Measurements.none(), cells=cells))
+    (unit,) = (unit for unit in make_units(measured) if unit.task == "beasts")
+    found = unit.cells.set_index(["model", "reranker"])["latency_ms"]
+    assert found["bm25", "none"] == 2.5
+    assert found["tfidf", "bm25"] == 40
+    page = render({"measured": measured})
+    assert "2.5 ms a query (median)" in page
+    assert "Latency was not measured; the best" not in page
 
 
 def test_provenance_is_there_in_full(hostile_run):
