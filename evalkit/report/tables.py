@@ -215,7 +215,9 @@ def _scored(found: pd.DataFrame, form: str, scale: float) -> list[TableCell]:
     """Scores with their intervals; the best score marked."""
     cells = _best_in_column([form.format(scale * value) for value in found["score"]])
     bounds = [
-        "" if pd.isna(low) else f" ({form.format(scale * low)}–{form.format(scale * high)})"
+        ""
+        if pd.isna(low)
+        else f" ({form.format(scale * low)}{'–' if low >= 0 else ' to '}{form.format(scale * high)})"
         for low, high in zip(found["ci_low"], found["ci_high"], strict=True)
     ]
     return [replace(cell, text=cell.text + bound) for cell, bound in zip(cells, bounds, strict=True)]
