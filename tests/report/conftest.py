@@ -56,9 +56,12 @@ def report_file(hostile_run) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Headless Chromium: one on PATH, else Playwright's own. Skips where there is neither."""
+    """Headless Chromium: one on PATH, else Playwright's own. Skips where there is neither.
+
+    For a module, not the session: while it is open, no other test of the process can run an event loop.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     with playwright.sync_playwright() as started:
         names = ("chromium", "chromium-browser", "google-chrome")
