@@ -42,7 +42,7 @@ def fit(config: RunConfig, line_up: LineUp, tasks: Sequence[RetrievalTask], metr
     cells = [
         Cell.of(task, model, reranker)
         for task in tasks
-        for model in line_up.models
+        for model in (*line_up.models, *line_up.fusions)
         for reranker in (NO_RERANKER, *line_up.rerankers)
     ]
     questions = len(tasks[0].queries)

@@ -127,6 +127,7 @@ def pick(
     require: Annotated[str, typer.Option(help="Such as 'latency_p95<50ms, dim<=512, licence~apache|mit'.")] = "",
     margin: Annotated[float, typer.Option(help="What a cheaper choice may be worse by, a fraction.")] = 0.02,
     metric: Annotated[str | None, typer.Option(help="Default: hit_rate at the largest k.")] = None,
+    hybrid: Annotated[bool, typer.Option(help="Fuse each embedder with BM25, by ranks and by scores.")] = True,
     budget: Annotated[str | None, typer.Option(help="Time, such as 10m: choices are cut on samples to fit.")] = None,
     top_k: Annotated[str | None, typer.Option(help="Ranks that metrics are cut at, e.g. 5 or 1,5,10.")] = None,
     candidates: Annotated[int | None, typer.Option(help="Documents reranked; default twice the top k.")] = None,

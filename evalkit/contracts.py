@@ -92,6 +92,25 @@ class VectorParts(FullVectors, Protocol):
 
 
 @runtime_checkable
+class Rescored(Embedder, Protocol):
+    """An embedder that is searched in vectors of low precision; what is found first is ranked anew by full ones."""
+
+    @property
+    def rescore(self) -> int | None:
+        """Documents found that are ranked anew, and no further ones are results; None: as they are found."""
+        ...
+
+    @property
+    def full(self) -> Embedder:
+        """The embedder with vectors of full precision."""
+        ...
+
+    def quantize(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The vectors that are searched, from full ones."""
+        ...
+
+
+@runtime_checkable
 class Fittable(Protocol):
     """A model that learns from the task's corpus first. `fit` returns a fitted copy and leaves self as it is."""
 

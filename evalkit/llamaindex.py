@@ -20,11 +20,14 @@ from evalkit.contracts import Embedder, Fittable
 from evalkit.errors import ConfigError
 from evalkit.grid import Means
 from evalkit.grid.cells import NO_RERANKER
+from evalkit.grid.fusing import shares
 from evalkit.grid.live import LiveCell
 from evalkit.models.chosen import choose
 from evalkit.progress import Progress
 from evalkit.registry import Kind
+from evalkit.registry.fusion import is_fusion, parse_fusions
 from evalkit.results import Results
+from evalkit.search.fusion import Fusion
 from evalkit.spending import Spending
 from evalkit.store import Store, default_root
 from evalkit.suite import load_task
@@ -82,13 +85,14 @@ class EvalkitEmbedding(BaseEmbedding):
 
 
 class EvalkitRetriever(BaseRetriever):
-    """A cell of the grid over the user's nodes: a model and a reranker, by spec or as objects.
+    """A cell of the grid over the user's nodes: a model (or a fusion of two) and a reranker, by spec or as objects.
 
     Ranks the nodes as the grid ranks documents of the same texts and ids. A node is read as LlamaIndex's indexes
     read it (`MetadataMode.EMBED`). Vectors of the nodes come from the store, and are kept there; `store=None` is
-    the user's, `no_store` computes them anew.
+    the user's, `no_store` computes them anew. `objects` gives, by label, the models of a fusion that have no spec.
 
-    Raises ConfigError if two nodes share an id, or if there are fewer `candidates` than `similarity_top_k`.
+    Raises ConfigError if two nodes share an id, if there are fewer `candidates` than `similarity_top_k`, or for a
+    weighted fusion without a weight.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class EvalkitRetriever(BaseRetriever):
         dtype: Dtype = "float32",
         store: Path | None = None,
         no_store: bool = False,
+        objects: Mapping[str, object] | None = None,
         **retriever: Any,
     ) -> None:
         super().__init__(**retriever)
@@ -118,7 +123,7 @@ class EvalkitRetriever(BaseRetriever):
         means = Means(choose_compute(device, dtype), None if no_store else Store(store or default_root()), Progress())
         self._cell = LiveCell.start(
             [Document(node.node_id, node.get_content(metadata_mode=MetadataMode.EMBED)) for node in nodes],
-            _load(model, {"embedder", "retriever"}, device, dtype),
+            *_first_stage(model, objects or {}, device, dtype),
             None if reranker == NO_RERANKER else _load(reranker, {"embedder", "reranker"}, device, dtype),
             candidates,
             means,
@@ -154,17 +159,24 @@ def best_retriever(
     if results.failures and best.filter(like="ndcg").isna().all():
         raise ConfigError(f"no cell of {names[0]!r} has a score; the reasons are in results.failures.")
 
+    objects = models or {}
+
     def source(label: str) -> object:
-        if label in (models or {}):
-            return (models or {})[label]
+        if label in objects:
+            return objects[label]
         if label in run["given_models"]:
             raise ConfigError(
                 f"{label!r} was an object, {run['specs'][label]}: give it in models={{{label!r}: ...}}."
             )
-        return run["specs"].get(label, label)
+        return results.spec_to_use(best["task"], best["split"], label)
 
     settings = {"similarity_top_k": max(run["top_k"]), **{key: run[key] for key in ("candidates", "device", "dtype")}}
-    return EvalkitRetriever(nodes, source(best["model"]), source(best["reranker"]), **{**settings, **options})
+    return EvalkitRetriever(
+        nodes,
+        source(best["model"]),
+        source(best["reranker"]),
+        **{**settings, "objects": objects, **options},
+    )
 
 
 def task_nodes(task: str | RetrievalTask) -> list[TextNode]:
@@ -173,6 +185,20 @@ def task_nodes(task: str | RetrievalTask) -> list[TextNode]:
     if not isinstance(loaded, RetrievalTask):
         raise ConfigError(f"{loaded.name!r} is no retrieval task; it has no documents.")
     return [TextNode(id_=document.id, text=document.content) for document in loaded.corpus]
+
+
+def _first_stage(
+    model: object, objects: Mapping[str, object], device: DeviceChoice, dtype: Dtype
+) -> tuple[list[Any], Fusion | None]:
+    """The models of a first stage, one or two, and how their rankings become one."""
+    if not isinstance(model, str) or not is_fusion(model):
+        return [_load(model, {"embedder", "retriever"}, device, dtype)], None
+    fusions = parse_fusions(model)
+    if len(fusions) != 1:
+        raise ConfigError(f"{model!r} stands for {len(fusions)} fusions; give one.")
+    shares(fusions[0].fusion, 2)
+    parts = [objects.get(part, part) for part in fusions[0].parts]
+    return [_load(part, {"embedder", "retriever"}, device, dtype) for part in parts], fusions[0].fusion
 
 
 def _load(model: object, allowed: set[Kind], device: DeviceChoice, dtype: Dtype) -> Any:

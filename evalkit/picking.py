@@ -17,7 +17,7 @@ from evalkit.documents import Chunk, Chunking, Folder, chunk_statistics, read_fo
 from evalkit.errors import ConfigError
 from evalkit.grid import Means
 from evalkit.measure import measure
-from evalkit.models.chosen import Chosen
+from evalkit.models.chosen import Chosen, hybrids
 from evalkit.models.free import FreeModels, free_models
 from evalkit.pipeline import Interrupted, LineUp, choose_line_up, open_store, run_tasks
 from evalkit.progress import Progress
@@ -50,6 +50,7 @@ def pick(
     margin: float = 0.02,
     metric: str | None = None,
     budget: float | None = None,
+    hybrid: bool = True,
     **keys: Any,
 ) -> Pick:
     """Which model, reranker and chunking to use on one's own documents, told from one's own questions.
@@ -58,8 +59,10 @@ def pick(
     without one they are made from the documents, the weakest kind of questions. Each of the chunk sizes is taken with
     each overlap, in tokens; None: whole files. `require` and `margin` are those of `decision`; `metric` is hit rate
     at the largest k unless it is given. With a `budget`, in seconds, choices are cut on part of the questions if all
-    of them would take longer (see `budget.fit`). `keys` are those of `run`, without tasks; without models, those that
-    can be tried here for nothing take part (see `models.free`), and their reasons are in the provenance.
+    of them would take longer (see `budget.fit`). With `hybrid`, BM25 takes part, and its fusions with each embedder:
+    by ranks, and by scores whose weight the questions choose (see `search.fusion`). `keys` are those of `run`,
+    without tasks; without models, those that can be tried here for nothing take part (see `models.free`), and their
+    reasons are in the provenance.
 
     Everything is checked before a model is loaded: raises EvalkitError. Raises Interrupted after Ctrl-C, when the
     cells that were finished are written, but nothing is measured and recommended.
@@ -72,6 +75,9 @@ def pick(
     metric = metric or f"hit_rate@{max(config.top_k)}"
     chunkings = _chunkings(chunk_size, chunk_overlap)
     line_up = choose_line_up(config)
+    if hybrid:
+        models, fusions = hybrids(line_up.models)
+        line_up = replace(line_up, models=models, fusions={**line_up.fusions, **fusions})
     folder = read_folder(Path(documents))
     asked = (
         questions_from_documents(folder, seed=config.seed)
@@ -124,6 +130,7 @@ def _measured(config: RunConfig, line_up: LineUp, tasks: Sequence[RetrievalTask]
             tasks,
             line_up.models,
             line_up.rerankers,
+            line_up.fused,
             candidates=config.rerank_depth,
             means=Means(line_up.compute, open_store(config), progress),
             spending=line_up.spending,

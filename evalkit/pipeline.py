@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,16 @@ from typing import Any
 from evalkit.compute import Compute, choose_compute
 from evalkit.config import GivenModel, RunConfig, read_config, read_suite
 from evalkit.errors import ConfigError, EvalkitError
-from evalkit.grid import Entrant, Means, run_grid
+from evalkit.grid import Entrant, FusedEntrant, Means, run_grid
 from evalkit.grid.cells import NO_RERANKER, Cell, Outcome
-from evalkit.models.chosen import Chosen, choose, same_label
+from evalkit.models.chosen import Chosen, choose, choose_first_stages, same_label
 from evalkit.mteb.reference import is_mteb
 from evalkit.mteb.registry import model_facts
 from evalkit.mteb.tasks import load_tasks as load_mteb_tasks
 from evalkit.plan import Plan, make_plan
 from evalkit.progress import Progress
 from evalkit.registry import Kind, ModelSpec, expand
+from evalkit.registry.fusion import FusionSpec, is_fusion, parse_fusions
 from evalkit.registry.paid import check_paid
 from evalkit.report.write import write_run
 from evalkit.results import Results
@@ -57,6 +58,7 @@ class LineUp:
 
     compute: Compute
     models: Mapping[str, Chosen]
+    fusions: Mapping[str, FusionSpec]
     rerankers: Mapping[str, Chosen]
     spending: Spending
 
@@ -64,6 +66,23 @@ class LineUp:
     def all(self) -> dict[str, Chosen]:
         """Models and rerankers."""
         return {**self.models, **self.rerankers}
+
+    @property
+    def fused(self) -> list[FusedEntrant]:
+        """The fusions, as they take part in a grid."""
+        return [FusedEntrant(label, spec.parts, spec.fusion) for label, spec in self.fusions.items()]
+
+    @property
+    def specs(self) -> dict[str, str]:
+        """What each label stands for, in full."""
+        specs = {label: str(model) for label, model in self.all.items()}
+        # An object has no spec: there the label stays.
+        named = {label: spec for label, spec in specs.items() if self.all[label].model is None}
+        full = {
+            label: str(replace(fusion, parts=tuple(named.get(part, part) for part in fusion.parts)))
+            for label, fusion in self.fusions.items()
+        }
+        return specs | full
 
 
 def run_config(config: RunConfig) -> Results:
@@ -88,10 +107,11 @@ def run_config(config: RunConfig) -> Results:
 def choose_line_up(config: RunConfig) -> LineUp:
     """The models and rerankers of a configuration, checked; none is loaded. Raises EvalkitError."""
     compute = choose_compute(config.device, config.dtype)
-    models = choose(config.models, {"embedder", "retriever"})
+    models, fusions = choose_first_stages(config.models)
     rerankers = choose((name for name in config.rerankers if name != NO_RERANKER), {"embedder", "reranker"})
     _check_labels(models, rerankers)
-    line_up = LineUp(compute, models, rerankers, Spending(config.max_cost))
+    _check_rescoring(models, config)
+    line_up = LineUp(compute, models, fusions, rerankers, Spending(config.max_cost))
     check_paid([each.source for each in line_up.all.values() if isinstance(each.source, ModelSpec)], config.max_cost)
     return line_up
 
@@ -118,6 +138,7 @@ def run_tasks(
             tasks,
             [Entrant(label, partial(model.load, compute, spending)) for label, model in line_up.models.items()],
             [Entrant(label, partial(model.load, compute, spending)) for label, model in line_up.rerankers.items()],
+            line_up.fused,
             candidates=config.rerank_depth,
             depth=max(config.top_k),
             means=Means(compute, store, progress),
@@ -126,11 +147,11 @@ def run_tasks(
     if outcome.interrupted and not outcome.facts:
         raise KeyboardInterrupt
     chosen = line_up.all
-    specs = {label: str(model) for label, model in chosen.items()}
     facts = {label: model_facts(model.source.name) for label, model in chosen.items() if model.family == "mteb"}
+    fusions = {label: spec.parts for label, spec in line_up.fusions.items()}
     given = {label: model.identity for label, model in chosen.items() if model.identity is not None}
     provenance = make_provenance(
-        config, compute, specs, facts, given, tasks, outcome, store, spending, published, started
+        config, compute, line_up.specs, fusions, facts, given, tasks, outcome, store, spending, published, started
     )
     return Results(
         make_records(outcome, tasks, config.top_k),
@@ -148,8 +169,8 @@ def _missing(outcome: Outcome, line_up: LineUp, tasks: Sequence[Task], wanted: f
     cells = [
         Cell.of(task, label, reranker)
         for task in tasks
-        for label, model in line_up.models.items()
-        if isinstance(task, RetrievalTask) or "embedder" in model.kinds
+        for label in (*line_up.models, *line_up.fusions)
+        if isinstance(task, RetrievalTask) or (label in line_up.models and "embedder" in line_up.models[label].kinds)
         for reranker in (NO_RERANKER, *(line_up.rerankers if isinstance(task, RetrievalTask) else ()))
     ]
     return [cell for cell in cells if cell not in done and (wanted is None or cell in wanted)]
@@ -162,6 +183,18 @@ def _check_labels(models: Mapping[str, Chosen], rerankers: Mapping[str, Chosen])
             raise same_label(label)
 
 
+def _check_rescoring(models: Mapping[str, Chosen], config: RunConfig) -> None:
+    """Raise ConfigError if a model ranks fewer documents anew than are wanted of it."""
+    wanted = config.rerank_depth if any(name != NO_RERANKER for name in config.rerankers) else max(config.top_k)
+    for label, model in models.items():
+        rescore = getattr(model.source.options, "rescore", None) if isinstance(model.source, ModelSpec) else None
+        if rescore is not None and rescore < wanted:
+            raise ConfigError(
+                f"{label!r}: rescore={rescore} is fewer than the {wanted} documents that are ranked of each query; "
+                "give at least as many."
+            )
+
+
 def plan_config(config: RunConfig) -> Plan:
     """What running a configuration would download, compute and cost. Loads no model, and no data from elsewhere.
 
@@ -170,10 +203,15 @@ def plan_config(config: RunConfig) -> Plan:
     """
     if config.published:
         read_published(config.published)
+    named = [name for name in config.models if isinstance(name, str)]
+    fusions = [fusion for name in named if is_fusion(name) for fusion in parse_fusions(name)]
+    alone = [name for name in named if not is_fusion(name)]
+    parts = [part for fusion in fusions for part in fusion.parts]
     return make_plan(
         config,
-        _specs_or_why_not(config.models, {"embedder", "retriever"}),
+        _specs_or_why_not([*alone, *parts], {"embedder", "retriever"}),
         _specs_or_why_not((name for name in config.rerankers if name != NO_RERANKER), {"embedder", "reranker"}),
+        [str(fusion) for fusion in fusions],
     )
 
 

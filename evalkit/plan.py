@@ -70,8 +70,9 @@ def make_plan(
     config: RunConfig,
     models: Mapping[str, ModelSpec | EvalkitError],
     rerankers: Mapping[str, ModelSpec | EvalkitError],
+    fusions: Sequence[str] = (),
 ) -> Plan:
-    """The plan of a configuration whose models are resolved, or have a reason why not.
+    """The plan of a configuration whose models are resolved, or have a reason why not. `fusions` are labels.
 
     Raises EvalkitError for local tasks that cannot be used.
     """
@@ -81,16 +82,18 @@ def make_plan(
     embedders = sum(_is_embedder(spec) for spec in models.values())
     encoded = sum(task.texts for task in tasks) * embedders
     reranked = sum(task.texts for task in retrieval) * sum(_is_embedder(spec) for spec in rerankers.values())
-    pairs = sum(_pairs(task, config, len(models)) for task in retrieval)
+    lists = len(models) + len(fusions)
+    pairs = sum(_pairs(task, config, lists) for task in retrieval)
     scorers = sum(isinstance(spec, ModelSpec) and not _is_embedder(spec) for spec in rerankers.values())
     return Plan(
         config.description,
         tuple(tasks),
         (
-            *(_model(label, "model", spec, config, tasks, len(models)) for label, spec in models.items()),
-            *(_model(label, "reranker", spec, config, retrieval, len(models)) for label, spec in rerankers.items()),
+            *(_model(label, "model", spec, config, tasks, lists) for label, spec in models.items()),
+            *(ModelPlan(label, "model", "none", 0, 0) for label in fusions),
+            *(_model(label, "reranker", spec, config, retrieval, lists) for label, spec in rerankers.items()),
         ),
-        cells=len(sts) * embedders + len(retrieval) * len(models) * (1 + len(rerankers)),
+        cells=len(sts) * embedders + len(retrieval) * lists * (1 + len(rerankers)),
         texts=encoded + reranked,
         pairs=pairs * scorers,
     )
@@ -143,13 +146,13 @@ def _model(
     spec: ModelSpec | EvalkitError,
     config: RunConfig,
     tasks: Sequence[TaskPlan],
-    models: int,
+    lists: int,
 ) -> ModelPlan:
     if isinstance(spec, EvalkitError):
         return ModelPlan(label, role, "cannot be run", problem=str(spec))
     entry = _entry(spec)
     if entry is not None and entry.provider is not None:
-        cost = _cost(entry, spec, config, tasks, models)
+        cost = _cost(entry, spec, config, tasks, lists)
         return ModelPlan(label, role, "behind an API", 0, cost)
     if families()[spec.family].name_help != HUB and spec.family != "mteb":
         return ModelPlan(label, role, "none", 0, 0)
@@ -176,7 +179,7 @@ def _entry(spec: ModelSpec) -> CatalogueEntry | None:
 
 
 def _cost(
-    entry: CatalogueEntry, spec: ModelSpec, config: RunConfig, tasks: Sequence[TaskPlan], models: int
+    entry: CatalogueEntry, spec: ModelSpec, config: RunConfig, tasks: Sequence[TaskPlan], lists: int
 ) -> float | None:
     """USD, about; None where the price, or how long the texts are, is not known."""
     if entry.price is None or any(task.characters is None for task in tasks):
@@ -185,15 +188,15 @@ def _cost(
         return entry.price.cost(sum(task.characters or 0 for task in tasks) // CHARACTERS_PER_TOKEN, 0)
     tokens = searches = 0
     for task in tasks:
-        pairs = _pairs(task, config, models)
+        pairs = _pairs(task, config, lists)
         tokens += 2 * pairs * (task.characters or 0) // max(1, task.texts) // CHARACTERS_PER_TOKEN
-        searches += task.queries * -(-min(task.documents, config.rerank_depth * models) // DOCUMENTS_PER_SEARCH)
+        searches += task.queries * -(-min(task.documents, config.rerank_depth * lists) // DOCUMENTS_PER_SEARCH)
     return entry.price.cost(tokens, searches)
 
 
-def _pairs(task: TaskPlan, config: RunConfig, models: int) -> int:
+def _pairs(task: TaskPlan, config: RunConfig, lists: int) -> int:
     """At most so many distinct pairs of query and document come before a reranker."""
-    return task.queries * min(task.documents, config.rerank_depth * models)
+    return task.queries * min(task.documents, config.rerank_depth * lists)
 
 
 def _is_embedder(spec: ModelSpec | EvalkitError) -> bool:

@@ -118,3 +118,7 @@ class Run:
     def depth(self) -> int:
         """The largest number of results a query can have."""
         return int(self.documents.shape[1])
+
+    def cut(self, depth: int) -> "Run":
+        """The run with at most so many results a query."""
+        return Run(self.documents[:, :depth], self.scores[:, :depth])

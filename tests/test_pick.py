@@ -42,11 +42,16 @@ def test_the_table_is_that_of_a_run_on_the_same_cells(of_files, data_dir, tmp_pa
         of_files / "docs", questions=of_files / "questions.jsonl", chunk_size=None,
         require="licence~apache|mit", out=tmp_path, **models(data_dir), **KEYS,
     )  # fmt: skip
-    expected = package.run(tasks=str(data_dir / "llamaindex-10k-val"), **models(data_dir), **KEYS).scores
+    static = f"static:{data_dir / 'potion-base-4m-int8'}"
+    named = models(data_dir)
+    named["models"] += [f"rrf({static}, bm25)", f"weighted({static}, bm25)"]
+    expected = package.run(tasks=str(data_dir / "llamaindex-10k-val"), **named, **KEYS).scores
     found = picked.results.scores
     columns = ["model", "reranker", "metric", "score", "ci_low", "ci_high", "n"]
-    assert len(found.groupby(["model", "reranker"], observed=True)) == 6
+    assert len(found.groupby(["model", "reranker"], observed=True)) == 10
     pd.testing.assert_frame_equal(found[columns], expected[columns], rtol=0, atol=1e-12, check_categorical=False)
+    assert len(picked.results.measurements.cells) == 10
+    assert (picked.results.measurements.cells["note"] == "").all()
     # The weights in a folder are of unknown licence: that cannot be told, and is said.
     assert {choice.model for choice in picked.recommendation.choices if choice.allowed} == {"bm25", "tfidf"}
     written = {path.name for path in tmp_path.iterdir()}
@@ -116,6 +121,38 @@ def test_the_snippet_runs_and_gives_what_the_pick_ranked(tmp_path, monkeypatch):
     ] == expected
 
 
+def test_the_snippet_of_a_hybrid_has_the_weight_that_the_questions_chose(data_dir, tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from evalkit.report.recommendation import llamaindex_code, sentence_transformers_code
+
+    documents(tmp_path)
+    static = f"static:{data_dir / 'potion-base-4m-int8'}"
+    picked = package.pick(
+        tmp_path / "docs", questions=tmp_path / "questions.csv", models=static, chunk_size=64, chunk_overlap=8,
+        device="cpu", require="latency_p95<10s, parameters<=1000000",
+    )  # fmt: skip
+    hybrids = {choice.model: choice for choice in picked.recommendation.choices}
+    assert set(hybrids) == {static, "bm25", f"rrf({static}, bm25)", f"weighted({static}, bm25)"}
+    choice = hybrids[f"weighted({static}, bm25)"]
+    assert choice.values["dim"] == 128
+    assert choice.values["latency_p95_ms"] > 0
+    assert sentence_transformers_code(choice, picked.results) is None
+    weight = next(each["weights"]["all"] for each in picked.results.provenance["cells"] if "weights" in each)
+    monkeypatch.chdir(tmp_path)
+    texts = picked.results.evidence.documents.set_index("document")["text"]
+    for model in hybrids:
+        space: dict[str, object] = {}
+        code = llamaindex_code(replace(choice, model=model), picked.results)
+        exec(compile(code, "snippet", "exec"), space)
+        found = [each.node.get_content() for each in space["retriever"].retrieve("How long does a cat sleep?")]
+        ranked = picked.results.evidence.rankings.query("query == '2' and model == @model").sort_values("rank")
+        assert set(found) == {texts[document] for document in ranked["document"]}
+        if not model.startswith("weighted"):
+            assert found == [texts[document] for document in ranked["document"]][:5]
+    assert f"weighted({static}, bm25)?weight={weight:g}" in llamaindex_code(choice, picked.results)
+
+
 @pytest.mark.parametrize("options", ["", "?max_length=16&dim=256&document_prompt=passage:%20&query_prompt=ask:%20"])
 def test_sentence_transformers_ranks_as_the_pick_did(options, data_dir, tmp_path, monkeypatch, capsys):
     """With and without a reranker; the weights are named by their folder, since a hub cannot be reached."""
@@ -135,7 +172,7 @@ def test_sentence_transformers_ranks_as_the_pick_did(options, data_dir, tmp_path
     sbert = f"sbert:{at_hand('sentence-transformers/all-MiniLM-L6-v2')}{options}"
     picked = package.pick(
         tmp_path / "docs", questions=tmp_path / "questions.jsonl", models=[sbert], top_k=3, candidates=4,
-        rerankers=[f"ce:{data_dir / 'ce-minilm'}"], chunk_size=32, chunk_overlap=8, device="cpu",
+        rerankers=[f"ce:{data_dir / 'ce-minilm'}"], chunk_size=32, chunk_overlap=8, device="cpu", hybrid=False,
     )  # fmt: skip
     monkeypatch.chdir(tmp_path)
     texts = picked.results.evidence.documents.set_index("document")["text"]
@@ -210,7 +247,7 @@ def test_a_budget_cuts_choices_or_not(tmp_path):
     (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, questions)))
     keys = {
         "questions": tmp_path / "questions.jsonl", "models": "bm25,tfidf,bow,lsa?components=4", "rerankers": "bm25",
-        "chunk_size": 24, "chunk_overlap": 0, "top_k": 1, "device": "cpu",
+        "chunk_size": 24, "chunk_overlap": 0, "top_k": 1, "device": "cpu", "hybrid": False,
     }  # fmt: skip
     full = package.pick(tmp_path / "docs", budget=3600, **keys)
     cut = package.pick(tmp_path / "docs", budget=1e-6, **keys)

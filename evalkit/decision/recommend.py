@@ -279,7 +279,8 @@ def _values(
             values["usd_per_million_tokens"] = 0.0
         if math.isnan(_or_infinite(values["embed_p50_ms"], math.nan)):  # it has no vectors, so none take room
             values.update(dim=0.0, vector_bytes=0.0, corpus_bytes=0.0)
-    takes_part = [label for label in cell[1:] if label != "none"]
+    fusions = results.provenance.get("fusions", {})
+    takes_part = [part for label in cell[1:] if label != "none" for part in fusions.get(label, [label])]
     known = [facts.get(label, {}) for label in takes_part]
     licences = tuple(each.get("licence") for each in known)
     values["licence"] = tuple(licence for licence in licences if licence != "")

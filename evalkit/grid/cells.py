@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from evalkit.contracts import Coverage, Embedder, ListReranker, Reranker, Retriever
+from evalkit.search.fusion import Fusion
 from evalkit.terms import Similarity
 from evalkit.types import FloatArray, Run, Task
 
@@ -19,6 +20,15 @@ class Entrant(Generic[Model]):
 
     label: str
     load: Callable[[], Model]
+
+
+@dataclass(frozen=True)
+class FusedEntrant:
+    """A first stage that takes part and is made of others, by their labels."""
+
+    label: str
+    parts: tuple[str, ...]
+    fusion: Fusion
 
 
 @dataclass(frozen=True, order=True)
@@ -49,12 +59,14 @@ class ModelFacts:
     """What is known of a model on a task: its fingerprint there, and how much of the texts it knows.
 
     `blank` lists the ids of texts without a known word; `seconds` is wall-clock time from texts to ranking.
+    `weights` are those of a weighted fusion that were chosen: see `fusing.fused_stage`.
     """
 
     fingerprint: str
     seconds: float
     coverage: Coverage | None = None
     blank: tuple[str, ...] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass

@@ -1,13 +1,15 @@
 """Run a grid: each model is loaded once, and a cell that fails does not sink the others."""
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
 from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever
 from evalkit.errors import EvalkitError, StoreError
-from evalkit.grid.cells import NO_RERANKER, Cell, Entrant, Failure, Outcome
+from evalkit.grid.cells import NO_RERANKER, Cell, Entrant, Failure, FusedEntrant, Outcome
+from evalkit.grid.fusing import fused_stage
 from evalkit.grid.stages import Means, evaluator_scores, first_stage, pair_similarities, second_stage
+from evalkit.search.fusion import LIST_DEPTH
 from evalkit.types import RetrievalTask, Run, StsTask, Task
 
 Result = TypeVar("Result")
@@ -17,27 +19,41 @@ def run_grid(
     tasks: Sequence[Task],
     models: Sequence[Entrant[Embedder | Retriever]],
     rerankers: Sequence[Entrant[Embedder | Reranker | ListReranker]],
+    fusions: Sequence[FusedEntrant] = (),
     *,
     candidates: int,
     depth: int,
     means: Means,
     wanted: Container[Cell] | None = None,
 ) -> Outcome:
-    """Every model on every task, then every reranker behind every model on the retrieval tasks.
+    """Every model on every task, fusions of their rankings, then every reranker behind all of these.
 
-    First-stage rankings hold max(depth, candidates) documents, reranked ones `candidates`. A model that is a
-    Retriever only (BM25) has no vectors, and so cells of retrieval tasks only. Ctrl-C ends it with the cells that
-    are finished; `Outcome.interrupted` tells. With `wanted`, only these cells are computed, and the first stages that
-    they stand on.
+    First-stage rankings hold max(depth, candidates) documents, reranked ones `candidates`; fusions and rerankers take
+    part in retrieval tasks. The parts of a fusion are among the models. A model that is a Retriever only (BM25) has
+    no vectors, and so cells of retrieval tasks only. Ctrl-C ends it with the cells that are finished;
+    `Outcome.interrupted` tells. With `wanted`, only these cells are computed, and the first stages that they stand
+    on.
     """
     outcome = Outcome()
     retrieval_tasks = [task for task in tasks if isinstance(task, RetrievalTask)]
+    behind = [reranker.label for reranker in rerankers]
+    kept = max(depth, candidates)
     try:
+        deep: dict[Cell, Run] = {}
         for entrant in models:
-            behind = [reranker.label for reranker in rerankers]
-            _first_stages(outcome, entrant, tasks, max(depth, candidates), means, behind, wanted)
+            fused = [fusion.label for fusion in fusions if entrant.label in fusion.parts]
+            found = max(kept, LIST_DEPTH) if fused else kept
+            _first_stages(outcome, entrant, tasks, found, means, behind, fused, wanted)
+            for task in retrieval_tasks if fused else ():
+                cell = Cell.of(task, entrant.label)
+                if cell in outcome.rankings:
+                    deep[cell] = outcome.rankings[cell]
+                    outcome.rankings[cell] = deep[cell].cut(kept)
+        for fusion in fusions:
+            _fused_stages(outcome, fusion, retrieval_tasks, deep, kept, depth, behind, wanted)
+        first = [*(model.label for model in models), *(fusion.label for fusion in fusions)]
         for reranker in rerankers:
-            _second_stages(outcome, reranker, retrieval_tasks, [m.label for m in models], candidates, means, wanted)
+            _second_stages(outcome, reranker, retrieval_tasks, first, candidates, means, wanted)
     except KeyboardInterrupt:
         outcome.interrupted = True
     return outcome
@@ -50,14 +66,17 @@ def _first_stages(
     depth: int,
     means: Means,
     rerankers: Sequence[str],
+    fusions: Sequence[str],
     wanted: Container[Cell] | None,
 ) -> None:
     def cells(task: Task) -> list[Cell]:
-        behind = rerankers if isinstance(task, RetrievalTask) else ()
-        found = [Cell.of(task, entrant.label, reranker) for reranker in (NO_RERANKER, *behind)]
-        return found if wanted is None else [cell for cell in found if cell in wanted]
+        # Itself, if nothing but a fusion needs it: that asks whether it failed.
+        return _wanted(task, entrant.label, rerankers, wanted) or [Cell.of(task, entrant.label)]
 
-    tasks = [task for task in tasks if cells(task)]
+    def needed(task: Task) -> bool:
+        return any(_wanted(task, label, rerankers, wanted) for label in (entrant.label, *fusions))
+
+    tasks = [task for task in tasks if needed(task)]
     if not tasks:
         return
     with means.progress.step(f"loading {entrant.label}", 1, "models"):
@@ -80,6 +99,38 @@ def _first_stages(
             scores = _attempt(partial(evaluator_scores, model, entrant.label, task, means), outcome, cells(task))
             if scores is not None:
                 outcome.scores[cell], outcome.facts[cell] = scores
+
+
+def _fused_stages(
+    outcome: Outcome,
+    fusion: FusedEntrant,
+    tasks: Sequence[RetrievalTask],
+    rankings: Mapping[Cell, Run],
+    kept: int,
+    depth: int,
+    rerankers: Sequence[str],
+    wanted: Container[Cell] | None,
+) -> None:
+    for task in tasks:
+        cells = _wanted(task, fusion.label, rerankers, wanted)
+        parts = [Cell.of(task, label) for label in fusion.parts]
+        failed = {failure.cell: failure.reason for failure in outcome.failures}
+        lost = [f"{part.model}, which is a part of it, failed: {failed[part]}" for part in parts if part in failed]
+        outcome.failures.extend(Failure(cell, lost[0]) for cell in cells if lost)
+        if not cells or lost:
+            continue
+        found = [(rankings[part], outcome.facts[part]) for part in parts]
+        ranking = _attempt(partial(fused_stage, fusion, task, found, kept, depth), outcome, cells)
+        if ranking is not None:
+            cell = Cell.of(task, fusion.label)
+            outcome.rankings[cell], outcome.facts[cell] = ranking
+
+
+def _wanted(task: Task, label: str, rerankers: Sequence[str], wanted: Container[Cell] | None) -> list[Cell]:
+    """The cells of a first stage on a task."""
+    behind = rerankers if isinstance(task, RetrievalTask) else ()
+    found = [Cell.of(task, label, reranker) for reranker in (NO_RERANKER, *behind)]
+    return found if wanted is None else [cell for cell in found if cell in wanted]
 
 
 def _second_stages(

@@ -6,96 +6,134 @@ from functools import cached_property
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, VectorRows, Vectors, no_progress
+from evalkit.contracts import Embedder, ListReranker, Reranker, Rescored, Retriever, VectorRows, Vectors, no_progress
 from evalkit.grid.encoding import encode, fitted
+from evalkit.grid.fusing import shares
+from evalkit.grid.searching import reader, search_by
 from evalkit.grid.stages import Means, rerank
-from evalkit.search.exact import search
-from evalkit.types import Document, Query, RetrievalTask, Run
+from evalkit.search.fusion import LIST_DEPTH, Fusion, fuse, pool
+from evalkit.search.ranking import id_ranks
+from evalkit.types import Document, IntArray, Query, RetrievalTask, Run
 
 Found = tuple[Document, float]
 """A result and its score."""
 
 
 @dataclass(frozen=True)
-class LiveCell:
-    """A model over a corpus, and a reranker behind it that puts its first `candidates` documents in a new order.
+class LiveModel:
+    """A model over a corpus; made by `start`. The store keeps the corpus, what is computed for a query is not kept.
 
-    Made by `start`. The store keeps the corpus, as in a run; what is computed for a query is not kept.
+    `vectors` are the corpus's, and `searched` those of low precision where they are searched first.
     """
 
     model: Embedder | Retriever
     corpus: tuple[Document, ...]
     vectors: Vectors | None
-    reranker: Embedder | Reranker | ListReranker | None
-    candidates: int
+    searched: NDArray[np.float32] | None
     means: Means
 
     @classmethod
-    def start(
-        cls,
-        corpus: Sequence[Document],
-        model: Embedder | Retriever,
-        reranker: Embedder | Reranker | ListReranker | None,
-        candidates: int,
-        means: Means,
-    ) -> "LiveCell":
-        """Fit both on the corpus, where they learn from it, and encode it."""
+    def start(cls, corpus: Sequence[Document], model: Embedder | Retriever, means: Means) -> "LiveModel":
+        """Fit the model on the corpus, where it learns from it, and encode it."""
         contents = [document.content for document in corpus]
         model = fitted(model, contents)
-        vectors = None
+        vectors = searched = None
         if isinstance(model, Embedder):
             with means.progress.step("corpus", len(contents)) as advance:
                 ids = [document.id for document in corpus]
                 # In memory: every query reads all of them.
-                vectors = encode(model, "the model", contents, ids, "document", means.store, advance)[:]
-        at_query = Means(means.compute, None, means.progress)
-        return cls(model, tuple(corpus), vectors, fitted(reranker, contents), candidates, at_query)
-
-    def search(self, query: str, depth: int) -> list[Found]:
-        """The best documents and their scores, best first: at most `depth`, and `candidates` if there is a reranker.
-
-        Scores are the reranker's, if there is one; a list reranker's tell the place only: 0, -1, -2 ...
-        """
-        embedded = self.embed(query)
-        if self.reranker is None:
-            return self.first_stage(query, embedded, depth)
-        found = self.first_stage(query, embedded, self.candidates)
-        return second_stage(self.reranker, query, found, self.means)[:depth]
+                vectors = encode(reader(model), "the model", contents, ids, "document", means.store, advance)[:]
+            if isinstance(model, Rescored) and model.rescore is not None:
+                searched = model.quantize(vectors)
+        return cls(model, tuple(corpus), vectors, searched, Means(means.compute, None, means.progress))
 
     def embed(self, query: str) -> VectorRows | None:
         """The query's vector, of shape (1, dim); None if the model has no vectors."""
         if self.vectors is None:
             return None
-        return encode(cast(Embedder, self.model), "the model", [query], ["query"], "query", None, no_progress)
+        return encode(reader(cast(Embedder, self.model)), "the model", [query], ["query"], "query", None, no_progress)
 
-    def first_stage(self, query: str, embedded: VectorRows | None, depth: int) -> list[Found]:
-        """The model's best documents for a query that `embed` has read."""
+    def search(self, query: str, embedded: VectorRows | None, depth: int) -> Run:
+        """The best documents for a query that `embed` has read."""
         if self.vectors is None or embedded is None:
-            run = cast(Retriever, self.model).search([query], self._ids, depth)
-        else:
-            similarity = cast(Embedder, self.model).similarity
-            run = search(embedded, self.vectors, self._ids, similarity, depth, self.means.compute.device)
-        return _found(run, self.corpus)[:depth]
+            return cast(Retriever, self.model).search([query], self._ids, depth)
+        model = cast(Embedder, self.model)
+        return search_by(model, embedded, self.vectors, self._ids, depth, self.means.compute, searched=self.searched)
 
     @cached_property
     def _ids(self) -> list[str]:
         return [document.id for document in self.corpus]
 
 
+@dataclass(frozen=True)
+class LiveCell:
+    """A first stage over a corpus, and a reranker behind it that orders its first `candidates` documents anew.
+
+    Made by `start`. With `fusion`, the first stage is several models, whose rankings become one.
+    """
+
+    models: tuple[LiveModel, ...]
+    fusion: Fusion | None
+    reranker: Embedder | Reranker | ListReranker | None
+    candidates: int
+
+    @classmethod
+    def start(
+        cls,
+        corpus: Sequence[Document],
+        models: Sequence[Embedder | Retriever],
+        fusion: Fusion | None,
+        reranker: Embedder | Reranker | ListReranker | None,
+        candidates: int,
+        means: Means,
+    ) -> "LiveCell":
+        """Fit all on the corpus, where they learn from it, and encode it. `models` is one, or those of the fusion."""
+        live = tuple(LiveModel.start(corpus, model, means) for model in models)
+        contents = [document.content for document in corpus]
+        return cls(live, fusion, fitted(reranker, contents), candidates)
+
+    def search(self, query: str, depth: int) -> list[Found]:
+        """The best documents and their scores, best first: at most `depth`, and `candidates` if there is a reranker.
+
+        Scores are the reranker's, if there is one; a list reranker's tell the place only: 0, -1, -2 ...
+        """
+        if self.reranker is None:
+            return self._first_stage(query, depth)
+        found = self._first_stage(query, self.candidates)
+        return second_stage(self.reranker, query, found, self.models[0].means)[:depth]
+
+    def _first_stage(self, query: str, depth: int) -> list[Found]:
+        wanted = depth if self.fusion is None else max(depth, LIST_DEPTH)
+        runs = [live.search(query, live.embed(query), wanted) for live in self.models]
+        run = runs[0] if self.fusion is None else fuse_lists(runs, self.fusion, self._id_rank, depth)
+        return found(run, self.models[0].corpus)[:depth]
+
+    @cached_property
+    def _id_rank(self) -> IntArray:
+        return id_ranks([document.id for document in self.models[0].corpus])
+
+
+def fuse_lists(runs: Sequence[Run], fusion: Fusion, id_rank: IntArray, depth: int) -> Run:
+    """The `depth` best documents by rankings that are fused. Raises ConfigError for a weight still to be chosen."""
+    return fuse(pool(runs, fusion), shares(fusion, len(runs)), id_rank, depth)
+
+
 def second_stage(
-    reranker: Embedder | Reranker | ListReranker, query: str, found: Sequence[Found], means: Means
+    reranker: Embedder | Reranker | ListReranker, query: str, first: Sequence[Found], means: Means
 ) -> list[Found]:
     """What the first stage found for a query, in the order of a reranker that is fitted; `means` has no store."""
-    if not found:
+    if not first:
         return []
     # A task of these candidates alone: no other document is read again.
-    listed = tuple(document for document, _ in found)
+    listed = tuple(document for document, _ in first)
     task = RetrievalTask("query", "live", listed, (Query("query", query),), {}, "")
-    run = Run(np.arange(len(listed))[None, :], np.array([[score for _, score in found]]))
-    return _found(rerank(reranker, "the reranker", task, {"model": run}, len(listed), means)["model"], listed)
+    run = Run(np.arange(len(listed))[None, :], np.array([[score for _, score in first]]))
+    return found(rerank(reranker, "the reranker", task, {"model": run}, len(listed), means)["model"], listed)
 
 
-def _found(run: Run, corpus: Sequence[Document]) -> list[Found]:
+def found(run: Run, corpus: Sequence[Document]) -> list[Found]:
+    """The documents of a run of one query, with their scores."""
     pairs = zip(run.documents[0], run.scores[0], strict=True)
     return [(corpus[row], float(score)) for row, score in pairs if row >= 0]

@@ -12,16 +12,14 @@ from evalkit.contracts import Embedder, HasVocabulary, ListReranker, Reranker, R
 from evalkit.grid.cells import ModelFacts
 from evalkit.grid.encoding import dense, encode, prepared, score_pairs, zero_rows
 from evalkit.grid.lists import ListScores, in_context
+from evalkit.grid.searching import reader, search_by, similarities
 from evalkit.metrics.similarity import paired_similarities
 from evalkit.progress import Progress
-from evalkit.search.exact import search
 from evalkit.search.ranking import id_ranks, rank, without_identical
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint
 from evalkit.terms import Role, Similarity
 from evalkit.types import EvaluatorTask, FloatArray, IntArray, RetrievalTask, Run, StsTask
-
-PAIRS_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,8 @@ def first_stage(
         with means.progress.step(f"{task.name}: {label}", len(texts.contents), "documents") as advance:
             run = model.search(texts.questions, texts.document_ids, searched, advance)
         return _results(run, task, texts, depth), _facts(model, [], (), started)
-    queries, corpus = _encode_task(model, label, task.name, texts, means)
-    run = search(queries, corpus, texts.document_ids, model.similarity, searched, means.compute.device)
+    queries, corpus = _encode_task(reader(model), label, task.name, texts, means)
+    run = search_by(model, queries, corpus, texts.document_ids, searched, means.compute)
     run = _results(run, task, texts, depth)
     blank: list[str] = []
     if isinstance(model, HasVocabulary):
@@ -152,7 +150,7 @@ def rerank(
 ) -> dict[str, Run]:
     """The second stage by a reranker that is fitted already, where it is one that learns."""
     texts = _Texts.of(task)
-    tops = {model: Run(run.documents[:, :candidates], run.scores[:, :candidates]) for model, run in runs.items()}
+    tops = {model: run.cut(candidates) for model, run in runs.items()}
     if isinstance(reranker, ListReranker):
         scores = _scores_of_lists(reranker, label, task.name, texts, tops, means)
     else:
@@ -239,12 +237,7 @@ def _similarities_of_pairs(
 ) -> FloatArray:
     """Similarities of (query, document) pairs by row, float64; -inf where a text has no representation."""
     queries, corpus = _encode_task(embedder, label, task_name, texts, means)
-    scores = np.concatenate(
-        [
-            paired_similarities(queries[query_rows[part]], corpus[document_rows[part]])[embedder.similarity]
-            for part in np.array_split(np.arange(len(query_rows)), len(query_rows) // PAIRS_AT_ONCE + 1)
-        ]
-    )
+    scores = similarities(queries, corpus, query_rows, document_rows, embedder.similarity)
     return np.where(np.isnan(scores), -np.inf, scores)
 
 

@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evalkit.grid import Means
+from evalkit.compute import Compute
+from evalkit.grid import FusedEntrant, Means
 from evalkit.grid.cells import NO_RERANKER, Cell
 from evalkit.measure.child import Job, attempt, in_child
 from evalkit.measure.prices import charges_are_known, price_per_million
-from evalkit.measure.work import FirstStage, FirstWork, Limits, Measured, SecondStage, SecondWork
+from evalkit.measure.work import FirstStage, FirstWork, Limits, Measured, SecondStage, SecondWork, fused
 from evalkit.models.chosen import Chosen
 from evalkit.registry import ModelSpec
 from evalkit.registry.options import ApiOptions
 from evalkit.results.measurements import COLUMNS, TRUNCATED_COLUMNS, Measurements
+from evalkit.search.fusion import LIST_DEPTH
 from evalkit.spending import Spending
 from evalkit.types import RetrievalTask
 
@@ -24,6 +26,7 @@ def measure(
     tasks: Sequence[RetrievalTask],
     models: Mapping[str, Chosen],
     rerankers: Mapping[str, Chosen],
+    fusions: Sequence[FusedEntrant] = (),
     *,
     candidates: int,
     means: Means,
@@ -32,7 +35,7 @@ def measure(
     queries: int = 50,
     seconds: float = 10.0,
 ) -> Measurements:
-    """What each cell costs: a row a task, model and reranker ("none" too); see `Measurements`.
+    """What each cell costs: a row a task, first stage (fusions too) and reranker ("none" too); see `Measurements`.
 
     Single queries are answered as `LiveCell` answers them, one at a time, warm: at most `queries` of each task, drawn
     with `seed`, for about `seconds` a stage. What is timed never comes from the store; the corpus's vectors, which
@@ -47,37 +50,44 @@ def measure(
     first: dict[str, Measured | str] = {}
     for label, model in models.items():
         with means.progress.step(f"measuring {label}", 1, "models"):
-            asked = FirstWork(tuple(tasks), candidates)
+            fused_too = any(label in fusion.parts for fusion in fusions)
+            asked = FirstWork(tuple(tasks), max(candidates, LIST_DEPTH) if fused_too else candidates)
             first[label] = _measured(model, asked, means, spending, limits)
+    first |= {fusion.label: _fused(fusion, first, tasks, candidates, means.compute) for fusion in fusions}
     parts = [
         (row, label, measured.stages[row])
         for row, (label, measured) in product(range(len(tasks)), first.items())
         if isinstance(measured, Measured)
     ]
-    work = SecondWork(tuple(tasks), tuple((row, stage.queries, stage.found) for row, _, stage in parts))
+    handed_on = tuple(
+        (row, stage.queries, tuple(of_query[:candidates] for of_query in stage.found)) for row, _, stage in parts
+    )
+    work = SecondWork(tuple(tasks), handed_on)
     second: dict[str, Measured | str] = {}
     for label, model in rerankers.items() if parts else ():
         with means.progress.step(f"measuring {label}", 1, "models"):
             second[label] = _measured(model, work, means, spending, limits)
+    made_of = {**{label: (label,) for label in models}, **{fusion.label: fusion.parts for fusion in fusions}}
     place = {(row, label): number for number, (row, label, _) in enumerate(parts)}
     rows: list[dict[str, Any]] = []
     truncated: dict[tuple[str, ...], None] = {}
     for (row, task), label, reranker in product(enumerate(tasks), first, (NO_RERANKER, *rerankers)):
-        takes_part = [models[label], *([] if reranker == NO_RERANKER else [rerankers[reranker]])]
-        cell = {**vars(Cell.of(task, label, reranker)), **_prices(takes_part)}
+        ahead_models = [models[part] for part in made_of[label]]
+        behind_models = [] if reranker == NO_RERANKER else [rerankers[reranker]]
+        cell = {**vars(Cell.of(task, label, reranker)), **_prices(ahead_models, behind_models)}
         ahead, behind = first[label], second.get(reranker)
         if isinstance(ahead, str) or isinstance(behind, str):
             rows.append({**cell, "note": ahead if isinstance(ahead, str) else behind})
             continue
         stages = [ahead.stages[row], *([] if behind is None else [behind.stages[place[row, label]]])]
         peak = ahead.peak_megabytes + (0 if behind is None else behind.peak_megabytes)
-        known = all(map(charges_are_known, takes_part))
+        known = all(map(charges_are_known, [*ahead_models, *behind_models]))
         charged = 1000 * sum(stage.usd_per_query for stage in stages) if known else np.nan
         figures = {**_figures(*stages), "peak_memory_mb": peak, "usd_per_thousand_queries": charged}
         rows.append({**cell, **figures, "note": ""})
-        for reader, stage in zip(takes_part, stages, strict=True):
+        for reader, stage in zip((label, reranker), stages, strict=False):
             cut = stage.reading.cut if stage.reading else ()
-            truncated |= dict.fromkeys((task.name, task.split, reader.label, *pair) for pair in cut)
+            truncated |= dict.fromkeys((task.name, task.split, reader, *pair) for pair in cut)
     return Measurements(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(list(truncated), columns=TRUNCATED_COLUMNS))
 
 
@@ -92,11 +102,34 @@ def _measured(
     return attempt(lambda: work.do(model.load(means.compute, spending), model.label, means, limits, None))
 
 
-def _prices(takes_part: Sequence[Chosen]) -> dict[str, float | str]:
-    """The model's price, and what is to be said of it and of the reranker's."""
-    (usd, note), *behind = map(price_per_million, takes_part)
-    notes = [note, *(f"reranker: {of_reranker}" for _, of_reranker in behind)]
-    return {"usd_per_million_tokens": usd, "price_note": "; ".join(notes)}
+def _fused(
+    fusion: FusedEntrant,
+    first: Mapping[str, Measured | str],
+    tasks: Sequence[RetrievalTask],
+    candidates: int,
+    compute: Compute,
+) -> Measured | str:
+    """A fusion from what was measured of its parts, or why one of them could not be."""
+    parts = [first[label] for label in fusion.parts]
+    measured = [part for part in parts if isinstance(part, Measured)]
+    if len(measured) < len(parts):
+        return next(part for part in parts if isinstance(part, str))
+    stages = tuple(
+        fused([part.stages[row] for part in measured], fusion.fusion, task, candidates, compute)
+        for row, task in enumerate(tasks)
+    )
+    return Measured(sum(part.peak_megabytes for part in measured), stages)
+
+
+def _prices(ahead: Sequence[Chosen], behind: Sequence[Chosen]) -> dict[str, float | str]:
+    """The price of the first stage, and what is to be said of it and of the reranker's."""
+    prices = [price_per_million(model) for model in ahead]
+    asked = [usd for usd, _ in prices if not np.isnan(usd)]
+    notes = [note for _, note in prices] + [f"reranker: {price_per_million(model)[1]}" for model in behind]
+    return {
+        "usd_per_million_tokens": sum(asked) if asked else np.nan,
+        "price_note": "; ".join(dict.fromkeys(notes)),
+    }
 
 
 def _figures(ahead: FirstStage, behind: SecondStage | None = None) -> dict[str, float]:

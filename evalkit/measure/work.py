@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -14,11 +14,13 @@ from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, Vecto
 from evalkit.errors import ConfigError
 from evalkit.grid import Means
 from evalkit.grid.encoding import for_task, prepared
-from evalkit.grid.live import Found, LiveCell, second_stage
+from evalkit.grid.live import Found, LiveModel, found, fuse_lists, second_stage
 from evalkit.measure.memory import peak_megabytes
 from evalkit.measure.reading import Reading, read_documents, read_pairs
+from evalkit.search.fusion import Fusion
+from evalkit.search.ranking import id_ranks
 from evalkit.spending import Paid
-from evalkit.types import FloatArray, RetrievalTask
+from evalkit.types import FloatArray, RetrievalTask, Run
 
 LEAST_QUERIES = 3
 """Timed however long they take."""
@@ -127,11 +129,11 @@ class SecondWork:
         stages = []
         for row, task in enumerate(self.tasks):
             reranker = prepared(model, task.name, [document.content for document in task.corpus])
-            for number, (of_task, queries, found) in enumerate(self.parts):
+            for number, (of_task, queries, candidates) in enumerate(self.parts):
                 if of_task == row:
                     # Blanks at the end change nothing but the text: what a model keeps of queries is not met again.
                     asked = [query + " " * number for query in queries]
-                    stages.append(_reranked(reranker, task, asked, found, means, limits))
+                    stages.append(_reranked(reranker, task, asked, candidates, means, limits))
         return Measured(peak_megabytes(means.compute, before), tuple(stages))
 
 
@@ -193,18 +195,18 @@ def _vector_bytes(model: Embedder, vectors: Vectors) -> float:
 def _answers(
     model: Embedder | Retriever, task: RetrievalTask, rates: _Rates, candidates: int, means: Means, limits: Limits
 ) -> FirstStage:
-    cell = LiveCell.start(task.corpus, for_task(model, task.name), None, candidates, means)
+    live = LiveModel.start(task.corpus, for_task(model, task.name), means)
     for query in _for_seconds([_warm_up(task)] * limits.warm_up, limits.seconds, least=1):
-        cell.search(query, candidates)
+        live.search(query, live.embed(query), candidates)
     rng = np.random.default_rng(limits.seed)
     rows = rng.permutation(len(task.queries))[: limits.queries]
     before = _spent(model)
-    asked, embed, search, found = [], [], [], []
+    asked, embed, search, answers = [], [], [], []
     for text in _for_seconds([task.queries[row].text for row in rows], limits.seconds):
         start = clock(means.compute)
-        embedded = cell.embed(text)
+        embedded = live.embed(text)
         middle = clock(means.compute)
-        found.append(tuple(cell.first_stage(text, embedded, candidates)))
+        answers.append(tuple(found(live.search(text, embedded, candidates), live.corpus)))
         end = clock(means.compute)
         asked.append(text)
         embed.append(np.nan if embedded is None else middle - start)
@@ -215,13 +217,55 @@ def _answers(
         rates.index_seconds,
         rates.dim,
         rates.vector_bytes,
-        read_documents(cell.model, task, limits.seed),
+        read_documents(live.model, task, limits.seed),
         tuple(asked),
         np.array(embed),
         np.array(search),
-        tuple(found),
+        tuple(answers),
         (_spent(model) - before) / len(asked),
     )
+
+
+def fused(
+    stages: Sequence[FirstStage], fusion: Fusion, task: RetrievalTask, candidates: int, compute: Compute
+) -> FirstStage:
+    """A fusion of models that were measured by themselves: their times add up, as where one runs after the other.
+
+    Which documents are read only in part is told of its models. A weight that is still to be chosen is taken as one
+    half: it changes what is found, not how long that takes.
+    """
+    if fusion.method == "weighted" and fusion.weight is None:
+        fusion = replace(fusion, weight=0.5)
+    row_of = {document.id: row for row, document in enumerate(task.corpus)}
+    id_rank = id_ranks([document.id for document in task.corpus])
+    n = min(len(stage.queries) for stage in stages)
+    seconds, answers = [], []
+    for query in range(n):
+        lists = [stage.found[query] for stage in stages]
+        started = clock(compute)
+        runs = [_run(of_model, row_of) for of_model in lists]
+        answers.append(tuple(found(fuse_lists(runs, fusion, id_rank, candidates), task.corpus)))
+        seconds.append(clock(compute) - started)
+    dense = [stage for stage in stages if not np.isnan(stage.dim)]
+    return FirstStage(
+        len(task.corpus),
+        1 / sum(1 / stage.documents_per_second for stage in dense) if dense else np.nan,
+        sum(stage.index_seconds for stage in stages),
+        sum(stage.dim for stage in dense) if dense else np.nan,
+        sum(stage.vector_bytes for stage in dense) if dense else np.nan,
+        None,
+        stages[0].queries[:n],
+        np.sum([stage.embed[:n] for stage in dense], axis=0) if dense else np.full(n, np.nan),
+        np.sum([stage.search[:n] for stage in stages], axis=0) + seconds,
+        tuple(answers),
+        sum(stage.usd_per_query for stage in stages),
+    )
+
+
+def _run(found: Sequence[Found], row_of: Mapping[str, int]) -> Run:
+    """What was found for one query, as a run; it may be nothing."""
+    rows = np.array([row_of[document.id] for document, _ in found], dtype=np.int64)
+    return Run(rows[None, :], np.array([score for _, score in found], dtype=np.float64)[None, :])
 
 
 def _reranked(

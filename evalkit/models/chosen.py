@@ -10,6 +10,7 @@ from evalkit.config import GivenModel
 from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever
 from evalkit.errors import ConfigError
 from evalkit.registry import Kind, ModelSpec, build, expand, kinds, resolve
+from evalkit.registry.fusion import OPTIONS, FusionSpec, is_fusion, parse_fusions
 from evalkit.spending import Paid, Spending
 
 Model = Embedder | Retriever | Reranker | ListReranker
@@ -77,6 +78,35 @@ def choose(names: Iterable[str | GivenModel], allowed: set[Kind]) -> dict[str, C
             if not chosen.setdefault(each.label, each).is_same(each):
                 raise same_label(each.label)
     return chosen
+
+
+def choose_first_stages(names: Iterable[str | GivenModel]) -> tuple[dict[str, Chosen], dict[str, FusionSpec]]:
+    """The models that rank a corpus, and the fusions of them, by label.
+
+    A fusion's models take part by themselves too. Raises what `choose` raises, and SpecError for a wrong fusion.
+    """
+    names = list(names)
+    fusions = [
+        fusion for name in names if isinstance(name, str) and is_fusion(name) for fusion in parse_fusions(name)
+    ]
+    alone = [name for name in names if isinstance(name, GivenModel) or not is_fusion(name)]
+    given = {name.label for name in alone if isinstance(name, GivenModel)}
+    parts = [part for fusion in fusions for part in fusion.parts if part not in given]
+    models = choose([*alone, *parts], {"embedder", "retriever"})
+    return models, {str(fusion): fusion for fusion in fusions}
+
+
+def hybrids(models: Mapping[str, Chosen]) -> tuple[dict[str, Chosen], dict[str, FusionSpec]]:
+    """The models and BM25, and fusions of BM25 with every embedder but those that count words as it does."""
+    lexical = next((label for label, model in models.items() if model.family == "bm25"), "bm25")
+    dense = [
+        label for label, model in models.items() if "embedder" in model.kinds and model.family not in ("bow", "tfidf")
+    ]
+    fusions = [
+        FusionSpec(method, (label, lexical), options()) for label in dense for method, options in OPTIONS.items()
+    ]
+    beside = {} if not dense or lexical in models else {lexical: _named(lexical)}
+    return {**models, **beside}, {str(fusion): fusion for fusion in fusions}
 
 
 def same_label(label: str) -> ConfigError:

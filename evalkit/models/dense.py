@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from evalkit.registry.options import Precision, VectorOptions
 from evalkit.terms import Role, Similarity
 
 DERIVED = frozenset(
-    {"query_prompt", "document_prompt", "sentence_prompt", "normalize", "dim", "precision", "similarity"}
+    {"query_prompt", "document_prompt", "sentence_prompt", "normalize", "dim", "precision", "rescore", "similarity"}
 )
 """Options that do not change `raw`: prompts are its argument, and the others are applied to its result."""
 SETTLED = frozenset({"dtype", "revision"})
@@ -52,7 +54,9 @@ class DenseEmbedder(ABC):
         """Everything that changes this model's vectors."""
         prompts = {f"{role}_prompt": self.prompt(role) for role in ("query", "document", "sentence")}
         derived = {"normalize": self._normalize, "dim": self.options.dim, "precision": self.options.precision}
-        return {**self.raw_identity, **prompts, **derived, "similarity": self.similarity}
+        # As part of the fingerprint only where it is set, so that others keep theirs.
+        rescored = {} if self.rescore is None else {"rescore": self.rescore}
+        return {**self.raw_identity, **prompts, **derived, **rescored, "similarity": self.similarity}
 
     @property
     def similarity(self) -> Similarity:
@@ -80,6 +84,22 @@ class DenseEmbedder(ABC):
             vectors = truncate(vectors, self.options.dim)
         if self._normalize:
             vectors = unit_length(vectors)
+        return self.quantize(vectors)
+
+    @property
+    def rescore(self) -> int | None:
+        """Documents found with vectors of low precision that are ranked anew; None: as they are found."""
+        return self.options.rescore
+
+    @property
+    def full(self) -> Self:
+        """This embedder with vectors of full precision."""
+        made = copy(self)
+        made.options = self.options.model_copy(update={"precision": "float32", "rescore": None})
+        return made
+
+    def quantize(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Vectors at this model's precision."""
         return quantize(vectors, self.options.precision)
 
 

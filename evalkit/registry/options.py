@@ -1,8 +1,8 @@
 """The options of each built-in family: their names, types and defaults. Unknown options are errors."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, PositiveInt, field_validator, model_validator
 
 from evalkit.compute import Dtype
 from evalkit.terms import Similarity
@@ -61,7 +61,16 @@ class DerivedOptions(Options):
     normalize: bool | None = Field(None, description="scale vectors to length 1; unset: as the model does")
     dim: PositiveInt | None = Field(None, description="leading dimensions kept (Matryoshka truncation)")
     precision: Precision = Field("float32", description="what vectors are quantised to")
+    rescore: PositiveInt | None = Field(
+        None, description="documents found at a low precision that are ranked anew by full vectors"
+    )
     similarity: Similarity | None = Field(None, description="unset: the model's own, else cosine")
+
+    @model_validator(mode="after")
+    def _something_to_rescore(self) -> Self:
+        if self.rescore is not None and self.precision == "float32":
+            raise ValueError("rescore needs precision=int8 or binary: float32 vectors are full ones already")
+        return self
 
 
 class VectorOptions(PromptOptions, DerivedOptions):

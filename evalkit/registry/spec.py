@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 from pydantic import ValidationError
 
 from evalkit.errors import SpecError, UnknownNameError, did_you_mean
-from evalkit.registry.families import Family, families
+from evalkit.registry.families import families
 from evalkit.registry.options import Options
 from evalkit.secrets import is_secret
 
@@ -30,9 +30,7 @@ class ModelSpec:
 
     def __str__(self) -> str:
         head = f"{self.family}:{_escape(self.name)}" if self.name else self.family
-        given = sorted(self.options.model_dump(exclude_defaults=True).items())
-        tail = "&".join(f"{key}={_escape(_text(value))}" for key, value in given)
-        return f"{head}?{tail}" if tail else head
+        return head + options_text(self.options)
 
 
 def parse_spec(text: str) -> ModelSpec:
@@ -56,7 +54,7 @@ def parse_spec(text: str) -> ModelSpec:
         raise SpecError(
             f"{text!r}: the family {family_name!r} needs a name: {family_name}:NAME, a {family.name_help}."
         )
-    return ModelSpec(family_name, name, _parse_options(text, family, query))
+    return ModelSpec(family_name, name, parse_options(text, family.options, query))
 
 
 def refuse_secrets(text: str) -> None:
@@ -80,7 +78,8 @@ def expand(text: str) -> list[str]:
     return [head + mark + "&".join(chosen) for chosen in product(*choices)]
 
 
-def _parse_options(text: str, family: Family, query: str) -> Options:
+def parse_options(text: str, options: type[Options], query: str) -> Options:
+    """The options after the `?` of `text`. Raises SpecError with all that is wrong with them."""
     given: dict[str, str] = {}
     problems: list[str] = []
     for part in query.split("&") if query else []:
@@ -91,21 +90,30 @@ def _parse_options(text: str, family: Family, query: str) -> Options:
             problems.append(f"option {key!r} is given twice")
         else:
             given[key] = unquote(value)
-    allowed = family.options.model_fields
-    if family.options.model_config.get("extra") != "allow":
+    allowed = options.model_fields
+    if options.model_config.get("extra") != "allow":
         unknown = [key for key in given if key not in allowed]
         problems += [f"unknown option {key!r}. {did_you_mean(key, allowed)}" for key in unknown]
         given = {key: given[key] for key in given if key in allowed}
     try:
-        options = family.options.model_validate(given)
+        parsed = options.model_validate(given)
     except ValidationError as error:
         problems += [
             f"option {'.'.join(map(str, detail['loc'][:1]))!r}: {detail['msg']}, got {detail['input']!r}"
+            if detail["loc"]
+            else detail["msg"].removeprefix("Value error, ")
             for detail in error.errors()
         ]
     if problems:
         raise SpecError(f"{text!r}: " + "; ".join(problems))
-    return options
+    return parsed
+
+
+def options_text(options: Options) -> str:
+    """What is after the head of a spec: "?" and the options that differ from the default, sorted by name."""
+    given = sorted(options.model_dump(exclude_defaults=True).items())
+    tail = "&".join(f"{key}={_escape(_text(value))}" for key, value in given)
+    return f"?{tail}" if tail else ""
 
 
 def _text(value: object) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from evalkit.decision.recommend import Choice, Recommendation
 from evalkit.grid.cells import NO_RERANKER
 from evalkit.registry import parse_spec
+from evalkit.registry.fusion import is_fusion
 from evalkit.results import Results
 
 _LLAMAINDEX = """\
@@ -70,11 +71,11 @@ def to_text(found: Recommendation, results: Results) -> str:
 def llamaindex_code(choice: Choice, results: Results) -> str:
     """Python that builds the choice over the documents in a folder "docs", with LlamaIndex."""
     run = results.provenance
-    specs: Mapping[str, str] = run["specs"]
+    task = run["tasks"][0]["task"]
     return _LLAMAINDEX.format(
         chunking=_chunking(choice),
-        model=specs.get(choice.model, choice.model),
-        reranker=specs.get(choice.reranker, choice.reranker),
+        model=results.spec_to_use(task, choice.chunking, choice.model),
+        reranker=results.spec_to_use(task, choice.chunking, choice.reranker),
         k=max(run["top_k"]),
         candidates=run["candidates"],
         device=run["device"],
@@ -85,10 +86,12 @@ def llamaindex_code(choice: Choice, results: Results) -> str:
 def sentence_transformers_code(choice: Choice, results: Results) -> str | None:
     """Python that builds the choice with sentence-transformers alone; None if it is made of something else.
 
-    That is, if the model is not of the family sbert or the reranker not a cross-encoder, or if an option is set that
-    the package's own classes do not have.
+    That is, if it is a fusion, if the model is not of the family sbert or the reranker not a cross-encoder, or if an
+    option is set that the package's own classes do not have.
     """
     run = results.provenance
+    if is_fusion(run["specs"].get(choice.model, choice.model)):
+        return None
     model = parse_spec(run["specs"].get(choice.model, choice.model))
     reranker = None if choice.reranker == NO_RERANKER else parse_spec(run["specs"][choice.reranker])
     options = model.options.model_dump(exclude_unset=True)

@@ -34,6 +34,7 @@ def make_provenance(
     config: RunConfig,
     compute: Compute,
     specs: Mapping[str, str],
+    fusions: Mapping[str, Sequence[str]],
     model_facts: Mapping[str, Mapping[str, Any]],
     given: Mapping[str, Mapping[str, object]],
     tasks: Sequence[Task],
@@ -43,9 +44,10 @@ def make_provenance(
     published: Sequence[PublishedScore],
     started: float,
 ) -> dict[str, Any]:
-    """The content of run.json. `specs` maps each label to its full spec, `model_facts` to what a registry says of
-    the model, where it is from one, `given` to the identity of a model that the caller made; `started` is a
-    time.time().
+    """The content of run.json. `started` is a time.time().
+
+    By label: `specs` has a model's full spec, `fusions` the labels of a fusion's models, `model_facts` what a
+    registry says of a model that is from one, and `given` the identity of one that the caller made.
     """
     return {
         "schema": SCHEMA,
@@ -59,6 +61,7 @@ def make_provenance(
         "device": compute.device,
         "dtype": compute.dtype,
         "specs": dict(specs),
+        "fusions": {label: list(parts) for label, parts in fusions.items()},
         "model_facts": {label: dict(facts) for label, facts in model_facts.items()},
         "given_models": {label: dict(identity) for label, identity in given.items()},
         "tasks": [_task(task) for task in tasks],
@@ -99,6 +102,8 @@ def _facts(facts: ModelFacts) -> dict[str, Any]:
         rate = facts.coverage.oov_rate
         data["oov_rate"] = None if math.isnan(rate) else round(rate, 6)
         data["texts_without_known_word"] = list(facts.blank)
+    if facts.weights:
+        data["weights"] = dict(facts.weights)
     return data
 
 

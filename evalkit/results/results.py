@@ -70,6 +70,14 @@ class Results:
         ranked = (board["task"] + "\0" + board["split"]).map(order).sort_values(kind="stable").index
         return board.loc[ranked].reset_index(drop=True).rename_axis(columns=None)
 
+    def spec_to_use(self, task: str, split: str, label: str) -> str:
+        """The spec that builds a model of this run for new queries; a weight that was chosen is written into it."""
+        spec = str(self.provenance["specs"].get(label, label))
+        for cell in self.provenance["cells"]:
+            if (cell["task"], cell["split"], cell["model"]) == (task, split, label) and "weights" in cell:
+                return f"{spec}?weight={cell['weights']['all']:g}"
+        return spec
+
     def _with_places(self, board: pd.DataFrame, task: str, split: str, metric: str) -> pd.DataFrame:
         records = self.records[(self.records["task"] == task) & (self.records["split"] == split)]
         if (records["metric"] == SAMPLES).any():

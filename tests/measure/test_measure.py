@@ -14,7 +14,7 @@ import evalkit
 from evalkit.compute import Compute
 from evalkit.config import GivenModel
 from evalkit.contracts import no_progress
-from evalkit.grid import Means
+from evalkit.grid import FusedEntrant, Means
 from evalkit.measure import measure, work
 from evalkit.models.chosen import choose
 from evalkit.progress import Progress
@@ -24,6 +24,7 @@ from evalkit.report.measurements import measurement_tables
 from evalkit.report.tables import make_tables
 from evalkit.results import Results
 from evalkit.results.measurements import COLUMNS, Measurements
+from evalkit.search.fusion import Fusion
 from evalkit.search.ranking import best, id_ranks
 from evalkit.spending import Spending
 from evalkit.store import Store
@@ -98,10 +99,10 @@ def given(kinds=("embedder", "retriever", "reranker"), **models):
     return choose([GivenModel(label, model) for label, model in models.items()], set(kinds))
 
 
-def measured(task, models, rerankers=None, *, store=None, spending=None, **limits) -> Measurements:
+def measured(task, models, rerankers=None, fusions=(), *, store=None, spending=None, **limits) -> Measurements:
     means = Means(Compute(), store, Progress())
     return measure(
-        [task], models, rerankers or {}, candidates=2, means=means, spending=spending or Spending(), **limits
+        [task], models, rerankers or {}, fusions, candidates=2, means=means, spending=spending or Spending(), **limits
     )
 
 
@@ -140,6 +141,48 @@ def test_stages_of_a_query_are_added_before_percentiles_are_taken(clock):
         stages = sum(np.percentile(stage, 95) for stage in (embed, search, rerank))
         assert behind["latency_p95_ms"] < stages - 1, "percentiles do not add up"
     assert cells.loc[("dense", "reads"), "rerank_p50_ms"] != cells.loc[("other", "reads"), "rerank_p50_ms"]
+
+
+def test_the_times_of_a_fusion_are_those_of_its_parts(clock):
+    task = retrieval_task(CORPUS, QUERIES)
+    fusion = FusedEntrant("both", ("dense", "ranks"), Fusion("rrf"))
+    models = given(dense=Embeds(clock, -1), ranks=Ranks(clock))
+    found = measured(task, models, given(reads=Reads(clock)), [fusion], queries=10).cells
+    cells = found.set_index(["model", "reranker"])
+    asked = np.random.default_rng(0).permutation(12)[:10]
+    both = cells.loc[("both", "none")]
+    assert both["embed_p50_ms"] == pytest.approx(np.median(asked))
+    assert both["search_p50_ms"] == pytest.approx(np.median(2 * asked))
+    assert both["latency_p95_ms"] == pytest.approx(np.percentile(3 * asked, 95))
+    assert both["index_seconds"] == pytest.approx(0.04 + 0.5)
+    assert (both["documents_per_second"], both["dim"], both["vector_bytes"]) == (pytest.approx(100), 2, 8)
+    # "ranks" finds d, c, b, a. "dense" finds a and d, of 3 letters, before or after c and b, of 3 and 4.
+    letters = []
+    for number in asked:
+        scores = {name: 1 - (number % 4) * len(text) for name, text in CORPUS.items()}
+        dense = sorted(CORPUS, key=lambda name: (scores[name], name), reverse=True)
+        fused = {name: 1 / (61 + dense.index(name)) + 1 / (61 + "dcba".index(name)) for name in CORPUS}
+        top = sorted(CORPUS, key=lambda name: (fused[name], name), reverse=True)[:2]
+        letters.append(sum(len(CORPUS[name]) for name in top))
+    rerank = np.array(letters) + 40 * (asked < 6)
+    assert cells.loc[("both", "reads"), "latency_p95_ms"] == pytest.approx(np.percentile(3 * asked + rerank, 95))
+
+
+def test_a_query_for_which_a_list_is_empty():
+    """BM25 finds nothing where no word is shared, and nothing at all for the last query."""
+    task = retrieval_task(CORPUS, {"q1": "which ant", "q2": "what else", "q3": "any bear"})
+    models = {**choose(["tfidf", "bm25"], {"embedder", "retriever"})}
+    cells = measured(task, models, {}, [FusedEntrant("both", ("tfidf", "bm25"), Fusion("weighted"))]).cells
+    assert (cells["note"] == "").all()
+    assert list(cells["queries"]) == [3, 3, 3]
+
+
+def test_a_fusion_of_a_model_that_fails_says_why(clock):
+    fusion = FusedEntrant("both", ("broken", "ranks"), Fusion("weighted"))
+    models = given(broken=FakeEmbedder({}), ranks=Ranks(clock))
+    notes = measured(retrieval_task(CORPUS, QUERIES), models, {}, [fusion]).cells.set_index("model")["note"]
+    assert notes["both"] == notes["broken"] != ""
+    assert notes["ranks"] == ""
 
 
 def test_rates_bytes_and_index_time(clock):

@@ -35,6 +35,8 @@ def specs(draw: st.DrawFn) -> ModelSpec:
         if draw(st.booleans()) or family.options.model_fields[name].is_required():
             choices = URLS if shape.get("format") == "uri" else shape.get("enum")
             values[name] = draw(st.sampled_from(choices) if choices else option_value(name, shape["type"]))
+    if values.get("precision", "float32") == "float32":
+        values.pop("rescore", None)
     if family.options.model_config["extra"] == "allow":
         values = draw(st.dictionaries(st.sampled_from(["model_name", "size"]), odd_text))
     name = draw(odd_text.filter(bool)) if family.name_help else ""

@@ -1,6 +1,6 @@
 """What is known of a cell beside its scores: family, licence, dimension, size, price."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ LEARNED_HERE = {"bow", "tfidf", "lsa", "bm25"}
 
 @dataclass(frozen=True)
 class Facts:
-    """Of a model, or of both models of a cell; None is unknown, or does not apply.
+    """Of a model, or of all models of a cell; None is unknown, or does not apply.
 
     `dim` in dimensions, `parameters` in millions (0: no weights), `usd` per million tokens (0: runs here).
     """
@@ -34,23 +34,25 @@ def cell_facts(model: str, reranker: str, provenance: Mapping[str, Any]) -> dict
     if reranker == NO_RERANKER:
         return asdict(first)
     second = model_facts(reranker, provenance)
-    licences = [licence for licence in (first.licence, second.licence) if licence and licence != "no weights"]
-    known = first.licence is not None and second.licence is not None
     return asdict(
         Facts(
             first.family,
-            (" + ".join(dict.fromkeys(licences)) or "no weights") if known else None,
+            _licences((first, second)),
             first.dim,
             _size(first, second, _weights(model, provenance) == _weights(reranker, provenance)),
-            None if first.usd is None or second.usd is None else first.usd + second.usd,
+            _sum((first.usd, second.usd)),
         )
     )
 
 
+def _licences(parts: Sequence[Facts]) -> str | None:
+    """All licences; None if one is not known."""
+    found = [part.licence for part in parts if part.licence and part.licence != "no weights"]
+    return (" + ".join(dict.fromkeys(found)) or "no weights") if all(part.licence for part in parts) else None
+
+
 def _size(first: Facts, second: Facts, same_weights: bool) -> float | None:
-    if first.parameters is None or second.parameters is None:
-        return None
-    return first.parameters if same_weights else first.parameters + second.parameters
+    return first.parameters if same_weights else _sum((first.parameters, second.parameters))
 
 
 def _weights(label: str, provenance: Mapping[str, Any]) -> str:
@@ -60,6 +62,8 @@ def _weights(label: str, provenance: Mapping[str, Any]) -> str:
 def model_facts(label: str, provenance: Mapping[str, Any]) -> Facts:
     """What the spec, the catalogue and (for models of mteb) the run say of a model."""
     told = provenance.get("model_facts", {}).get(label, {})
+    if label in provenance.get("fusions", {}):
+        return _fused_facts(label, provenance)
     try:
         spec = parse_spec(provenance["specs"].get(label, ""))
     except EvalkitError:  # an object that the caller made, or a family that is not installed here
@@ -73,6 +77,24 @@ def model_facts(label: str, provenance: Mapping[str, Any]) -> Facts:
         0.0 if learned else entry.parameters if entry else None,
         _usd(spec),
     )
+
+
+def _fused_facts(label: str, provenance: Mapping[str, Any]) -> Facts:
+    parts = [model_facts(part, provenance) for part in provenance["fusions"][label]]
+    dims = [part.dim for part in parts if part.dim is not None]
+    return Facts(
+        label.partition("(")[0],
+        _licences(parts),
+        sum(dims) if dims else None,
+        _sum(part.parameters for part in parts),
+        _sum(part.usd for part in parts),
+    )
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    """None if one of the values is not known."""
+    known = list(values)
+    return None if None in known else sum(value for value in known if value is not None)
 
 
 def _dim(spec: ModelSpec) -> int | None:

@@ -1,0 +1,78 @@
+"""A corpus as an embedder searches it: in its vectors, or first in ones of low precision and then in full ones."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.compute import Compute
+from evalkit.contracts import Embedder, Rescored, VectorRows
+from evalkit.metrics.similarity import paired_similarities
+from evalkit.search.exact import search
+from evalkit.search.ranking import id_ranks, rank
+from evalkit.terms import Similarity
+from evalkit.types import FloatArray, IntArray, Run
+
+PAIRS_AT_ONCE = 16_384
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Rows of full vectors, at a lower precision."""
+
+    full: VectorRows
+    quantize: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of texts, and dimension."""
+        return self.full.shape
+
+    def __getitem__(self, index: Any) -> NDArray[np.float32]:
+        return self.quantize(self.full[index])
+
+
+def reader(embedder: Embedder) -> Embedder:
+    """The embedder that encodes for `search_by`: the one with full vectors if what is found is ranked anew."""
+    return embedder.full if isinstance(embedder, Rescored) and embedder.rescore is not None else embedder
+
+
+def search_by(
+    embedder: Embedder,
+    queries: VectorRows,
+    corpus: VectorRows,
+    document_ids: Sequence[str],
+    depth: int,
+    compute: Compute,
+    *,
+    searched: VectorRows | None = None,
+) -> Run:
+    """The `depth` best documents of each query, exactly. `queries` and `corpus` are vectors of the `reader`.
+
+    With rescoring, the first documents by the vectors of low precision (`searched`, made of `corpus` if not given)
+    are put in order by the full ones, and no others are results.
+    """
+    if not isinstance(embedder, Rescored) or embedder.rescore is None:
+        return search(queries, corpus, document_ids, embedder.similarity, depth, compute.device)
+    low = Quantized(queries, embedder.quantize)
+    searched = Quantized(corpus, embedder.quantize) if searched is None else searched
+    found = search(low, searched, document_ids, embedder.similarity, embedder.rescore, compute.device).documents
+    there = found >= 0
+    scores = np.full(found.shape, np.nan)
+    query_rows = np.broadcast_to(np.arange(len(found))[:, None], found.shape)
+    scores[there] = similarities(queries, corpus, query_rows[there], found[there], embedder.similarity)
+    return rank(found, scores, id_ranks(document_ids, np.unique(found[there])), depth)
+
+
+def similarities(
+    queries: VectorRows, corpus: VectorRows, query_rows: IntArray, document_rows: IntArray, similarity: Similarity
+) -> FloatArray:
+    """Similarities of (query, document) pairs by row: float64 of shape (n_pairs,), NaN for a zero vector."""
+    return np.concatenate(
+        [
+            paired_similarities(queries[query_rows[part]], corpus[document_rows[part]])[similarity]
+            for part in np.array_split(np.arange(len(query_rows)), len(query_rows) // PAIRS_AT_ONCE + 1)
+        ]
+    )
