@@ -2,8 +2,9 @@
 
 import sys
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 EXIT_FAILED_CELLS = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+SKIPPED_SHOWN = 20
 REPORT = "report.html"
 
 app = typer.Typer(
@@ -121,6 +123,11 @@ def pick(
         Path | None,
         typer.Option(help="CSV or JSONL: question, and passage, quote or file; default: made from the documents."),
     ] = None,
+    llm: Annotated[
+        str | None,
+        typer.Option(help="Language model that writes the questions: llamaindex:MODULE.CLASS?argument=value."),
+    ] = None,
+    passages: Annotated[int, typer.Option(help="Passages that it writes questions on.")] = 50,
     rerankers: Annotated[str | None, typer.Option(help="Rerankers; 'none' always takes part.")] = None,
     chunk_size: Annotated[str, typer.Option(help="Tokens a chunk, comma-separated, or whole.")] = "512",
     chunk_overlap: Annotated[str, typer.Option(help="Tokens that chunks share, comma-separated.")] = "64",
@@ -169,15 +176,30 @@ def pick(
     console.print(Markdown(to_text(picked.recommendation, picked.results)))
     skipped = picked.results.provenance["pick"]["documents"]["skipped"]
     if skipped:
-        typer.echo(f"{len(skipped)} file(s) were not read; run.json names them with the reasons.", err=True)
+        typer.echo(f"{len(skipped)} file(s) were not read (run.json names all, with the reasons):", err=True)
+    for each in skipped[:SKIPPED_SHOWN]:
+        typer.echo(f"  {each['name']}: {each['reason']}", err=True)
     for reason in picked.results.provenance["pick"]["why_these_models"]:
         typer.echo(reason)
-    if questions is None:
-        typer.echo(f"The questions are in {out}/questions.jsonl: edit them, and give them with --questions.")
+    _tell_questions(picked.results.provenance["pick"]["questions"], out)
     typer.echo(f"Written to {out}: recommendation.md (with the code for it), leaderboard.md, chunkings.csv and more")
     if picked.results.failures:
         typer.echo(f"{len(picked.results.failures)} cell(s) failed; the reasons are in the last table.", err=True)
         raise typer.Exit(EXIT_FAILED_CELLS)
+
+
+def _tell_questions(questions: Mapping[str, Any], out: Path) -> None:
+    if questions["origin"] == "given":
+        return
+    dropped = sum(questions["drops"].values())
+    why = "; ".join(f"{number} {reason}" for reason, number in questions["drops"].items())
+    typer.echo(
+        f"{questions['count']} questions, {questions['origin']}; left out: {dropped}{f' ({why})' if why else ''}."
+    )
+    if "edited" in questions:
+        changes = ", ".join(f"{number} {what}" for what, number in questions["edited"].items())
+        typer.echo(f"They are used as they were edited: {changes}.")
+    typer.echo(f"The questions are in {out}/questions.jsonl: edit them, and the next pick uses them as they are.")
 
 
 def _whole_numbers(text: str, option: str) -> list[int]:

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -19,16 +20,30 @@ from evalkit.grid import Means
 from evalkit.measure import measure
 from evalkit.models.chosen import Chosen, hybrids
 from evalkit.models.free import FreeModels, free_models
+from evalkit.models.llamaindex_class import load_llm
 from evalkit.pipeline import Interrupted, LineUp, choose_line_up, open_store, run_tasks
 from evalkit.progress import Progress
-from evalkit.questions import QuestionSet, make_task, questions_from_documents, read_questions, write_questions
+from evalkit.questions import (
+    QuestionSet,
+    from_documents,
+    generate_questions,
+    generated,
+    make_task,
+    questions_from_documents,
+    read_questions,
+)
+from evalkit.questions.saved import saved_or_made
 from evalkit.registry import ModelSpec, catalogue, families
 from evalkit.report.recommendation import llamaindex_code, sentence_transformers_code, to_text
 from evalkit.report.write import write_run
 from evalkit.results import Results
 from evalkit.types import RetrievalTask
 
-CHUNKINGS, QUESTIONS, RECOMMENDATION = "chunkings.csv", "questions.jsonl", "recommendation.md"
+if TYPE_CHECKING:
+    from llama_index.core.llms import LLM
+
+CHUNKINGS, RECOMMENDATION = "chunkings.csv", "recommendation.md"
+QUESTIONS, ANSWERS = "questions.jsonl", "answers.jsonl"
 
 
 @dataclass(frozen=True)
@@ -44,6 +59,8 @@ def pick(
     documents: str | Path,
     *,
     questions: str | Path | None = None,
+    llm: "str | LLM | None" = None,
+    passages: int = 50,
     chunk_size: int | Sequence[int] | None = 512,
     chunk_overlap: int | Sequence[int] = 64,
     require: str = "",
@@ -55,14 +72,17 @@ def pick(
 ) -> Pick:
     """Which model, reranker and chunking to use on one's own documents, told from one's own questions.
 
-    `documents` is a folder (see `documents.read_folder`), `questions` a file (see `questions.read_questions`);
-    without one they are made from the documents, the weakest kind of questions. Each of the chunk sizes is taken with
-    each overlap, in tokens; None: whole files. `require` and `margin` are those of `decision`; `metric` is hit rate
-    at the largest k unless it is given. With a `budget`, in seconds, choices are cut on part of the questions if all
-    of them would take longer (see `budget.fit`). With `hybrid`, BM25 takes part, and its fusions with each embedder:
-    by ranks, and by scores whose weight the questions choose (see `search.fusion`). `keys` are those of `run`,
-    without tasks; without models, those that can be tried here for nothing take part (see `models.free`), and their
-    reasons are in the provenance.
+    `documents` is a folder (see `documents.read_folder`), `questions` a file (see `questions.read_questions`).
+    Without one, a language model writes them, `llm` (an object of LlamaIndex, or `llamaindex:MODULE.CLASS?…`), on so
+    many `passages` (see `questions.generate_questions`); without either they are made from the documents, the weakest
+    kind of questions. What was made is in `out`, and is used again, as it was edited.
+
+    Each of the chunk sizes is taken with each overlap, in tokens; None: whole files. `require` and `margin` are those
+    of `decision`; `metric` is hit rate at the largest k unless it is given. With a `budget`, in seconds, choices are
+    cut on part of the questions if all of them would take longer (see `budget.fit`). With `hybrid`, BM25 takes part,
+    and its fusions with each embedder: by ranks, and by scores whose weight the questions choose (see
+    `search.fusion`). `keys` are those of `run`, without tasks; without models, those that can be tried here for
+    nothing take part (see `models.free`), and their reasons are in the provenance.
 
     Everything is checked before a model is loaded: raises EvalkitError. Raises Interrupted after Ctrl-C, when the
     cells that were finished are written, but nothing is measured and recommended.
@@ -79,14 +99,7 @@ def pick(
         models, fusions = hybrids(line_up.models)
         line_up = replace(line_up, models=models, fusions={**line_up.fusions, **fusions})
     folder = read_folder(Path(documents))
-    asked = (
-        questions_from_documents(folder, seed=config.seed)
-        if questions is None
-        else read_questions(Path(questions), folder)
-    )
-    if config.out is not None:
-        # First of all: they can be reviewed, edited and given while the rest is computed.
-        write_questions(asked, folder, config.out / QUESTIONS)
+    asked = _questions(questions, llm, passages, folder, config)
     chunks = {chunking: split(folder, chunking) for chunking in chunkings}
     tasks = _tasks(folder, chunks, asked, config)
     fitted = None if budget is None else fit(config, line_up, tasks, metric, budget)
@@ -103,6 +116,34 @@ def pick(
     if config.out is not None:
         _write(picked, config.out)
     return picked
+
+
+def _questions(
+    given: str | Path | None, llm: "str | LLM | None", passages: int, folder: Folder, config: RunConfig
+) -> QuestionSet:
+    """The questions: given, generated, or from the documents. What is made is kept in `out` and used again."""
+    if given is not None:
+        if llm is not None:
+            raise ConfigError("both questions and a language model to write them: give one of the two.")
+        return read_questions(Path(given), folder)
+    if llm is None:
+        origin, made_from = "from documents", from_documents.made_from(folder, from_documents.COUNT, config.seed)
+        make = partial(questions_from_documents, folder, seed=config.seed)
+    else:
+        model = load_llm(llm) if isinstance(llm, str) else llm
+        origin, made_from = (
+            "generated",
+            generated.made_from(folder, model, passages, generated.PER_PASSAGE, config.seed),
+        )
+        make = partial(_generated, folder, model, passages, config)
+    # Made first of all: they can be reviewed and edited while the rest is computed.
+    return make() if config.out is None else saved_or_made(config.out / QUESTIONS, folder, origin, made_from, make)
+
+
+def _generated(folder: Folder, llm: "LLM", passages: int, config: RunConfig) -> QuestionSet:
+    with Progress() as progress, progress.step("questions", passages, "passages") as advance:
+        answers = None if config.out is None else config.out / ANSWERS
+        return generate_questions(folder, llm, passages=passages, seed=config.seed, answers=answers, advance=advance)
 
 
 def _chunkings(size: int | Sequence[int] | None, overlap: int | Sequence[int]) -> list[Chunking]:

@@ -4,7 +4,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -12,9 +12,12 @@ from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, OptionalDependencyError, SpecError, did_you_mean
 from evalkit.registry.families import Kind
 from evalkit.registry.options import ComponentOptions
+from evalkit.registry.spec import parse_options, refuse_secrets
 from evalkit.secrets import hide
 
 if TYPE_CHECKING:
+    from llama_index.core.llms import LLM
+
     from evalkit.models.llamaindex import LlamaIndexEmbedder, LlamaIndexListReranker, LlamaIndexReranker
 
 
@@ -22,7 +25,7 @@ def check_component(name: str, options: ComponentOptions) -> frozenset[Kind]:
     """Whether the class is an embedder or a reranker. Raises what `find_class` and `read_arguments` raise."""
     from llama_index.core.base.embeddings.base import BaseEmbedding
 
-    component = find_class(name)
+    component = find_class(name, _bases())
     read_arguments(component, options)
     return frozenset({"embedder"} if issubclass(component, BaseEmbedding) else {"reranker"})
 
@@ -33,26 +36,55 @@ def load_component(
     """Make the component, on the run's device if it takes one. Raises ModelNotFoundError if its class refuses."""
     from evalkit.models.llamaindex import adapt
 
-    component = find_class(name)
+    component = find_class(name, _bases())
     arguments = read_arguments(component, options)
     if "device" in inspect.signature(component).parameters:
         arguments = {"device": compute.device, **arguments}
-    try:
-        made: Any = component(**arguments)
-    except Exception as error:  # whatever the class, and the library behind it, raises
-        raise ModelNotFoundError(f"{name} cannot be made: {type(error).__name__}: {hide(str(error))}") from None
-    return adapt(made, given=options.model_dump())
+    return adapt(_made(component, name, arguments), given=options.model_dump())
 
 
-def find_class(name: str) -> type[BaseModel]:
-    """The class that `module.Class` names.
-
-    Raises SpecError if it is no BaseEmbedding and no BaseNodePostprocessor, or not there, and
-    OptionalDependencyError if its package is not.
-    """
+def _bases() -> dict[type, str]:
     from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
 
+    return {BaseEmbedding: "embedding", BaseNodePostprocessor: "postprocessor"}
+
+
+def _made(component: type[BaseModel], name: str, arguments: Mapping[str, Any]) -> Any:
+    try:
+        return component(**arguments)
+    except Exception as error:  # whatever the class, and the library behind it, raises
+        raise ModelNotFoundError(f"{name} cannot be made: {type(error).__name__}: {hide(str(error))}") from None
+
+
+def load_llm(text: str) -> "LLM":
+    """The language model that `llamaindex:module.Class?argument=value` names.
+
+    Raises SpecError for anything else, OptionalDependencyError without LlamaIndex, and ModelNotFoundError if the
+    class refuses its arguments.
+    """
+    refuse_secrets(text)
+    head, _, query = text.strip().partition("?")
+    prefix, _, name = head.partition(":")
+    if prefix != "llamaindex" or not name:
+        raise SpecError(
+            f"{text!r} names no language model. Write llamaindex:MODULE.CLASS?argument=value, such as "
+            "'llamaindex:llama_index.llms.ollama.Ollama?model=llama3.1'."
+        )
+    try:
+        from llama_index.core.llms import LLM
+    except ModuleNotFoundError:
+        raise OptionalDependencyError("a language model", "llama_index.core", "pick") from None
+    found = find_class(name, {LLM: "language model"})
+    arguments = read_arguments(found, cast(ComponentOptions, parse_options(text, ComponentOptions, query)))
+    return cast("LLM", _made(found, name, arguments))
+
+
+def find_class(name: str, bases: Mapping[type, str]) -> type[BaseModel]:
+    """The class that `module.Class` names, which is one of the `bases`, each with what it is called.
+
+    Raises SpecError if it is none, or not there, and OptionalDependencyError if its package is not.
+    """
     module_name, _, class_name = name.rpartition(".")
     if not module_name:
         raise SpecError(
@@ -64,15 +96,14 @@ def find_class(name: str) -> type[BaseModel]:
     except ModuleNotFoundError as error:
         raise _missing(name, module_name, error.name or module_name) from error
     components = {
-        each: kind
-        for each, kind in vars(module).items()
-        if isinstance(kind, type) and issubclass(kind, BaseEmbedding | BaseNodePostprocessor)
+        each: kind for each, kind in vars(module).items() if isinstance(kind, type) and issubclass(kind, tuple(bases))
     }
     if class_name not in components:
-        there = f"{name} is no embedding and no postprocessor" if hasattr(module, class_name) else f"no class {name}"
-        near = did_you_mean(class_name, components) if components else "The module has no embedding or postprocessor."
+        called = list(bases.values())
+        there = f"{name} is no {' and no '.join(called)}" if hasattr(module, class_name) else f"no class {name}"
+        near = did_you_mean(class_name, components) if components else f"The module has no {' or '.join(called)}."
         raise SpecError(f"{there}. {near}")
-    return components[class_name]
+    return cast(type[BaseModel], components[class_name])
 
 
 def read_arguments(component: type[BaseModel], options: ComponentOptions) -> dict[str, Any]:

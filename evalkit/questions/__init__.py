@@ -1,6 +1,7 @@
 """Questions about a folder of documents, and the retrieval task that a chunking makes of them."""
 
 from evalkit.questions.from_documents import questions_from_documents
+from evalkit.questions.generated import generate_questions
 from evalkit.questions.given import read_questions
 from evalkit.questions.question import Question, QuestionSet, Span
 from evalkit.questions.task import make_task
@@ -10,6 +11,7 @@ __all__ = [
     "Question",
     "QuestionSet",
     "Span",
+    "generate_questions",
     "make_task",
     "questions_from_documents",
     "read_questions",
