@@ -10,7 +10,7 @@ import numpy as np
 from evalkit.config import RunConfig
 from evalkit.decision.halving import Round, halve
 from evalkit.grid.cells import NO_RERANKER, Cell
-from evalkit.pipeline import LineUp, run_tasks
+from evalkit.pipeline import Interrupted, LineUp, run_tasks
 from evalkit.results.records import CELL_KEYS
 from evalkit.types import FloatArray, IntArray, RetrievalTask
 
@@ -76,10 +76,13 @@ def fit(config: RunConfig, line_up: LineUp, tasks: Sequence[RetrievalTask], metr
 def _values(
     config: RunConfig, line_up: LineUp, tasks: Sequence[RetrievalTask], items: Sequence[Cell], metric: str
 ) -> FloatArray:
-    """The metric of each question and cell: float64 of shape (n_questions, n_items); NaN for a cell that failed."""
+    """The metric of each question and cell: float64 of shape (n_questions, n_items); NaN for a cell that failed.
+
+    Raises Interrupted after Ctrl-C, with what was finished on these questions.
+    """
     results = run_tasks(config, line_up, tasks, wanted=frozenset(items))
     if results.missing:
-        raise KeyboardInterrupt
+        raise Interrupted(results)
     records = results.records[results.records["metric"] == metric].astype(dict.fromkeys(CELL_KEYS, str))
     wide: Any = records.pivot(index="id", columns=CELL_KEYS, values="value")
     labels = [(item.task, item.split, item.model, item.reranker) for item in items]

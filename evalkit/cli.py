@@ -154,6 +154,7 @@ def pick(
 
     from evalkit.picking import pick as run_pick
     from evalkit.pipeline import Interrupted
+    from evalkit.report.chunkings import chunking_table
     from evalkit.report.recommendation import to_text
     from evalkit.report.tables import make_tables
     from evalkit.report.terminal import print_tables
@@ -172,7 +173,11 @@ def pick(
         )
     except Interrupted as interrupted:
         _show_partial(interrupted.results, out)
-    print_tables(make_tables(picked.results), console)
+    tables = make_tables(picked.results)
+    if picked.recommendation.choice is not None:
+        k = max(picked.results.provenance["top_k"])
+        tables = [*tables, chunking_table(picked.chunkings, picked.recommendation.choice, k)]
+    print_tables(tables, console)
     console.print(Markdown(to_text(picked.recommendation, picked.results)))
     skipped = picked.results.provenance["pick"]["documents"]["skipped"]
     if skipped:
@@ -218,7 +223,10 @@ def _show_partial(results: "Results", out: Path | None) -> NoReturn:
     from evalkit.report.terminal import print_tables
 
     print_tables(make_tables(results), Console())
-    typer.echo(f"Interrupted. A partial leaderboard is in {out}.", err=True)
+    if results.missing:
+        typer.echo(f"Interrupted. A partial leaderboard is in {out}.", err=True)
+    else:
+        typer.echo(f"Interrupted while it was measured what the choices cost. All scores are in {out}.", err=True)
     raise typer.Exit(EXIT_INTERRUPTED)
 
 

@@ -14,7 +14,7 @@ from evalkit.compute import choose_compute
 from evalkit.config import RunConfig, read_config
 from evalkit.decision.recommend import Recommendation, recommend
 from evalkit.decision.requirements import parse_requirements
-from evalkit.documents import Chunk, Chunking, Folder, chunk_statistics, read_folder, split
+from evalkit.documents import Chunk, Chunking, Folder, chunk_statistics, count_tokens, read_folder, split
 from evalkit.errors import ConfigError
 from evalkit.grid import Means
 from evalkit.measure import measure
@@ -34,6 +34,8 @@ from evalkit.questions import (
 )
 from evalkit.questions.saved import saved_or_made
 from evalkit.registry import ModelSpec, catalogue, families
+from evalkit.report.chunkings import chunking_table, with_costs
+from evalkit.report.markdown import to_markdown
 from evalkit.report.recommendation import llamaindex_code, sentence_transformers_code, to_text
 from evalkit.report.write import write_run
 from evalkit.results import Results
@@ -48,7 +50,7 @@ QUESTIONS, ANSWERS = "questions.jsonl", "answers.jsonl"
 
 @dataclass(frozen=True)
 class Pick:
-    """What a pick gives: the run's results, a row a chunking (see `chunk_statistics`), and the recommendation."""
+    """What a pick gives: the run's results, what chunkings cost (see `chunkings.with_costs`), the recommendation."""
 
     results: Results
     chunkings: pd.DataFrame
@@ -85,7 +87,7 @@ def pick(
     nothing take part (see `models.free`), and their reasons are in the provenance.
 
     Everything is checked before a model is loaded: raises EvalkitError. Raises Interrupted after Ctrl-C, when the
-    cells that were finished are written, but nothing is measured and recommended.
+    cells that were finished are written, but nothing is recommended.
     """
     free = None if keys.get("models") else _free(keys)
     if free is not None:
@@ -102,17 +104,26 @@ def pick(
     asked = _questions(questions, llm, passages, folder, config)
     chunks = {chunking: split(folder, chunking) for chunking in chunkings}
     tasks = _tasks(folder, chunks, asked, config)
-    fitted = None if budget is None else fit(config, line_up, tasks, metric, budget)
-    results = run_tasks(config, line_up, tasks, None if fitted is None else fitted.wanted)
+    fitted = None
+    try:
+        fitted = None if budget is None else fit(config, line_up, tasks, metric, budget)
+        results = run_tasks(config, line_up, tasks, None if fitted is None else fitted.wanted)
+    except Interrupted as interrupted:  # while samples were taken
+        results = interrupted.results
     results = replace(results, provenance={**results.provenance, "pick": _provenance(folder, asked, free, fitted)})
-    statistics = chunk_statistics(folder, chunks)
+    if config.out is not None:
+        # What is measured next takes a while; it may be interrupted too.
+        write_run(results, config.out)
     if results.missing:
-        if config.out is not None:
-            write_run(results, config.out)
         raise Interrupted(results)
-    results = replace(results, measurements=_measured(config, line_up, tasks))
+    try:
+        results = replace(results, measurements=_measured(config, line_up, tasks))
+    except KeyboardInterrupt:
+        raise Interrupted(results) from None
     found = recommend(results, requirements, metric=metric, margin=margin, facts=_facts(line_up.all))
-    picked = Pick(results, statistics, found)
+    texts = {chunk.id: chunk.text for each in chunks.values() for chunk in each}
+    tokens = dict(zip(texts, count_tokens(texts.values()), strict=True))
+    picked = Pick(results, with_costs(chunk_statistics(folder, chunks), tokens, results), found)
     if config.out is not None:
         _write(picked, config.out)
     return picked
@@ -236,6 +247,8 @@ def _write(picked: Pick, folder: Path) -> None:
     text = to_text(picked.recommendation, picked.results)
     choice = picked.recommendation.choice
     if choice is not None:
+        table = chunking_table(picked.chunkings, choice, max(picked.results.provenance["top_k"]))
+        text += "\n" + to_markdown([table]).replace("###", "##", 1)
         snippets = {
             "LlamaIndex": llamaindex_code(choice, picked.results),
             "sentence-transformers": sentence_transformers_code(choice, picked.results),

@@ -45,7 +45,7 @@ def run(suite: str | Path | None = None, **keys: Any) -> Results:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a run: `results` holds the cells that were finished, and names those that are missing."""
+    """Ctrl-C during a run: `results` holds the cells that were finished, and names those that are missing, if any."""
 
     def __init__(self, results: Results) -> None:
         super().__init__(f"{len(results.missing)} cell(s) are missing")

@@ -98,6 +98,22 @@ def test_the_command_recommends_and_writes(evalkit, tmp_path):
     results = Results.read(tmp_path / "out")
     assert set(results.scores["split"]) == {"32/8", "64/8"}
     assert len(results.measurements.cells) == 4
+    chunkings = pd.read_csv(tmp_path / "out" / "chunkings.csv")
+    assert chunkings[["chunking", "model"]].to_numpy().tolist() == [
+        [size, model] for size in ("32/8", "64/8") for model in ("bm25", "tfidf")
+    ]
+    assert (chunkings[["files", "skipped"]] == [2, 1]).all(axis=None)
+    assert "## Chunkings, with" in text
+    row = chunkings.iloc[1]
+    cell = results.measurements.cells.query("split == '32/8' and model == 'tfidf'").iloc[0]
+    assert row["corpus_bytes"] == pytest.approx(cell["corpus_bytes"])
+    # The text that five chunks hold together, by another way: the tokenizer over what was ranked.
+    from llama_index.core.utils import get_tokenizer
+
+    ranked = results.evidence.rankings.query("split == '32/8' and model == 'tfidf' and rank <= 5")
+    texts = results.evidence.documents.query("split == '32/8'").set_index("document")["text"]
+    total = sum(len(get_tokenizer()(texts[document])) for document in ranked["document"])
+    assert row["tokens_at_k"] == pytest.approx(total / 4)
     assert results.provenance["pick"]["documents"]["skipped"][0]["name"] == "photo.png"
 
 
@@ -204,6 +220,49 @@ def test_an_interrupted_pick_is_partial(evalkit, tmp_path, monkeypatch):
     assert status == 130, err
     assert "PARTIAL" in out
     assert [cell["model"] for cell in Results.read(tmp_path / "out").missing] == ["tfidf"]
+
+
+def test_interrupted_while_measuring_all_scores_are_there(evalkit, tmp_path, monkeypatch):
+    from evalkit import picking
+
+    documents(tmp_path)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(picking, "measure", stop)
+    status, out, err = evalkit(
+        "pick", tmp_path / "docs", "--questions", tmp_path / "questions.csv", "--models", "bm25,tfidf",
+        "--chunk-size", "whole", "--device", "cpu", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert status == 130, err
+    assert "PARTIAL" not in out
+    assert "All scores are in" in err
+    assert set(Results.read(tmp_path / "out").scores["model"]) == {"bm25", "tfidf"}
+    assert not (tmp_path / "out" / "recommendation.md").exists()
+
+
+def test_interrupted_while_sampling_the_sample_is_there(evalkit, tmp_path, monkeypatch):
+    from evalkit.models import lexical
+
+    documents(tmp_path)
+    asked = [{"question": f"How long does cat {n} sleep?", "file": "cats.md"} for n in range(20)]
+    (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, asked)))
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lexical.Tfidf, "encode", stop)
+    status, out, _ = evalkit(
+        "pick", tmp_path / "docs", "--questions", tmp_path / "questions.jsonl", "--models", "bm25,tfidf",
+        "--chunk-size", "whole", "--budget", "1m", "--device", "cpu", "--store", tmp_path / "store",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert status == 130
+    assert "PARTIAL" in out
+    results = Results.read(tmp_path / "out")
+    assert [cell["model"] for cell in results.missing] == ["tfidf"]
+    assert set(results.scores["n"]) == {8}, "the first sample"
 
 
 def test_without_questions_they_are_made_and_can_be_edited(tmp_path, evalkit):

@@ -58,7 +58,7 @@ def _measured(task: str, split: str, cells: pd.DataFrame) -> Table:
         (
             TableCell(cell["model"]),
             TableCell("–" if cell["reranker"] == NO_RERANKER else cell["reranker"]),
-            *(TableCell(_number(SCALES.get(column, 1) * cell[column])) for column in shown),
+            *(TableCell(as_number(SCALES.get(column, 1) * cell[column])) for column in shown),
         )
         for cell in told
     ]
@@ -108,7 +108,7 @@ def _range(fewest: int, most: int) -> str:
     return str(most) if fewest == most else f"{fewest} to {most}"
 
 
-def _number(value: float) -> str:
+def as_number(value: float) -> str:
     """Three significant digits, or all before the point."""
     if math.isnan(value):
         return "–"
