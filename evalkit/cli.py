@@ -104,6 +104,51 @@ def report(
     typer.echo(f"Written to {out} ({out.stat().st_size / 1e6:.1f} MB).")
 
 
+@app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="Folder of the run before.")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="Folder of the run after.")],
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(metavar="'OLD -> NEW'", help="A model of RUN_A, and the one of RUN_B that took its place."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write too: .md or .html.")] = None,
+) -> None:
+    """Say what changed from one run to another: scores with paired intervals, queries, inputs."""
+    from rich.console import Console
+
+    from evalkit.report.changes import change_tables, changes_to_markdown, headline
+    from evalkit.report.html.changes import write_changes
+    from evalkit.report.terminal import print_tables
+    from evalkit.results import Results
+    from evalkit.results.changes import compare_runs
+
+    if out is not None and out.suffix not in (".md", ".html"):
+        raise typer.BadParameter(f"{out}: the file's name must end in .md or .html.")
+    names = list(_named([run_a, run_b]))
+    name_a, name_b = names if len(names) == 2 else (names[0], names[0])
+    before, after = Results.read(run_a), Results.read(run_b)
+    changes = compare_runs(before, after, dict(map(_old_and_new, pair or ())))
+    console = Console()
+    print_tables(change_tables(changes, name_a, name_b), console)
+    for sentence in headline(changes):
+        console.print(sentence, markup=False, highlight=False)
+    if out is not None and out.suffix == ".md":
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(changes_to_markdown(changes, name_a, name_b), encoding="utf-8")
+    elif out is not None:
+        write_changes(changes, (before, after), (name_a, name_b), out)
+    if out is not None:
+        typer.echo(f"Written to {out}.")
+
+
+def _old_and_new(text: str) -> tuple[str, str]:
+    old, arrow, new = (part.strip() for part in text.partition("->"))
+    if not (old and arrow and new):
+        raise typer.BadParameter(f"--pair {text!r}: write 'OLD -> NEW', the labels of two models.")
+    return old, new
+
+
 def _named(runs: list[Path]) -> dict[str, Path]:
     """Run folders by a short name each: the folder's own, with as much of its path as tells them apart."""
     paths = list(dict.fromkeys(run.resolve() for run in runs))

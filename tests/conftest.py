@@ -1,6 +1,7 @@
 """Fixtures shared by the whole suite."""
 
 import os
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -45,3 +46,21 @@ def evalkit(monkeypatch, capsys):
         return caught.value.code, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium: one on PATH, else Playwright's own. Skips where there is neither.
+
+    For a module, not the session: while it is open, no other test of the process can run an event loop.
+    """
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with playwright.sync_playwright() as started:
+        names = ("chromium", "chromium-browser", "google-chrome")
+        found = next((path for name in names if (path := shutil.which(name))), None)
+        own = Path(started.chromium.executable_path)
+        if found is None and not own.exists():
+            pytest.skip("no Chromium: install the package chromium, or run `playwright install chromium`")
+        launched = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield launched
+        launched.close()

@@ -8,9 +8,11 @@ import pandas as pd
 
 from evalkit.report.table import Table, TableCell
 from evalkit.results import Results
-from evalkit.results.comparisons import ALL, LEVEL, CellLabel, across_tasks, detectable, reranker_gains
+from evalkit.results.comparisons import ALL, LEVEL, CellLabel, across_tasks, detectable, needed, reranker_gains
 from evalkit.results.scores import ranking_metric
 
+SMALL = 0.01
+"""A difference (a fraction) that many would still choose a model by."""
 TIED = "≈: cannot be told from the table's best by this metric (paired by query, corrected for their number, 5 %)."
 
 
@@ -31,14 +33,18 @@ def _range(row: Any) -> str:
 
 
 def what_shows(board: pd.DataFrame, things: str = "queries", form: str = "{:.3f}", scale: float = 1) -> str:
-    """What difference from the best this number of queries shows, as a sentence; empty if that is not known."""
+    """What difference from the best this number of queries shows, and how many a small one takes, as a sentence.
+
+    Empty if that is not known.
+    """
     least = detectable(board)
     if pd.isna(least):
         return ""
     if least > 1:
         return f"{board['n'].max()} {things} are too few to find any difference."
-    found = form.format(scale * least)
-    return f"With {board['n'].max()} {things}, a difference of {found} is found at 80 % power."
+    found, small = form.format(scale * least), form.format(scale * SMALL)
+    shown = f"With {board['n'].max()} {things}, a difference of {found} is found at 80 % power"
+    return f"{shown}; one of {small} takes {needed(board, SMALL):,.0f}." if least > SMALL else f"{shown}."
 
 
 def gains_table(results: Results, task: dict[str, Any], k: int) -> Table:

@@ -17,7 +17,7 @@ from evalkit.results.scores import ranking_metric
 from evalkit.stats.correlation import resampled_spearman
 from evalkit.stats.intervals import percentiles, resampled_means
 from evalkit.stats.paired import PairedTests, compare_correlations, compare_means
-from evalkit.stats.power import smallest_difference
+from evalkit.stats.power import queries_needed, smallest_difference
 from evalkit.stats.ranks import rank_intervals
 from evalkit.types import FloatArray, IntArray
 
@@ -179,6 +179,15 @@ def detectable(board: pd.DataFrame) -> float:
     """
     known = board[board["sd"].notna()]
     return smallest_difference(float(known["sd"].median()), int(known["n"].min())) if len(known) else float("nan")
+
+
+def needed(board: pd.DataFrame, difference: float) -> float:
+    """How many queries a difference (a fraction) from the best cell takes to be found with 80 % power.
+
+    For the same comparison as `detectable`. NaN with fewer than 2 cells.
+    """
+    known = board[board["sd"].notna()]
+    return queries_needed(difference, float(known["sd"].median())) if len(known) else float("nan")
 
 
 def across_tasks(results: "Results") -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """A report on hostile texts, and a browser to read it in."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -54,21 +53,3 @@ def report_file(hostile_run) -> Path:
     path = hostile_run.parent / "report.html"
     write_report({hostile_run.name: Results.read(hostile_run)}, path)
     return path
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium: one on PATH, else Playwright's own. Skips where there is neither.
-
-    For a module, not the session: while it is open, no other test of the process can run an event loop.
-    """
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with playwright.sync_playwright() as started:
-        names = ("chromium", "chromium-browser", "google-chrome")
-        found = next((path for name in names if (path := shutil.which(name))), None)
-        own = Path(started.chromium.executable_path)
-        if found is None and not own.exists():
-            pytest.skip("no Chromium: install the package chromium, or run `playwright install chromium`")
-        launched = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield launched
-        launched.close()

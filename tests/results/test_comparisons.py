@@ -10,7 +10,7 @@ from scipy import stats
 import evalkit
 from evalkit.errors import ConfigError
 from evalkit.results import Results
-from evalkit.results.comparisons import across_tasks, against_best, detectable, pairwise, reranker_gains
+from evalkit.results.comparisons import across_tasks, against_best, detectable, needed, pairwise, reranker_gains
 from evalkit.stats.power import smallest_difference
 
 QUERIES = 200
@@ -166,3 +166,12 @@ def test_sentences_by_the_paired_bootstrap_of_spearman(data_dir):
     assert board["difference"].iloc[1] == pytest.approx(paired[0] - paired[1])
     with pytest.raises(ConfigError, match="'pearson_cosine'"):
         against_best(found, "stsb-en", found.scores["split"][0], "pearson_cosine")
+
+
+def test_queries_needed_and_the_difference_they_show_are_inverse():
+    board = pd.DataFrame({"sd": [np.nan, 0.3, 0.5, 0.4], "n": 200})
+    least = detectable(board)
+    assert needed(board, least) == pytest.approx(200, abs=1)
+    # Four times the queries for half the difference, but for the few that a t-test takes more.
+    assert needed(board, least / 2) == pytest.approx(800, abs=5)
+    assert np.isnan(needed(board.head(1), 0.01))

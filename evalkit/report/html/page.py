@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import OptionalDependencyError
 from evalkit.report.html.answer import answer
@@ -17,6 +17,9 @@ from evalkit.report.html.units import Unit, across, make_units
 from evalkit.report.published import published_tables
 from evalkit.results import Results
 from evalkit.results.together import put_together
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 SCRIPTS = ("base", "leaderboard", "heat", "drawings", "pairs", "queries", "lists", "main")
 """The page's own script, in this order, each a file of `js`."""
@@ -42,7 +45,6 @@ def write_report(runs: Mapping[str, Results], path: Path) -> None:
 
 def render(runs: Mapping[str, Results]) -> str:
     """The page as text. See `write_report`."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     together = put_together(runs)
@@ -57,24 +59,24 @@ def render(runs: Mapping[str, Results]) -> str:
         "across": across(results, units),
         "charts": all_charts(),
     }
-    environment = Environment(
-        loader=PackageLoader("evalkit.report.html", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    return environment.get_template("page.html.jinja").render(
-        runs=runs,
-        notes=together.notes,
-        answers=[(unit, answer(unit)) for unit in units],
-        units=units,
-        published=published_tables(results),
-        several_tasks=len(units) > 1,
-        settings=SETTINGS,
-        as_json=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
-        style=Markup(_own("page.css")),
-        library=Markup(_library()),
-        script=Markup("\n".join(_own(f"js/{name}.js") for name in SCRIPTS)),
-        data=Markup(to_json(plain(data))),
-        blobs={name: Markup(compressed(found)) for name, found in blobs.items()},
+    return (
+        environment()
+        .get_template("page.html.jinja")
+        .render(
+            runs=runs,
+            notes=together.notes,
+            answers=[(unit, answer(unit)) for unit in units],
+            units=units,
+            published=published_tables(results),
+            several_tasks=len(units) > 1,
+            settings=SETTINGS,
+            as_json=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+            style=Markup(own_file("page.css")),
+            library=Markup(_library()),
+            script=Markup("\n".join(own_file(f"js/{name}.js") for name in SCRIPTS)),
+            data=Markup(to_json(plain(data))),
+            blobs={name: Markup(compressed(found)) for name, found in blobs.items()},
+        )
     )
 
 
@@ -96,7 +98,18 @@ def _evidence(results: Results, unit: Unit) -> dict[str, Any] | None:
     return None
 
 
-def _own(name: str) -> str:
+def environment() -> "Environment":
+    """What templates are rendered with: all text is escaped, and what is not given is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("evalkit.report.html", "."), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+
+
+def own_file(name: str) -> str:
+    """The text of a file of this package."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
