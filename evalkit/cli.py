@@ -190,9 +190,10 @@ def pick(
     store: Annotated[Path | None, typer.Option(help="Folder of what was computed before.")] = None,
     max_cost: Annotated[float | None, typer.Option(help="USD that models behind paid APIs may cost in all.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reports/pick"),
+    report: Annotated[bool, typer.Option("--report", help="Write report.html into it too.")] = False,
 ) -> None:
     """From a folder of your documents to a choice of model, reranker and chunking."""
-    not_keys = ("documents", "chunk_size", "chunk_overlap", "budget")
+    not_keys = ("documents", "chunk_size", "chunk_overlap", "budget", "report")
     keys = {key: value for key, value in locals().items() if value is not None and key not in (*not_keys, "not_keys")}
     from rich.console import Console
     from rich.markdown import Markdown
@@ -205,6 +206,10 @@ def pick(
     from evalkit.report.terminal import print_tables
     from evalkit.store.amounts import parse_age
 
+    if report:
+        from evalkit.report.html import require_report, write_report
+
+        require_report()
     console = Console()
     seconds = None if budget is None else parse_age(budget).total_seconds()
     sizes = None if chunk_size.strip() == "whole" else _whole_numbers(chunk_size, "--chunk-size")
@@ -218,6 +223,8 @@ def pick(
         )
     except Interrupted as interrupted:
         _show_partial(interrupted.results, out)
+    if report:
+        write_report({out.resolve().name: picked.results}, out / REPORT)
     tables = make_tables(picked.results)
     if picked.recommendation.choice is not None:
         k = max(picked.results.provenance["top_k"])

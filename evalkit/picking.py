@@ -36,7 +36,7 @@ from evalkit.questions.saved import saved_or_made
 from evalkit.registry import ModelSpec, catalogue, families
 from evalkit.report.chunkings import chunking_table, with_costs
 from evalkit.report.markdown import to_markdown
-from evalkit.report.recommendation import llamaindex_code, sentence_transformers_code, to_text
+from evalkit.report.recommendation import in_short, llamaindex_code, sentence_transformers_code, to_text
 from evalkit.report.write import write_run
 from evalkit.results import Results
 from evalkit.types import RetrievalTask
@@ -121,6 +121,8 @@ def pick(
     except KeyboardInterrupt:
         raise Interrupted(results) from None
     found = recommend(results, requirements, metric=metric, margin=margin, facts=_facts(line_up.all))
+    decided = {**results.provenance["pick"], "recommendation": in_short(found)}
+    results = replace(results, provenance={**results.provenance, "pick": decided})
     texts = {chunk.id: chunk.text for each in chunks.values() for chunk in each}
     tokens = dict(zip(texts, count_tokens(texts.values()), strict=True))
     picked = Pick(results, with_costs(chunk_statistics(folder, chunks), tokens, results), found)

@@ -87,9 +87,12 @@ def test_the_command_recommends_and_writes(evalkit, tmp_path):
     status, out, err = evalkit(
         "pick", tmp_path / "docs", "--questions", tmp_path / "questions.csv", "--models", "bm25,tfidf",
         "--chunk-size", "32,64", "--chunk-overlap", "8", "--require", "dim<=512, latency_p95<10s",
-        "--device", "cpu", "--out", tmp_path / "out",
+        "--device", "cpu", "--out", tmp_path / "out", "--report",
     )  # fmt: skip
     assert status == 0, err
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.index("<p><strong>Use ") < page.index("has the best")
+    assert "  photo.png: " in err, "why it was not read"
     assert "1 file(s) were not read" in err
     assert "Use " in out
     text = (tmp_path / "out" / "recommendation.md").read_text()

@@ -68,6 +68,11 @@ def to_text(found: Recommendation, results: Results) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def in_short(found: Recommendation) -> list[str]:
+    """The recommendation and what it rests on, in plain sentences."""
+    return [f"{_headline(found).removeprefix('# ')}.", *_reasons(found)[:1]]
+
+
 def llamaindex_code(choice: Choice, results: Results) -> str:
     """Python that builds the choice over the documents in a folder "docs", with LlamaIndex."""
     run = results.provenance

@@ -60,9 +60,11 @@ def test_fast_and_small_keep_nine_tenths_of_the_best():
 
 
 def test_what_is_not_known_is_said():
-    unknown = CELLS.assign(latency_ms=np.nan, parameters=np.nan)
+    unknown = CELLS.assign(latency_ms=np.nan, parameters=np.nan, family="sbert")
     assert fast(unknown).startswith("If it must be fast (latency was not measured")
     assert "large, 0.790" in fast(unknown)
+    fused = unknown.assign(family=["rrf" if model == "large" else "sbert" for model in unknown["model"]])
+    assert "large" not in fast(fused), "two models are run for each query"
     assert small(unknown) == "The sizes of these models are not known."
 
 

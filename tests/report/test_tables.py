@@ -1,6 +1,8 @@
 """Tables of hand-made results: exact Markdown, and nothing lost on a narrow terminal."""
 
 import re
+import shutil
+import subprocess
 from collections import Counter
 from io import StringIO
 
@@ -216,3 +218,21 @@ def test_terminal_marks_the_best():
     console = Console(file=StringIO(), width=80, force_terminal=True, color_system="standard")
     print_tables([Table("t", ("Model", "Score"), ((TableCell("m"), TableCell("0.5", best=True)),))], console)
     assert re.search("\x1b\\[1;32m *0.5", console.file.getvalue())
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
+def test_latex_compiles_with_any_name(tmp_path):
+    names = ["a_b%c&d#e$f", "{x}~^\\y", "<b> → c ≈ d – e × f ± g", "sbert:org/m?dim=64&precision=int8", "é ü"]
+    rows = tuple((TableCell(name, best=True), TableCell("1.0 (0.9–1.1)", tied=True)) for name in names)
+    wide = Table("wide_table", ("Model", *(f"column_{n}" for n in range(30))), ((TableCell("m"),) * 31,), "a_note")
+    (tmp_path / "tables.tex").write_text(to_latex([Table("t_1", ("Model", "±"), rows, "≈: 5 %"), wide]), "utf-8")
+    (tmp_path / "paper.tex").write_text(
+        "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\\input{tables}\\end{document}"
+    )
+    done = subprocess.run(
+        ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper"], cwd=tmp_path, capture_output=True,
+        text=True, errors="replace", check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+    assert (tmp_path / "paper.pdf").read_bytes()[:4] == b"%PDF"

@@ -243,4 +243,11 @@ def test_the_page_opens_without_network_and_escapes(folders, evalkit, browser):
     detail.locator("summary").click()
     assert detail.locator(".ranking").count() == 2
     assert detail.locator(".mark.relevant").first.is_visible()
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
+    )
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found = axe.Axe().run(page).response
+        assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == []
     page.close()

@@ -9,6 +9,8 @@ from evalkit.report.html.units import Unit, metric_label
 
 KEEPS = 0.9
 """A cheaper cell is worth naming if it cannot be told from the best, or keeps this share of its score."""
+FUSED = ("rrf", "weighted")
+"""Families of first stages that are two models."""
 NAMED = 3
 """Ties that are named; of more only the number is told."""
 
@@ -16,7 +18,7 @@ NAMED = 3
 def answer(unit: Unit) -> list[str]:
     """Sentences about a task, the best cell first."""
     if not unit.main or unit.boards[unit.main]["score"].isna().all():
-        return [f"Nothing could be scored: {_failures(unit)}."]
+        return [f"Nothing could be scored: {_failures(unit) or 'every score is undefined'}."]
     cells = pd.concat([unit.cells, unit.boards[unit.main].reset_index(drop=True)], axis=1)
     scored = cells[cells["score"].notna()]
     told = [best(scored, metric_label(unit.main)), ties(scored)]
@@ -72,7 +74,7 @@ def fast(cells: pd.DataFrame) -> str:
             return ""
         what = f"{pick['latency_ms']:.3g} ms a query (median)"
         return f"If it must be fast: {_picked(pick, cells.iloc[0], what)}."
-    alone = cells[cells["reranker"] == NO_RERANKER]
+    alone = cells[(cells["reranker"] == NO_RERANKER) & ~cells["family"].isin(FUSED)]
     if len(alone) in (0, len(cells)):
         return "Latency was not measured."
     if alone.index[0] == cells.index[0]:

@@ -64,7 +64,10 @@ def render(runs: Mapping[str, Results]) -> str:
         .get_template("page.html.jinja")
         .render(
             runs=runs,
-            notes=together.notes,
+            notes=[*_partial(runs), *together.notes],
+            recommended=[
+                told for run in runs.values() if (told := run.provenance.get("pick", {}).get("recommendation"))
+            ],
             answers=[(unit, answer(unit)) for unit in units],
             units=units,
             published=published_tables(results),
@@ -87,6 +90,14 @@ SETTINGS = {
     "computed": "Texts and pairs computed",
 }  # fmt: skip
 """What the page shows of each run beside models, tasks and packages."""
+
+
+def _partial(runs: Mapping[str, Results]) -> list[str]:
+    return [
+        f"PARTIAL: run {name} was interrupted, and {len(run.missing)} cell(s) are missing."
+        for name, run in runs.items()
+        if run.missing
+    ]
 
 
 def _evidence(results: Results, unit: Unit) -> dict[str, Any] | None:
