@@ -88,7 +88,7 @@ class LineUp:
 def run_config(config: RunConfig) -> Results:
     """Run a validated configuration. Raises Interrupted after Ctrl-C; what was finished is then written too."""
     line_up = choose_line_up(config)
-    tasks = _load_tasks(config)
+    tasks = load_tasks(config)
     if not any(isinstance(task, RetrievalTask) for task in tasks):
         rankers = [label for label, model in line_up.models.items() if "embedder" not in model.kinds]
         if rankers:
@@ -225,7 +225,7 @@ def _specs_or_why_not(names: Iterable[str | GivenModel], allowed: set[Kind]) -> 
     return found
 
 
-def _load_tasks(config: RunConfig) -> list[Task]:
+def load_tasks(config: RunConfig) -> list[Task]:
     how: Any = {"on_bad_data": config.on_bad_data, "max_queries": config.max_queries, "seed": config.seed}
     tasks: list[Task] = []
     for name in dict.fromkeys(config.tasks):

@@ -1,0 +1,35 @@
+"""What a gate decides: its checks, and the exit status that they come to."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from evalkit.gate.checks import Check
+from evalkit.results.changes import Changes
+
+PASS, REGRESSION, UNDECIDED = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The checks of a gate, in order, and what changed. With `strict`, what the queries do not tell is no pass."""
+
+    checks: tuple[Check, ...]
+    changes: Changes
+    strict: bool = False
+    queries: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def status(self) -> int:
+        """0 pass, 1 regression, 2 it cannot be decided. A regression that is there is one, whatever is missing."""
+        outcomes = {check.outcome for check in self.checks}
+        if "fail" in outcomes:
+            return REGRESSION
+        if "undecided" in outcomes or not self.checks or (self.strict and "warn" in outcomes):
+            return UNDECIDED
+        return PASS
+
+    @property
+    def word(self) -> str:
+        """The status in a word or two."""
+        return {PASS: "pass", REGRESSION: "regression", UNDECIDED: "cannot decide"}[self.status]
