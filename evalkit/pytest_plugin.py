@@ -72,6 +72,7 @@ class GateItem(pytest.Item):
     def __init__(self, *, cell: tuple[str, ...] | None, **kwargs: Any) -> None:
         super().__init__(nodeid=f"evalkit::{kwargs['name']}", **kwargs)
         self.cell = cell
+        self.extra_keyword_matches.add("gate")  # pytest -k gate
 
     def runtest(self) -> None:
         """Raise GateError if a check failed or could not be decided; warn of what cannot be told."""
