@@ -115,14 +115,17 @@ def drift(before: Canaries, now: Canaries) -> Drift:
         raise ConfigError(
             "the baseline has other canary texts than this evalkit. Make it again: evalkit baseline RUN."
         )
-    causes = _differing(before.files, now.files)
+    # Of a model without files, as an object has none, nothing is known of them.
+    files = _differing(before.files, now.files) if before.files and now.files else []
+    identity = _differing(before.identity, now.identity)
     # The hash of all files says less than what each of them holds.
-    causes += [each for each in _differing(before.identity, now.identity) if not (causes and each.startswith(HASH))]
+    causes = [each for each in identity if not (files and each.startswith(HASH))]
     if before.dim != now.dim:
-        causes.insert(0, f"vectors have {now.dim} dimensions, and had {before.dim}")
-        return Drift(np.nan, np.nan, (*causes, *_probes(before, now)))
+        told = f"vectors have {now.dim} dimensions, and had {before.dim}"
+        return Drift(np.nan, np.nan, (told, *causes, *_probes(before, now), *files))
     # What is read from single vectors means nothing where they are those of other texts.
     causes += [SHUFFLED] if _shuffled(before, now) else _probes(before, now)
+    causes += files
     cosines = np.concatenate([(before.array(role) * now.array(role)).sum(axis=1) for role in ROLES])
     # Texts without a vector then and now are alike.
     blank = np.concatenate([~before.array(role).any(axis=1) & ~now.array(role).any(axis=1) for role in ROLES])

@@ -124,7 +124,7 @@ def _checks(verdict: Verdict) -> Table:
         )
         for check in verdict.checks
     )
-    return Table(f"Gate: {verdict.word}", ("Check", "Outcome", "Why"), rows, text_columns=3)
+    return Table("Checks", ("Check", "Outcome", "Why"), rows, text_columns=3)
 
 
 def _chances(verdict: Verdict) -> Iterator[Table]:

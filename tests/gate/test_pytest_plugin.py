@@ -13,7 +13,7 @@ import yaml
 import evalkit as package
 from evalkit.gating import make_baseline
 
-WITHOUT = [part for name in ("cacheprovider", "hypothesispytest", "langsmith_plugin") for part in ("-p", f"no:{name}")]
+UNASKED = ("cacheprovider", "hypothesispytest", "langsmith_plugin")
 """Plugins that other packages bring, and that take seconds to import."""
 SUITE = {"models": "bm25,tfidf", "tasks": "rag-mini", "max_queries": 60, "device": "cpu"}
 TEAM = """
@@ -56,7 +56,7 @@ def run_pytest(tmp_path):
         environment = {**os.environ, "EVALKIT_STORE": str(tmp_path / "store"), "PYTEST_ADDOPTS": ""}
         environment.pop("PYTEST_XDIST_WORKER", None)
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-rA", *WITHOUT, *arguments],
+            [sys.executable, "-m", "pytest", "-rA", *(f"-pno:{name}" for name in UNASKED), *arguments],
             cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
