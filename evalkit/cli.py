@@ -19,7 +19,6 @@ EXIT_FAILED_CELLS = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 SKIPPED_SHOWN = 20
-REPORT = "report.html"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,6 +48,7 @@ def run(
     store: Annotated[Path | None, typer.Option(help="Folder of what was computed before.")] = None,
     no_store: Annotated[bool | None, typer.Option("--no-store", help="Compute everything, keep nothing.")] = None,
     max_cost: Annotated[float | None, typer.Option(help="USD that models behind paid APIs may cost in all.")] = None,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds for loading a model, and for a cell.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; default reports/latest.")] = None,
     published: Annotated[Path | None, typer.Option(help="CSV of published figures, shown beside your own.")] = None,
     report: Annotated[bool, typer.Option("--report", help="Write report.html too; needs evalkit[report].")] = False,
@@ -63,6 +63,7 @@ def run(
     from evalkit.pipeline import Interrupted, run_config
     from evalkit.report.tables import make_tables
     from evalkit.report.terminal import print_tables
+    from evalkit.report.write import REPORT
 
     keys = {"out": Path("reports/latest"), **(read_suite(suite) if suite else {}), **given}
     config = read_config(keys)
@@ -199,6 +200,7 @@ def pick(
     from evalkit.report.recommendation import to_text
     from evalkit.report.tables import make_tables
     from evalkit.report.terminal import print_tables
+    from evalkit.report.write import REPORT
     from evalkit.store.amounts import parse_age
 
     if report:
@@ -401,9 +403,12 @@ def store_verify(store: StorePath = None) -> None:
     from evalkit.store import Store, default_root
 
     damaged = False
-    for info, finding in Store(store or default_root()).verify():
+    opened = Store(store or default_root())
+    for info, finding in opened.verify():
         typer.echo(f"{info.kind} of {info.model} ({info.path.name[:12]}…): {finding}")
         damaged |= finding != "sound"
+    for folder in opened.other_versions():
+        typer.echo(f"{folder} is of another version of evalkit, and is not read. Delete it if you have no use for it.")
     if damaged:
         raise typer.Exit(EXIT_FAILED_CELLS)
 

@@ -101,6 +101,9 @@ class RunConfig(BaseModel):
     max_cost: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="USD that models behind paid APIs may cost in all"
     )
+    time_limit: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="seconds for loading a model, and for each of its cells"
+    )
     out: Path | None = Field(None, description="folder that the results are written to")
     published: Path | None = Field(None, description="CSV of figures that others report, shown beside one's own")
     description: str = Field("", description="what the suite is for, shown by --dry-run")

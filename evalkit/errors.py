@@ -39,7 +39,11 @@ class ScoreError(EvalkitError):
 
 
 class StoreError(EvalkitError):
-    """The store cannot be read or written, or holds altered rows. It stops a run; it is not one cell's fault."""
+    """The store cannot be read or written, or holds altered rows."""
+
+
+class TimeLimitError(EvalkitError):
+    """Loading a model, or a cell, took longer than the run's time limit."""
 
 
 class ModelNotFoundError(EvalkitError):

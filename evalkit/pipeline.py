@@ -141,7 +141,7 @@ def run_tasks(
             line_up.fused,
             candidates=config.rerank_depth,
             depth=max(config.top_k),
-            means=Means(compute, store, progress),
+            means=Means(compute, store, progress, config.time_limit),
             wanted=wanted,
         )
     if outcome.interrupted and not outcome.facts:

@@ -5,9 +5,10 @@ from functools import partial
 from typing import TypeVar
 
 from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever
-from evalkit.errors import EvalkitError, StoreError
+from evalkit.errors import EvalkitError
 from evalkit.grid.cells import NO_RERANKER, Cell, Entrant, Failure, FusedEntrant, Outcome
 from evalkit.grid.fusing import fused_stage
+from evalkit.grid.limit import within
 from evalkit.grid.stages import Means, evaluator_scores, first_stage, pair_similarities, second_stage
 from evalkit.search.fusion import LIST_DEPTH
 from evalkit.types import RetrievalTask, Run, StsTask, Task
@@ -50,7 +51,7 @@ def run_grid(
                     deep[cell] = outcome.rankings[cell]
                     outcome.rankings[cell] = deep[cell].cut(kept)
         for fusion in fusions:
-            _fused_stages(outcome, fusion, retrieval_tasks, deep, kept, depth, behind, wanted)
+            _fused_stages(outcome, fusion, retrieval_tasks, deep, kept, depth, behind, means, wanted)
         first = [*(model.label for model in models), *(fusion.label for fusion in fusions)]
         for reranker in rerankers:
             _second_stages(outcome, reranker, retrieval_tasks, first, candidates, means, wanted)
@@ -80,23 +81,24 @@ def _first_stages(
     if not tasks:
         return
     with means.progress.step(f"loading {entrant.label}", 1, "models"):
-        model = _attempt(entrant.load, outcome, [cell for task in tasks for cell in cells(task)])
+        model = _attempt(entrant.load, outcome, [cell for task in tasks for cell in cells(task)], means)
     if model is None:
         return
     for task in tasks:
         cell = Cell.of(task, entrant.label)
         if isinstance(task, RetrievalTask):
-            ranking = _attempt(partial(first_stage, model, entrant.label, task, depth, means), outcome, cells(task))
+            work = partial(first_stage, model, entrant.label, task, depth, means)
+            ranking = _attempt(work, outcome, cells(task), means)
             if ranking is not None:
                 outcome.rankings[cell], outcome.facts[cell] = ranking
         elif not isinstance(model, Embedder):
             continue
         elif isinstance(task, StsTask):
-            pairs = _attempt(partial(pair_similarities, model, entrant.label, task, means), outcome, cells(task))
+            pairs = _attempt(partial(pair_similarities, model, entrant.label, task, means), outcome, cells(task), means)
             if pairs is not None:
                 outcome.similarities[cell], outcome.facts[cell] = pairs
         else:
-            scores = _attempt(partial(evaluator_scores, model, entrant.label, task, means), outcome, cells(task))
+            scores = _attempt(partial(evaluator_scores, model, entrant.label, task, means), outcome, cells(task), means)
             if scores is not None:
                 outcome.scores[cell], outcome.facts[cell] = scores
 
@@ -109,6 +111,7 @@ def _fused_stages(
     kept: int,
     depth: int,
     rerankers: Sequence[str],
+    means: Means,
     wanted: Container[Cell] | None,
 ) -> None:
     for task in tasks:
@@ -120,7 +123,7 @@ def _fused_stages(
         if not cells or lost:
             continue
         found = [(rankings[part], outcome.facts[part]) for part in parts]
-        ranking = _attempt(partial(fused_stage, fusion, task, found, kept, depth), outcome, cells)
+        ranking = _attempt(partial(fused_stage, fusion, task, found, kept, depth), outcome, cells, means)
         if ranking is not None:
             cell = Cell.of(task, fusion.label)
             outcome.rankings[cell], outcome.facts[cell] = ranking
@@ -154,12 +157,12 @@ def _second_stages(
     if not waiting:
         return
     with means.progress.step(f"loading {entrant.label}", 1, "models"):
-        reranker = _attempt(entrant.load, outcome, [cell for task in waiting for cell in cells(task)])
+        reranker = _attempt(entrant.load, outcome, [cell for task in waiting for cell in cells(task)], means)
     if reranker is None:
         return
     for task in waiting:
         work = partial(second_stage, reranker, entrant.label, task, runs(task), candidates, means)
-        reranked = _attempt(work, outcome, cells(task))
+        reranked = _attempt(work, outcome, cells(task), means)
         if reranked is not None:
             by_model, facts = reranked
             for model, run in by_model.items():
@@ -167,13 +170,13 @@ def _second_stages(
                 outcome.facts[Cell.of(task, model, entrant.label)] = facts
 
 
-def _attempt(work: Callable[[], Result], outcome: Outcome, cells: Sequence[Cell]) -> Result | None:
-    """What `work` gives; if it raises, the cells that needed it are failures with the reason."""
+def _attempt(work: Callable[[], Result], outcome: Outcome, cells: Sequence[Cell], means: Means) -> Result | None:
+    """What `work` gives; if it raises or takes too long, the cells that needed it are failures with the reason."""
     try:
-        return work()
-    except StoreError:
+        return within(means.time_limit, work)
+    except KeyboardInterrupt:
         raise
-    except Exception as error:  # whatever a model raises is its cells' result
-        reason = str(error) if isinstance(error, EvalkitError) else f"{type(error).__name__}: {error}"
-        outcome.failures.extend(Failure(cell, reason) for cell in cells)
+    except BaseException as error:  # whatever a model raises is its cells' result, a panic or an exit too
+        told = [str(error)] if isinstance(error, EvalkitError) else [type(error).__name__, str(error)]
+        outcome.failures.extend(Failure(cell, ": ".join(filter(None, told))) for cell in cells)
         return None

@@ -24,11 +24,14 @@ from evalkit.types import EvaluatorTask, FloatArray, IntArray, RetrievalTask, Ru
 
 @dataclass(frozen=True)
 class Means:
-    """What the stages work with: where to compute, what was computed before, where to show progress."""
+    """What the stages work with: where to compute, what was computed before, where to show progress, and how many
+    seconds a piece of work may take (None: as many as it needs).
+    """
 
     compute: Compute
     store: Store | None
     progress: Progress
+    time_limit: float | None = None
 
 
 @dataclass(frozen=True)

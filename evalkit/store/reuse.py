@@ -124,6 +124,7 @@ def _complete(
     store.computed += len(missing)
     advance(len(keys) - len(missing))
     if missing.size:
+        store.check_writable()
         _commit(table, keys, compute(missing), check)
         table.refresh()
         table.compact()

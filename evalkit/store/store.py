@@ -50,13 +50,17 @@ class Store:
         self._tables = root / SCHEMA
         self.reused = 0
         self.computed = 0
+        self.check_writable()
+
+    def check_writable(self) -> None:
+        """Raise StoreError if nothing can be written, before anything is computed that could not be kept."""
         try:
             self._tables.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._tables) as probe:
                 probe.write(b"x")
         except OSError as error:
             raise StoreError(
-                f"the store at {root} cannot be written: {error.strerror}. Choose another with --store, "
+                f"the store at {self.root} cannot be written: {error.strerror}. Choose another with --store, "
                 "or run with --no-store."
             ) from error
 
@@ -101,6 +105,10 @@ class Store:
                 shutil.rmtree(aside, ignore_errors=True)
                 info.path.rename(aside)
                 yield info, f"could not be read and is set aside as {aside.name}"
+
+    def other_versions(self) -> list[Path]:
+        """Folders that other versions of evalkit keep their tables in; nothing is read from them."""
+        return sorted(path for path in self.root.iterdir() if path.is_dir() and path.name != SCHEMA)
 
     def prune(
         self, older_than: timedelta | None = None, model: str | None = None, max_size: int | None = None

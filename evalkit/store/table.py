@@ -1,6 +1,7 @@
 """One Lance table of values by key. Rows carry a checksum, and an altered row is never served."""
 
 import json
+import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,6 +23,12 @@ FRAGMENTS_BEFORE_COMPACTION = 32
 OLD_VERSIONS_KEPT = timedelta(days=1)
 """Other processes may still read the version they opened."""
 
+FOOTER = struct.Struct("<QQQIIHH4s")
+"""The end of a Lance file: where the columns' metadata, its offsets and those of global buffers start; how many
+buffers and columns there are; the format's version, and its mark.
+"""
+OFFSET_BYTES = 16
+
 
 class Table:
     """Values, each an array of one width and dtype, by 16-byte key. It is made when the first rows come.
@@ -42,7 +49,9 @@ class Table:
         if not self.path.exists():
             return
         with damage_named(self.path):
-            self._dataset = lance.dataset(str(self.path))
+            dataset = lance.dataset(str(self.path))
+            check_layout(dataset, self.path)
+            self._dataset = dataset
             self._keys = self._dataset.to_table(columns=["key"])["key"].combine_chunks()
 
     def find(self, keys: pa.Array) -> IntArray:
@@ -58,6 +67,8 @@ class Table:
         with damage_named(self.path):
             found = self._dataset.take(distinct, columns=["key", "checksum", "value"])
             values = _values(found)
+            if len(values) != len(distinct):
+                raise ValueError(f"{len(distinct)} rows were asked for, and {len(values)} came")
         if altered := int((_checksums(found["key"], values) != found["checksum"].to_numpy()).sum()):
             raise _damage(self.path, f"{altered} of {len(distinct)} rows read were altered")
         return values[position]
@@ -132,6 +143,33 @@ def damage_named(path: Path) -> Iterator[None]:
         raise
     except BaseException as error:  # on some damage lance panics, which Python sees as a BaseException
         raise _damage(path, _first_line(error)) from error
+
+
+def check_layout(dataset: lance.LanceDataset, path: Path) -> None:
+    """Raise ValueError for columns of another version, and for data files whose footer contradicts itself.
+
+    From such a footer Lance would make room for billions of columns, and end the whole process.
+    """
+    schema = dataset.schema
+    types = dict(zip(schema.names, schema.types, strict=True))
+    value = types.pop("value", None)
+    if types != {"key": pa.binary(KEY_BYTES), "checksum": pa.uint32()} or not pa.types.is_fixed_size_list(value):
+        raise ValueError("its columns are not those that this version of evalkit writes")
+    for fragment in dataset.get_fragments():
+        for each in fragment.data_files():
+            file = path / "data" / each.path
+            with file.open("rb") as opened:
+                size = opened.seek(0, 2)
+                opened.seek(max(0, size - FOOTER.size))
+                end = opened.read()
+            if len(end) < FOOTER.size:
+                raise ValueError(f"{file.name} is cut short")
+            _, columns_at, buffers_at, buffers, columns, *_ = FOOTER.unpack(end)
+            if (
+                columns_at + columns * OFFSET_BYTES != buffers_at
+                or buffers_at + buffers * OFFSET_BYTES + FOOTER.size != size
+            ):
+                raise ValueError(f"the footer of {file.name} contradicts itself")
 
 
 def _damage(path: Path, what: str) -> StoreError:

@@ -1,0 +1,132 @@
+"""A process that runs a grid again and again in children, and kills them: heavy modules are imported once for all.
+
+It reads lines of JSON, and answers each with one: run this grid and kill it so long after this phase began.
+"""
+
+import json
+import mmap
+import os
+import signal
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+import evalkit
+from evalkit.models.dense import DenseEmbedder
+from evalkit.pipeline import run
+from evalkit.registry import parse_spec
+from evalkit.report import write as report_writing
+from evalkit.report.html import write_report
+from evalkit.store import reuse
+from evalkit.store.table import Table
+
+PHASES = ("start", "encoding", "committing", "reranking", "writing", "reporting", "end")
+phase = mmap.mmap(-1, 1)
+"""The phase that the child is in, by number; shared with it."""
+
+
+def in_phase(name, function):
+    """The function, marking the phase while it runs."""
+
+    def marked(*arguments, **more):
+        before, phase[0] = phase[0], PHASES.index(name)
+        try:
+            return function(*arguments, **more)
+        finally:
+            phase[0] = before
+
+    return marked
+
+
+class Logged:
+    """Notes in a file what is computed, a line a batch, before it is."""
+
+    def __init__(self, log: Path, name: str) -> None:
+        self.log, self.name = log, name
+
+    def note(self, batch: list[str]) -> None:
+        with self.log.open("a") as file:
+            file.write(json.dumps([os.getpid(), self.name, batch]) + "\n")
+
+
+class Hashes(DenseEmbedder):
+    """Vectors made of hashes."""
+
+    def __init__(self, log: Path, name: str) -> None:
+        super().__init__(parse_spec("sbert:hashes").options, {"family": "hashes", "name": name})
+        self.logged = Logged(log, name)
+
+    def raw(self, texts, prompt, advance):
+        self.logged.note(list(texts))
+        time.sleep(0.003)
+        digests = [sha256((self.logged.name + text).encode()).digest()[:16] for text in texts]
+        return np.array([list(digest) for digest in digests], dtype=np.float32) - 128
+
+
+class Pairs:
+    """Scores made of hashes."""
+
+    def __init__(self, log: Path) -> None:
+        self.logged, self.identity = Logged(log, "pairs"), {"family": "test", "name": "pairs"}
+
+    def score(self, queries, documents, advance=None):
+        pairs = [f"{query} {document}" for query, document in zip(queries, documents, strict=True)]
+        self.logged.note(pairs)
+        time.sleep(0.003)
+        return np.array([sha256(pair.encode()).digest()[0] for pair in pairs], dtype=np.float64)
+
+
+def grid(folder: Path, task: str) -> None:
+    """Two embedders and a reranker, in batches that are committed one by one; results and report."""
+    reuse.FIRST_BATCH, reuse.SECONDS_PER_COMMIT = 150, 0
+    Hashes.raw, Pairs.score = in_phase("encoding", Hashes.raw), in_phase("reranking", Pairs.score)
+    Table.append = in_phase("committing", Table.append)
+    writing = in_phase("writing", report_writing.write_run)
+    evalkit.pipeline.write_run = writing
+    log, out = folder / "log", folder / "out"
+    models = [(name, Hashes(log, name)) for name in ("one", "two")]
+    keys = {"top_k": 2, "candidates": 5, "device": "cpu", "store": folder / "store", "out": out}
+    results = run(models=models, tasks=task, rerankers=[("pairs", Pairs(log))], **keys)
+    in_phase("reporting", write_report)({"run": results}, out / "report.html")
+
+
+def child(folder: str, task: str) -> int:
+    """Run the grid in a child; its process id."""
+    phase[0] = 0
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        grid(Path(folder), task)
+        os._exit(0)
+    except BaseException as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        os._exit(1)
+
+
+def main() -> None:
+    for line in sys.stdin:
+        asked = json.loads(line)
+        pid, status, wanted = child(asked["folder"], asked["task"]), None, asked.get("phase")
+        since = None
+        while status is None:
+            ended, found = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                status = os.waitstatus_to_exitcode(found)
+            elif wanted is None:
+                status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            else:
+                if since is None and phase[0] >= PHASES.index(wanted):
+                    since = time.perf_counter()
+                if since is not None and time.perf_counter() - since >= asked["after"]:
+                    os.kill(pid, signal.SIGKILL)
+                    wanted = None
+                time.sleep(0.0005)
+        print(json.dumps({"status": status, "phase": PHASES[phase[0]], "pid": pid}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
