@@ -160,5 +160,15 @@ def write_tasks(folder):
     return str(pets), str(folder / "pairs.jsonl")
 
 
+def write_retrieval_task(folder, corpus, queries, qrels) -> str:
+    """A retrieval task on disk, as BEIR lays it out: texts by id, grades by query and document; its path."""
+    (folder / "qrels").mkdir(parents=True)
+    for name, texts in (("corpus", corpus), ("queries", queries)):
+        _write_jsonl(folder / f"{name}.jsonl", [{"_id": key, "text": text} for key, text in texts.items()])
+    judged = [f"{query}\t{document}\t{grade}" for query, grades in qrels.items() for document, grade in grades.items()]
+    (folder / "qrels" / "test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *judged]) + "\n")
+    return str(folder)
+
+
 def _write_jsonl(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -40,7 +41,9 @@ def write_report(runs: Mapping[str, Results], path: Path) -> None:
     require_report()
     page = render(runs)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(page.encode("utf-8", "replace"))
+    part = path.with_name(f".{path.name}.{os.getpid()}")  # so that a page that is there is a whole one
+    part.write_bytes(page.encode("utf-8", "replace"))
+    part.replace(path)
 
 
 def render(runs: Mapping[str, Results]) -> str:
