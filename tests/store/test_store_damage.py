@@ -3,20 +3,22 @@
 import re
 from pathlib import Path
 
+import lance
 import numpy as np
 import pytest
-from fakes import retrieval_task, run, write_tasks
+from fakes import failures, retrieval_task, run, write_tasks
 from store_models import Counting, glove_file
 
 from evalkit.errors import StoreError
+from evalkit.results import Results
 from evalkit.store import Store
 from evalkit.store.keys import text_keys
 from evalkit.store.table import Table
 
 TASK = retrieval_task({"1": "cat", "2": "dog", "3": "hen"}, {"q1": "meow"})
 NEXT_STEP = "`evalkit store verify` sets the damage aside; the next run computes it again."
-DANGEROUS = 40
-"""Bytes at a file's end that say how many columns it has: if a huge number, lance ends the process itself."""
+FOOTER = 40
+"""Bytes at a file's end that say how much metadata it has: from a huge number, lance would end the process."""
 
 
 def data_file(table: Path) -> Path:
@@ -59,8 +61,7 @@ def test_an_altered_row_is_not_served_and_verify_removes_it(store, filled, what)
         assert Table(filled, {}).find(key) == [-1]
     else:
         message = f"the store's table {filled} is damaged: 1 of 3 rows read were altered. {NEXT_STEP}"
-        with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
-            run([TASK], models, store=store)
+        assert failures(run([TASK], models, store=store)) == {("pets", "m", "none"): message}
     assert [found for _, found in store.verify()] == ["1 of 4 rows were altered and are removed"]
     assert [found for _, found in store.verify()] == ["sound"]
     assert [(info.model, info.rows) for info in store.ls()] == [("m", 3)]
@@ -94,12 +95,16 @@ def test_an_unreadable_table_is_an_error_and_verify_sets_it_aside(store, filled,
     damage(filled)
     model = Counting()
     start = f"the store's table {filled} is damaged: "
-    with pytest.raises(StoreError, match=f"^{re.escape(start)}.+{re.escape(NEXT_STEP)}$"):
-        run([TASK], {"m": model}, store=store)
+    outcome = run([TASK], {"m": model, "other": Counting(weights="other")}, store=store)
+    assert [cell.model for cell in outcome.rankings] == ["other"]
+    (reason,) = failures(outcome).values()
+    assert re.fullmatch(f"{re.escape(start)}.+{re.escape(NEXT_STEP)}", reason)
     aside = filled.with_suffix(".damaged")
-    assert [found for _, found in store.verify()] == [f"could not be read and is set aside as {aside.name}"]
+    told = {info.path: found for info, found in store.verify()}
+    assert told.pop(filled) == f"could not be read and is set aside as {aside.name}"
+    assert list(told.values()) == ["sound"]
     assert aside.is_dir()
-    assert list(store.ls()) == []
+    assert [info.model for info in store.ls()] == ["other"]
     run([TASK], {"m": model}, store=store)
     assert sorted(model.read) == ["cat", "dog", "hen", "meow"]
 
@@ -113,7 +118,8 @@ def test_no_flipped_byte_changes_what_is_served(store, filled, part):
     file = data_file(filled) if part == "data" else newest
     content = file.read_bytes()
     refused = 0
-    for position in range(2, len(content) - DANGEROUS, max(1, len(content) // 60)):
+    everywhere = range(2, len(content) - FOOTER, max(1, len(content) // 60))
+    for position in (*everywhere, *range(len(content) - FOOTER, len(content))):
         flip(file, position)
         try:
             table = Table(filled, {})
@@ -129,6 +135,56 @@ def test_no_flipped_byte_changes_what_is_served(store, filled, part):
     assert refused > 5, "hardly a flip was seen: the test shows nothing"
 
 
+def half_a_data_file(path: Path) -> None:
+    """As a process leaves it that is killed before it has committed."""
+    half = data_file(path).read_bytes()
+    (path / "data" / "0123456789abcdef.lance").write_bytes(half[: len(half) // 2])
+
+
+def half_a_manifest(path: Path) -> None:
+    newest = min((path / "_versions").glob("*.manifest"))
+    content = newest.read_bytes()
+    (path / "_versions" / f"{int(newest.stem) - 1}.manifest").write_bytes(content[: len(content) // 2])
+
+
+def test_rows_that_were_never_committed_are_not_served_and_do_no_harm(store, filled):
+    half_a_data_file(filled)
+    again = Counting()
+    assert not failures(run([TASK], {"m": again}, store=store))
+    assert again.read == []
+    assert [found for _, found in store.verify()] == ["sound"]
+
+
+def test_half_a_manifest_is_named_and_set_aside(store, filled):
+    half_a_manifest(filled)
+    (reason,) = failures(run([TASK], {"m": Counting()}, store=store)).values()
+    assert reason.startswith(f"the store's table {filled} is damaged: ")
+    assert [found for _, found in store.verify()] == [
+        f"could not be read and is set aside as {filled.with_suffix('.damaged').name}"
+    ]
+    again = Counting()
+    assert not failures(run([TASK], {"m": again}, store=store))
+    assert len(again.read) == 4
+
+
+def test_columns_of_another_version_are_named_and_set_aside(store, filled):
+    table = lance.dataset(str(filled)).to_table(columns=["key", "value"])
+    lance.write_dataset(table, str(filled), mode="overwrite")
+    (reason,) = failures(run([TASK], {"m": Counting()}, store=store)).values()
+    assert "its columns are not those that this version of evalkit writes" in reason
+    assert [found.split(" as ")[0] for _, found in store.verify()] == ["could not be read and is set aside"]
+
+
+def test_a_store_of_another_version_is_named_and_nothing_is_served_from_it(store, filled, evalkit):
+    filled.parents[1].rename(store.root / "v0")
+    again = Counting()
+    run([TASK], {"m": again}, store=Store(store.root))
+    assert len(again.read) == 4
+    _, shown, _ = evalkit("store", "verify", "--store", store.root)
+    assert f"{store.root / 'v0'} is of another version of evalkit, and is not read." in shown
+    assert list((store.root / "v0").rglob("*.lance"))
+
+
 def test_the_command_line_names_the_damage_and_mends_it(evalkit, tmp_path, encoded):
     pets, _ = write_tasks(tmp_path)
     kept = ["--store", tmp_path / "store"]
@@ -139,11 +195,11 @@ def test_the_command_line_names_the_damage_and_mends_it(evalkit, tmp_path, encod
     flip_in(info.path, table.take(table.find(text_keys(["fish swim"], ""))).tobytes())
 
     status, shown, errors = evalkit(*arguments, "--out", tmp_path / "damaged")
-    assert (status, shown) == (2, "")
-    assert errors == (
-        f"error: the store's table {info.path} is damaged: 1 of 3 rows read were altered. {NEXT_STEP}\n"
+    assert status == 1
+    (failure,) = Results.read(tmp_path / "damaged").failures
+    assert failure["reason"] == (
+        f"the store's table {info.path} is damaged: 1 of 3 rows read were altered. {NEXT_STEP}"
     )
-    assert not (tmp_path / "damaged").exists()
     name = f"vectors of {info.model} ({info.path.name[:12]}…)"
     assert evalkit("store", "verify", *kept) == (1, f"{name}: 1 of 6 rows were altered and are removed\n", "")
     assert evalkit("store", "verify", *kept) == (0, f"{name}: sound\n", "")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import lance
 import pytest
-from fakes import retrieval_task, run, write_tasks
+from fakes import FakeEmbedder, failures, retrieval_task, run, write_tasks
 from lance.dataset import DatasetOptimizer
 from store_models import Counting, glove_file
 
@@ -17,6 +17,7 @@ from evalkit.errors import StoreError
 from evalkit.store import Store, table
 
 ADVICE = "Choose another with --store, or run with --no-store."
+VECTORS = {"long text": (1, 0), "text": (0, 1), "x": (1, 1), "?": (1, 2)}
 FULL = "Free space there or allow writing, choose another with --store, or run with --no-store."
 
 
@@ -26,7 +27,7 @@ def run_with_and_without(evalkit, tmp_path, root):
     arguments = ["run", "--models", glove_file(tmp_path, 9_000), "--tasks", pets, "--device", "cpu"]
     arguments += ["--store", root, "--out", tmp_path / "out"]
     told = evalkit(*arguments)
-    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "out").exists() == (told[0] == 1)
     status, shown, errors = evalkit(*arguments, "--no-store")
     assert (status, errors) == (0, "")
     assert "Store:" not in shown
@@ -67,10 +68,11 @@ def test_a_store_on_a_file_system_that_has_become_read_only(mounted):
 
 def test_a_full_disk(evalkit, tmp_path, mounted):
     root = mounted("size=128k") / "store"
-    status, shown, errors = run_with_and_without(evalkit, tmp_path, root)
-    assert (status, shown) == (2, "")
-    start = f"error: cannot write to the store at {root / 'v1'}: "
-    assert re.fullmatch(f"{re.escape(start)}.*{os.strerror(errno.ENOSPC)}.*\\. {FULL}\n", errors)
+    status, shown, _ = run_with_and_without(evalkit, tmp_path, root)
+    assert status == 1
+    told = " ".join(shown.split())
+    assert f"cannot write to the store at {root / 'v1'}"[:40] in told
+    assert os.strerror(errno.ENOSPC) in told
 
 
 @pytest.mark.usefixtures("one_text_a_commit")
@@ -88,8 +90,9 @@ def test_a_disk_that_fills_midway_keeps_what_was_committed(store, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(lance, "write_dataset", full_at_the_second_append)
         message = f"cannot write to the store at {store.root / 'v1'}: [Errno 28] No space left on device. {FULL}"
-        with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
-            run([task], {"m": model, "never": Counting(weights="never")}, store=store)
+        outcome = run([task], {"m": model, "other": FakeEmbedder(VECTORS)}, store=store)
+    assert failures(outcome) == {("pets", "m", "none"): message}
+    assert [cell.model for cell in outcome.rankings] == ["other"], "it needs no store"
     assert model.read == ["long text", "text"]
     run([task], {"m": model}, store=store)
     assert model.read == ["long text", "text", "text", "x", "?"]
