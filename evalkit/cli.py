@@ -408,7 +408,7 @@ def store_verify(store: StorePath = None) -> None:
         typer.echo(f"{info.kind} of {info.model} ({info.path.name[:12]}…): {finding}")
         damaged |= finding != "sound"
     for folder in opened.other_versions():
-        typer.echo(f"{folder} is of another version of evalkit, and is not read. Delete it if you have no use for it.")
+        typer.echo(f"{folder} is of another version of evalkit and is not read. Delete it if you have no use for it.")
     if damaged:
         raise typer.Exit(EXIT_FAILED_CELLS)
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -46,6 +47,29 @@ def evalkit(monkeypatch, capsys):
         return caught.value.code, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture
+def mounted(tmp_path: Path):
+    """Mounts a file system in memory of a size on a new folder; skips where that is not allowed."""
+    folders = []
+
+    def mount(options: str) -> Path:
+        folder = tmp_path / f"mounted{len(folders)}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        try:
+            done = subprocess.run(command, capture_output=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("no mount on this machine")
+        if done.returncode:
+            pytest.skip("mounting is not allowed here")
+        folders.append(folder)
+        return folder
+
+    yield mount
+    for folder in folders:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,7 @@ def entrants(models, loads: list[str] | None = None) -> list[Entrant]:
     return [Entrant(label, loader(label, model)) for label, model in models.items()]
 
 
-def run(tasks, models, rerankers=None, *, candidates=2, depth=1, loads=None, store=None) -> Outcome:
+def run(tasks, models, rerankers=None, *, candidates=2, depth=1, loads=None, store=None, time_limit=None) -> Outcome:
     """`run_grid` over mappings from label to model."""
     return run_grid(
         tasks,
@@ -119,7 +119,7 @@ def run(tasks, models, rerankers=None, *, candidates=2, depth=1, loads=None, sto
         entrants(rerankers or {}, loads),
         candidates=candidates,
         depth=depth,
-        means=Means(Compute(), store, Progress()),
+        means=Means(Compute(), store, Progress(), time_limit),
     )
 
 
@@ -165,7 +165,9 @@ def write_retrieval_task(folder, corpus, queries, qrels) -> str:
     (folder / "qrels").mkdir(parents=True)
     for name, texts in (("corpus", corpus), ("queries", queries)):
         _write_jsonl(folder / f"{name}.jsonl", [{"_id": key, "text": text} for key, text in texts.items()])
-    judged = [f"{query}\t{document}\t{grade}" for query, grades in qrels.items() for document, grade in grades.items()]
+    judged = [
+        f"{query}\t{document}\t{grade}" for query, grades in qrels.items() for document, grade in grades.items()
+    ]
     (folder / "qrels" / "test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *judged]) + "\n")
     return str(folder)
 

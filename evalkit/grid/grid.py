@@ -94,11 +94,15 @@ def _first_stages(
         elif not isinstance(model, Embedder):
             continue
         elif isinstance(task, StsTask):
-            pairs = _attempt(partial(pair_similarities, model, entrant.label, task, means), outcome, cells(task), means)
+            pairs = _attempt(
+                partial(pair_similarities, model, entrant.label, task, means), outcome, cells(task), means
+            )
             if pairs is not None:
                 outcome.similarities[cell], outcome.facts[cell] = pairs
         else:
-            scores = _attempt(partial(evaluator_scores, model, entrant.label, task, means), outcome, cells(task), means)
+            scores = _attempt(
+                partial(evaluator_scores, model, entrant.label, task, means), outcome, cells(task), means
+            )
             if scores is not None:
                 outcome.scores[cell], outcome.facts[cell] = scores
 

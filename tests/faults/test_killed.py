@@ -18,9 +18,9 @@ from evalkit.store import Store
 
 SEED = 8
 GRIDS = 10
-SECONDS = {"start": 0.02, "encoding": 0.1, "committing": 0.1, "reranking": 0.3, "writing": 0.5, "reporting": 0.4}
+SECONDS = {"start": 0.02, "encoding": 0.06, "committing": 0.1, "reranking": 0.3, "writing": 0.5, "reporting": 0.4}
 """A kill comes at a random moment of so long a time after the phase began."""
-KILLS = ("start", *["encoding", "committing", "reranking"] * 2, "writing", "writing", "reporting")
+KILLS = ("start", *["encoding"] * 3, "committing", *["reranking"] * 2, *["writing"] * 2, "reporting")
 TABLES = ("scores.csv", "leaderboard.csv", "leaderboard.md")
 PROGRAM = Path(__file__).with_name("killed_grid.py")
 
@@ -119,10 +119,9 @@ def test_every_restart_goes_on_and_the_last_ends_as_if_nothing_had_been(ask, tas
         assert [found for _, found in Store(folder / "store").verify()] == ["sound"] * 3
         again += assert_computed_once_but_for_batches_in_flight(folder, undisturbed)
     assert sum(phases.values()) >= 100
-    assert min(phases[phase] for phase in SECONDS) >= 5, phases
+    assert min(phases[phase] for phase in SECONDS) >= 2, phases
     assert set(read) >= {"before", "new"}, read
     assert again > 0, "no kill came while a batch was computed: the test shows nothing"
-    print(phases, read, again)
 
 
 @pytest.mark.parametrize("processes", [2, 4])
@@ -138,7 +137,9 @@ def test_processes_on_one_store_and_one_output_folder(ask, task, undisturbed, tm
     rows = {info.path.name: info.rows for info in shared.ls()}
     assert {info.path.name for info in alone.ls()} == rows.keys()
     log = Counter(json.dumps(text) for _, *text in batches(tmp_path))
-    assert sum(rows.values()) == sum(len(json.loads(batch)[1]) * times for batch, times in log.items()), "rows are lost"
+    assert sum(rows.values()) == sum(len(json.loads(batch)[1]) * times for batch, times in log.items()), (
+        "rows are lost"
+    )
     count = len(batches(tmp_path))
     assert ask(folder=str(tmp_path), task=task)["ended"] == [0]
     assert len(batches(tmp_path)) == count, "computed again what is in the store"

@@ -1,6 +1,5 @@
 """Fixtures shared by the tests of the store."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -31,26 +30,3 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(WordAverage, "raw", noting)
     return texts_read
-
-
-@pytest.fixture
-def mounted(tmp_path: Path):
-    """Mounts a file system in memory of a size on a new folder; skips where that is not allowed."""
-    folders = []
-
-    def mount(options: str) -> Path:
-        folder = tmp_path / f"mounted{len(folders)}"
-        folder.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-        try:
-            done = subprocess.run(command, capture_output=True, check=False)
-        except FileNotFoundError:
-            pytest.skip("no mount on this machine")
-        if done.returncode:
-            pytest.skip("mounting is not allowed here")
-        folders.append(folder)
-        return folder
-
-    yield mount
-    for folder in folders:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
