@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -111,6 +112,7 @@ def _cost(spent: Spent) -> dict[str, Any]:
     return {**vars(spent), "usd": None if math.isnan(spent.usd) else round(spent.usd, 9)}
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)

@@ -1,4 +1,4 @@
-"""A model that fails, hangs or runs out of memory, and folders that cannot be written: said, and nothing else lost."""
+"""A model that fails, hangs or runs out of memory, and folders that cannot be written: nothing else is lost."""
 
 import errno
 import json
@@ -171,7 +171,7 @@ def test_broken_off_while_files_are_moved_the_folder_reads_as_no_run(tmp_path, m
         patched.setattr(type(tmp_path), "replace", breaks_off)
         with pytest.raises(KeyboardInterrupt):
             few(tmp_path, seed=1)
-    with pytest.raises(ConfigError, match="holds no results of a run: run.json is missing"):
+    with pytest.raises(ConfigError, match=r"holds no results of a run: run\.json is missing"):
         Results.read(tmp_path)
     few(tmp_path, seed=1)
     assert Results.read(tmp_path).provenance["seed"] == 1
