@@ -31,8 +31,9 @@ def checks(
     found += margin_checks(before, after, changes, policy)
     found += list(_floors(after, policy.floors))
     found += list(_must_pass(after, changes, policy.must_pass))
-    found += [_drift(model, told, policy) for model, told in drifts.items()] if policy.drift != "off" else []
-    return found
+    inputs = changes.inputs[changes.inputs["what"].str.startswith("package ")]
+    packages = [f"{row.what.removeprefix('package ')} {row.a} → {row.b}" for row in inputs.itertuples()]
+    return [*found, *(_drift(model, told, policy, packages) for model, told in drifts.items())]
 
 
 def _apart(task: str, split: str, reason: str) -> Check:
@@ -97,7 +98,7 @@ def _must_pass(after: Results, changes: Changes, queries: Sequence[str]) -> Iter
         )
 
 
-def _drift(model: str, told: Drift | str, policy: Policy) -> Check:
+def _drift(model: str, told: Drift | str, policy: Policy, packages: Sequence[str]) -> Check:
     name = f"{model}: the vectors of before"
     if isinstance(told, str):
         return Check(name, "undecided", told)
@@ -109,5 +110,6 @@ def _drift(model: str, told: Drift | str, policy: Policy) -> Check:
     changed: Outcome = "fail" if policy.drift == "fail" else "warn"
     if kept and not told.causes:
         return Check(name, "pass", f"{what}.")
+    causes += f" Packages that differ: {', '.join(packages)}." if packages else ""
     meant = "" if policy.drift == "warn" else " If that is meant: --drift warn, or a new baseline."
     return Check(name, changed, f"{what}.{causes}{meant}")
