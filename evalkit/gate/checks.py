@@ -32,7 +32,8 @@ def checks(
     found += list(_floors(after, policy.floors))
     found += list(_must_pass(after, changes, policy.must_pass))
     inputs = changes.inputs[changes.inputs["what"].str.startswith("package ")]
-    packages = [f"{row.what.removeprefix('package ')} {row.a} → {row.b}" for row in inputs.itertuples()]
+    changed = zip(inputs["what"].str.removeprefix("package "), inputs["a"], inputs["b"], strict=True)
+    packages = [f"{package} {then} → {now}" for package, then, now in changed]
     return [*found, *(_drift(model, told, policy, packages) for model, told in drifts.items())]
 
 
@@ -102,12 +103,13 @@ def _drift(model: str, told: Drift | str, policy: Policy, packages: Sequence[str
     name = f"{model}: the vectors of before"
     if isinstance(told, str):
         return Check(name, "undecided", told)
-    what = f"lowest cosine {told.cosine:.6f}, neighbours kept {told.neighbours:.3f}"
+    shares = f"lowest cosine {told.cosine:.6f}, neighbours kept {told.neighbours:.3f}"
+    what = "they cannot be compared" if math.isnan(told.cosine) else shares
     more = f"; and {len(told.causes) - CAUSES} more" if len(told.causes) > CAUSES else ""
     causes = f" What changed: {'; '.join(told.causes[:CAUSES])}{more}." if told.causes else ""
     kept = told.cosine >= policy.cosine and told.neighbours >= policy.neighbours
     # What is named matters even where the canaries' directions are kept, as lengths do under the dot product.
-    changed: Outcome = "fail" if policy.drift == "fail" else "warn"
+    changed: Outcome = "fail" if policy.drift == "fail" else "note"
     if kept and not told.causes:
         return Check(name, "pass", f"{what}.")
     causes += f" Packages that differ: {', '.join(packages)}." if packages else ""
