@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.compute import Compute
-from evalkit.contracts import Embedder, HasVocabulary, ListReranker, Reranker, Retriever, VectorRows
+from evalkit.contracts import Embedder, Engine, HasVocabulary, ListReranker, Reranker, Retriever, VectorRows
+from evalkit.engine import LOCAL
 from evalkit.grid.cells import ModelFacts
 from evalkit.grid.encoding import dense, encode, prepared, score_pairs, zero_rows
 from evalkit.grid.lists import ListScores, in_context
@@ -29,6 +30,7 @@ class Means:
     compute: Compute
     store: Store | None
     progress: Progress
+    engine: Engine = LOCAL
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def first_stage(
             run = model.search(texts.questions, texts.document_ids, searched, advance)
         return _results(run, task, texts, depth), _facts(model, [], (), started)
     queries, corpus = _encode_task(reader(model), label, task.name, texts, means)
-    run = search_by(model, queries, corpus, texts.document_ids, searched, means.compute)
+    run = search_by(model, queries, corpus, texts.document_ids, searched, means.compute, engine=means.engine)
     run = _results(run, task, texts, depth)
     blank: list[str] = []
     if isinstance(model, HasVocabulary):
@@ -83,8 +85,8 @@ def _encode_task(
 ) -> tuple[VectorRows, VectorRows]:
     """Vectors of the queries, and of the corpus."""
     with means.progress.step(f"{task_name}: {label}", len(texts.contents) + len(texts.questions)) as advance:
-        corpus = encode(embedder, label, texts.contents, texts.document_ids, "document", means.store, advance)
-        queries = encode(embedder, label, texts.questions, texts.query_ids, "query", means.store, advance)
+        corpus = encode(embedder, label, texts.contents, texts.document_ids, "document", means.store, advance, means.engine)
+        queries = encode(embedder, label, texts.questions, texts.query_ids, "query", means.store, advance, means.engine)
     return queries, corpus
 
 
@@ -97,7 +99,7 @@ def pair_similarities(
     row_of = {sentence: row for row, sentence in enumerate(sentences)}
     embedder = prepared(embedder, task.name, sentences)
     with means.progress.step(f"{task.name}: {label}", len(sentences)) as advance:
-        vectors = encode(embedder, label, sentences, sentences, "sentence", means.store, advance)
+        vectors = encode(embedder, label, sentences, sentences, "sentence", means.store, advance, means.engine)
     similarities = paired_similarities(
         vectors[np.array([row_of[sentence] for sentence in task.sentences1])],
         vectors[np.array([row_of[sentence] for sentence in task.sentences2])],
@@ -115,7 +117,7 @@ def evaluator_scores(
 
     def encode_texts(texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         with means.progress.step(f"{task.name}: {label}", len(texts)) as advance:
-            return dense(encode(embedder, label, texts, texts, role, means.store, advance)[:])
+            return dense(encode(embedder, label, texts, texts, role, means.store, advance, means.engine)[:])
 
     scores = task.evaluate(encode_texts, embedder.similarity)
     return scores, _facts(embedder, list(task.texts), (), started)
@@ -189,6 +191,7 @@ def _scores_of_pairs(
                 ],
                 means.store,
                 advance,
+                means.engine,
             )
     by_model = {model: np.full(top.documents.shape, np.nan) for model, top in tops.items()}
     for model, found in by_model.items():
@@ -220,6 +223,7 @@ def _scores_of_lists(
             [f"{texts.query_ids[query]} × {texts.document_ids[row]}" for _, query, _, row in places],
             means.store,
             advance,
+            means.engine,
         )
     for (scored, query, column, _), score in zip(places, found, strict=True):
         scored[query, column] = np.nan if score == -np.inf else score
