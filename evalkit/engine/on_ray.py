@@ -4,8 +4,9 @@ import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
+from functools import cached_property
 from itertools import count
-from pickle import PicklingError
 from typing import Any
 from warnings import catch_warnings, filterwarnings
 
@@ -20,7 +21,7 @@ CALLS_PER_WORKER = 2
 """One under way, and one that waits at the worker, so that it never does."""
 TRIES = 3
 """Workers that may be lost over one unit, before it is taken for the cause."""
-PATIENCE = 300.0
+PATIENCE = 120.0
 """Seconds to wait for a worker when there is none."""
 OBJECT_STORE_BYTES = 1 << 28
 """Of a cluster that is started here: what is under way at one time is small."""
@@ -35,9 +36,13 @@ def ray_engine(device: Device) -> Iterator["RayEngine"]:
     mine = not ray.is_initialized()
     if mine:
         _connect()
+    engine = None
     try:
-        yield RayEngine(device)
+        engine = RayEngine(device)
+        yield engine
     finally:
+        if engine is not None:
+            engine.close()
         if mine:
             ray.shutdown()
 
@@ -96,6 +101,11 @@ class RayEngine:
         self._actors = [remote.remote() for _ in range(self.workers)]
         self._numbers = count()
 
+    def close(self) -> None:
+        """Give the processors back to the cluster."""
+        for actor in self._actors:
+            ray.kill(actor)
+
     def calls(
         self, model: object, method: str, units: Iterable[tuple[Any, ...]], advance: Advance
     ) -> Iterator[tuple[int, Any]]:
@@ -153,12 +163,17 @@ class RayEngine:
 
 
 def _put(model: object) -> Any:
+    """The model, without what it has loaded or derived: a worker does that where it is."""
+    sent = copy(model)
+    for name in list(vars(sent)):
+        if isinstance(getattr(type(sent), name, None), cached_property):
+            del vars(sent)[name]
     try:
-        return ray.put(model)
-    except (TypeError, PicklingError, NotImplementedError, AttributeError) as error:
+        return ray.put(sent)
+    except Exception as error:  # whatever a part of it raises when it is asked to be written down
         raise EngineError(
-            f"a {type(model).__name__} cannot be sent to the workers: {_said(error)}. Give a spec in place of an object, "
-            "or use --engine local."
+            f"a {type(model).__name__} cannot be sent to the workers: {_said(error)}. Give a spec in place of an "
+            "object, or use --engine local."
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -38,3 +39,20 @@ class Faulty(Counting):
         if any("unreadable" in text for text in texts):
             raise ValueError("a text is unreadable")
         return super().raw(texts, prompt, advance)
+
+
+class Located(Counting):
+    """Notes the address of each host that it worked on, and takes its time, so that all hosts get to work."""
+
+    def __init__(self, folder: str):
+        super().__init__(dim=32)
+        self.folder = Path(folder)
+        self.folder.mkdir()
+
+    def raw(self, texts, prompt, advance):
+        import ray
+
+        if ray.is_initialized():
+            (self.folder / ray.util.get_node_ip_address()).touch()
+            time.sleep(0.2)
+        return super().raw(texts, prompt, advance) + np.float32(len(texts) + len(texts[0]) / 64)

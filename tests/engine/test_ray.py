@@ -1,5 +1,6 @@
 """A grid on a Ray cluster of two worker processes: the same bytes as in one process, whatever happens to a worker."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -17,12 +18,14 @@ from ray_models import BatchBound, Faulty
 import evalkit
 from evalkit.compute import Compute
 from evalkit.engine import LOCAL
-from evalkit.engine.on_ray import RayEngine
+from evalkit.engine.on_ray import ray_engine
 from evalkit.grid import Entrant, Means, run_grid
 from evalkit.progress import Progress
 from evalkit.search import shards
 from evalkit.search.exact import search
 from evalkit.store import Store, reuse
+from evalkit.store.table import Table
+from evalkit.suite.reference import bundled_tasks
 
 TASK = retrieval_task(
     {str(row): "x" * (row % 11) + f" {row % 170}" for row in range(200)}, {"q1": "why?", "q2": "xx 3"}
@@ -41,9 +44,10 @@ def cluster():
     ray.shutdown()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def engine(cluster):
-    return RayEngine("cpu")
+    with ray_engine("cpu") as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +73,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_changes_nothing(engine, tmp_p
     notes = [file.read_text().split("\n") for file in (tmp_path / "marks").iterdir() if file.name != "killed"]
     assert len(notes) >= 2, "both workers took part"
     worked = [text for lines in notes for text in lines if text]
-    assert sorted(worked) == sorted(set(worked)), "what was answered is not computed again"
+    assert len(worked) - len(set(worked)) <= 10, "again only what the killed worker had not handed over: one unit"
     texts = {document.text for document in TASK.corpus} | {query.text for query in TASK.queries}
     assert set(worked) == texts
     table = store.table("vectors", "m", model.raw_identity)
@@ -94,18 +98,40 @@ def test_work_that_kills_every_worker_is_an_error_and_what_a_model_raises_is_tol
     assert len(reasons) == 1
 
 
+@pytest.fixture
+def some_passages(tmp_path):
+    """The first bundled passages and their queries."""
+    folder = tmp_path / "passages"
+    (folder / "qrels").mkdir(parents=True)
+    source = bundled_tasks() / "rag-mini"
+    (folder / "queries.jsonl").write_text((source / "queries.jsonl").read_text())
+    corpus = [json.loads(line) for line in (source / "corpus.jsonl").read_text().splitlines()[:30]]
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in corpus))
+    header, *grades = (source / "qrels/test.tsv").read_text().splitlines(keepends=True)
+    ids = {row["_id"] for row in corpus}
+    (folder / "qrels/test.tsv").write_text(header + "".join(g for g in grades if g.split("\t")[1] in ids))
+    return str(folder)
+
+
 @pytest.mark.usefixtures("cluster")
-def test_scores_are_the_same_bytes_by_both_engines(tmp_path, monkeypatch):
-    monkeypatch.setattr(reuse, "UNIT_CHARACTERS", {"cpu": 1 << 13})
+def test_scores_are_the_same_bytes_by_both_engines(some_passages, tmp_path, monkeypatch):
+    monkeypatch.setattr(reuse, "UNIT_CHARACTERS", {"cpu": 1 << 12})
     given = {
-        "models": "bm25,tfidf,word2vec:train?size=20,all-MiniLM-L6-v2?dim=64&precision=int8&rescore=30,all-MiniLM-L6-v2",
-        "tasks": "rag-mini,sts-mini", "rerankers": "bm25,maxsim:all-MiniLM-L6-v2", "top_k": [1, 5], "candidates": 10,
-        "max_queries": 40, "device": "cpu",
+        "models": "bm25,word2vec:train?size=20,all-MiniLM-L6-v2?dim=64&precision=int8&rescore=30",
+        "tasks": some_passages, "rerankers": "maxsim:all-MiniLM-L6-v2", "top_k": [1, 3], "candidates": 3,
+        "max_queries": 4, "device": "cpu",
     }  # fmt: skip
     for engine in ("local", "ray"):
         results = evalkit.run(**given, engine=engine, store=tmp_path / f"{engine}-store", out=tmp_path / engine)
         assert results.failures == []
     assert (tmp_path / "ray" / "scores.csv").read_bytes() == (tmp_path / "local" / "scores.csv").read_bytes()
+    kept = [Store(tmp_path / f"{engine}-store").ls() for engine in ("local", "ray")]
+    by_engine = [{info.path.name: Table(info.path, {}) for info in infos} for infos in kept]
+    assert by_engine[0].keys() == by_engine[1].keys()
+    for name, table in by_engine[0].items():
+        other = by_engine[1][name]
+        keys = table._dataset.to_table(columns=["key"])["key"].combine_chunks()
+        np.testing.assert_array_equal(table.take(table.find(keys)), other.take(other.find(keys)))
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean"])
@@ -115,10 +141,6 @@ def test_shards_find_what_searching_all_finds(similarity):
     class Workers:
         device, workers = "cpu", 3
         calls = staticmethod(LOCAL.calls)
-
-    class Searches:
-        def __init__(self, searched):
-            self.find = lambda *arguments: searched.find(*arguments)
 
     rng = np.random.default_rng(0)
     corpus = rng.standard_normal((12, 5)).astype(np.float32)[rng.integers(12, size=300)]
