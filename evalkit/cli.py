@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
+from evalkit.commands import gate
 from evalkit.errors import EvalkitError
 
 if TYPE_CHECKING:
@@ -109,10 +110,7 @@ def report(
 def compare(
     run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="Folder of the run before.")],
     run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="Folder of the run after.")],
-    pair: Annotated[
-        list[str] | None,
-        typer.Option(metavar="'OLD -> NEW'", help="A model of RUN_A, and the one of RUN_B that took its place."),
-    ] = None,
+    pair: gate.Pairs = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write too: .md or .html.")] = None,
 ) -> None:
     """Say what changed from one run to another: scores with paired intervals, queries, inputs."""
@@ -129,7 +127,7 @@ def compare(
     names = list(_named([run_a, run_b]))
     name_a, name_b = names if len(names) == 2 else (names[0], names[0])
     before, after = Results.read(run_a), Results.read(run_b)
-    changes = compare_runs(before, after, dict(map(_old_and_new, pair or ())))
+    changes = compare_runs(before, after, dict(map(gate.old_and_new, pair or ())))
     console = Console()
     print_tables(change_tables(changes, name_a, name_b), console)
     for sentence in headline(changes):
@@ -143,13 +141,6 @@ def compare(
         typer.echo(f"Written to {out}.")
 
 
-def _old_and_new(text: str) -> tuple[str, str]:
-    old, arrow, new = (part.strip() for part in text.partition("->"))
-    if not (old and arrow and new):
-        raise typer.BadParameter(f"--pair {text!r}: write 'OLD -> NEW', the labels of two models.")
-    return old, new
-
-
 def _named(runs: list[Path]) -> dict[str, Path]:
     """Run folders by a short name each: the folder's own, with as much of its path as tells them apart."""
     paths = list(dict.fromkeys(run.resolve() for run in runs))
@@ -157,6 +148,10 @@ def _named(runs: list[Path]) -> dict[str, Path]:
     while len(named := {"/".join(path.parts[-parts:]): path for path in paths}) < len(paths):
         parts += 1
     return named
+
+
+app.command()(gate.baseline)
+app.command()(gate.gate)
 
 
 @app.command()

@@ -1,8 +1,6 @@
 """Compose a gate: a run, the canaries of its models, costs side by side, and the checks of a policy."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +10,23 @@ import pandas as pd
 from evalkit.compute import Compute, choose_compute
 from evalkit.config import RunConfig, read_config, read_suite
 from evalkit.contracts import Embedder
-from evalkit.errors import ConfigError, EvalkitError
+from evalkit.errors import ConfigError
 from evalkit.gate.baseline import Baseline, freeze
-from evalkit.gate.canaries import Canaries, Drift, drift, sing
-from evalkit.gate.checks import Check, checks, common
+from evalkit.gate.canaries import Canaries, Drift, drift, encode_canaries
+from evalkit.gate.check import Check, cell_name
+from evalkit.gate.checks import checks
+from evalkit.gate.common import on_common, with_reasons
 from evalkit.gate.policy import Policy, read_policy
+from evalkit.gate.retrieved import retrieved
 from evalkit.gate.verdict import Verdict
 from evalkit.grid import Means
+from evalkit.grid.cells import NO_RERANKER
 from evalkit.measure import measure
 from evalkit.models.chosen import Chosen, adapt, choose
-from evalkit.pipeline import choose_line_up, load_tasks, open_store, run_config
+from evalkit.models.weights import at_hand, file_facts
+from evalkit.pipeline import load_tasks, open_store, run_config
 from evalkit.progress import Progress
+from evalkit.registry import ModelSpec
 from evalkit.results import Results
 from evalkit.results.changes import Changes, compare_runs
 from evalkit.spending import Spending
@@ -39,10 +43,12 @@ def make_baseline(results: Results, models: Mapping[str, object] | None = None) 
     has no scores, was interrupted, or was given objects that are not here.
     """
     compute = choose_compute(results.provenance["device"], results.provenance["dtype"])
-    sung: dict[str, Canaries] = {}
-    for label, chosen in _embedders(results, models or {}).items():
-        sung[label] = sing(chosen.load(compute, Spending()))
-    return freeze(results, sung)
+    canaries: dict[str, Canaries] = {}
+    for label in _models(results):
+        embedder = _embedder(results, label, models or {})
+        if embedder is not None:
+            canaries[label] = _canaries(embedder, compute)
+    return freeze(results, canaries)
 
 
 def gate(
@@ -52,14 +58,14 @@ def gate(
     run: Results | str | Path | None = None,
     policy: Policy | str | Path | Mapping[str, Any] | None = None,
     pairs: Mapping[str, str] | None = None,
-    on_common: bool = False,
+    common: bool = False,
     strict: bool = False,
     models: Mapping[str, object] | None = None,
 ) -> Verdict:
     """Whether a run is good enough beside a baseline: `suite` is run now, or `run` was before.
 
     `policy` says what it is held to (see `gate.policy.Policy`). `pairs` names, by its label in the baseline, a model
-    that took the place of another. Tasks whose data differ are refused, unless `on_common` restricts them to the
+    that took the place of another. Tasks whose data differ are refused, unless `common` restricts them to the
     queries whose text and judgements are the same. `models` gives, by label, objects in place of specs.
 
     The same inputs give the same verdict. Raises EvalkitError for input that cannot be used.
@@ -68,117 +74,120 @@ def gate(
     held_to = policy if isinstance(policy, Policy) else read_policy(policy)
     if (suite is None) == (run is None):
         raise ConfigError("a gate needs a suite to run, or a run: give one of the two.")
-    before = frozen.results()
-    config = None
+    before, config = frozen.results(), None
     if suite is not None:
         config = read_config(dict(suite) if isinstance(suite, Mapping) else read_suite(suite))
         after = run_config(config)
     else:
         after = run if isinstance(run, Results) else Results.read(Path(str(run)))
-    if on_common:
-        known = {
-            (task.task, task.split): dict(zip(task.ids, task.marks, strict=True))
-            for task in frozen.tasks
-            if task.marks
-        }
-        before, after = common(before, after, known)
-    changes = compare_runs(before, after, pairs)
-    drifts = _drifts(frozen, after, pairs or {}, models or {}) if held_to.drift != "off" else {}
-    renamed = replace_drift(held_to, bool(pairs))
-    found = checks(before, after, changes, drifts, renamed)
+    if common:
+        before, after = on_common(before, after, frozen)
+    pairs = dict(pairs or {})
+    changes = with_reasons(compare_runs(before, after, pairs), frozen, after)
+    # Where one model took the place of another on purpose, other vectors are told and do not fail.
+    if pairs and held_to.drift == "fail":
+        held_to = held_to.model_copy(update={"drift": "warn"})
+    drifts = {} if held_to.drift == "off" else _drifts(frozen, after, pairs, models or {})
+    found = checks(before, after, changes, drifts, held_to)
     if held_to.latency_ratio is not None or held_to.memory_ratio is not None:
         found += _ratios(before, after, changes, held_to, config)
-    return Verdict(tuple(found), changes, strict)
+    return Verdict(tuple(found), changes, tuple(retrieved(before, after, found)), strict)
 
 
-def replace_drift(policy: Policy, paired: bool) -> Policy:
-    """Where one model took the place of another on purpose, other vectors are told and do not fail."""
-    return policy.model_copy(update={"drift": "warn"}) if paired and policy.drift == "fail" else policy
-
-
-def _embedders(results: Results, objects: Mapping[str, object]) -> dict[str, Chosen]:
-    """The embedders among the first stages of a run, by label."""
-    found: dict[str, Chosen] = {}
+def _models(results: Results) -> list[str]:
+    """The labels of the models that have a score, without fusions of them."""
     fusions = results.provenance.get("fusions", {})
-    for label in dict.fromkeys(cell["model"] for cell in results.provenance["cells"]):
-        if label in fusions:
-            continue
-        if label in objects:
-            model = adapt(objects[label])
-            if isinstance(model, Embedder):
-                found[label] = Chosen(label, objects[label], model, frozenset({"embedder"}))
-            continue
-        if label in results.provenance["given_models"]:
-            raise ConfigError(f"{label!r} was an object when it was run: give it in models={{{label!r}: ...}}.")
-        chosen = choose([results.provenance["specs"][label]], {"embedder", "retriever"})
-        one = next(iter(chosen.values()))
-        if "embedder" in one.kinds:
-            found[label] = replace(one, label=label)
-    return found
+    labels = dict.fromkeys(cell["model"] for cell in results.provenance["cells"])
+    return [label for label in labels if label not in fusions]
+
+
+def _embedder(results: Results, label: str, objects: Mapping[str, object]) -> Chosen | None:
+    """A model of a run, if it is one that has vectors."""
+    if label in objects:
+        model = adapt(objects[label])
+        return Chosen(label, objects[label], model, frozenset({"embedder"})) if isinstance(model, Embedder) else None
+    if label in results.provenance["given_models"]:
+        raise ConfigError(f"{label!r} was an object when it was run: give it in models={{{label!r}: ...}}.")
+    chosen = next(iter(choose([results.provenance["specs"][label]], {"embedder", "retriever"}).values()))
+    return chosen if "embedder" in chosen.kinds else None
+
+
+def _canaries(embedder: Chosen, compute: Compute) -> Canaries:
+    model = embedder.load(compute, Spending())
+    folder = None
+    if isinstance(embedder.source, ModelSpec) and embedder.source.name:
+        folder = at_hand(embedder.source.name, getattr(embedder.source.options, "revision", None))
+    return encode_canaries(model, file_facts(folder) if folder else None)
 
 
 def _drifts(
     frozen: Baseline, after: Results, pairs: Mapping[str, str], objects: Mapping[str, object]
 ) -> dict[str, Drift | str]:
-    """By model of the baseline that the run has, how its canaries sing now, or why that is not known."""
-    compute: Compute = choose_compute(after.provenance["device"], after.provenance["dtype"])
-    there = {cell["model"] for cell in after.provenance["cells"]}
+    """By model of the baseline that the run has, what changed about its canaries, or why that is not known."""
+    compute = choose_compute(after.provenance["device"], after.provenance["dtype"])
     found: dict[str, Drift | str] = {}
     for label, then in frozen.canaries.items():
         now = pairs.get(label, label)
-        if now not in there:
+        if now not in _models(after):
             continue
         try:
-            cut = replace(after, provenance={**after.provenance, "cells": [{"model": now}]})
-            embedder = _embedders(cut, objects)[now].load(compute, Spending())
-            found[now] = drift(then, sing(embedder))
-        except EvalkitError as error:
-            found[now] = f"the model cannot be loaded to compare its vectors: {error}"
+            embedder = _embedder(after, now, objects)
+            found[now] = "it has no vectors now." if embedder is None else drift(then, _canaries(embedder, compute))
+        except Exception as error:  # as in a grid, whatever a model raises is the reason that it has none
+            found[now] = f"no vectors of it can be compared: {error}"
     return found
 
 
 def _ratios(
     before: Results, after: Results, changes: Changes, policy: Policy, config: RunConfig | None
-) -> list[Check]:
-    """Latency and memory of the new cells over the old, measured in turn on this machine, in this run."""
+) -> Iterator[Check]:
+    """Latency and memory of the new cells over the old ones', measured in turn on this machine, in this run."""
     if config is None:
         reason = "costs are measured side by side in one run: give the suite in place of a run."
-        return [Check("costs", "undecided", reason)]
-    pairs = changes.cells[changes.cells["main"].astype(bool)]
-    old_specs, new_specs = before.provenance["specs"], after.provenance["specs"]
-    line_up = choose_line_up(config)
+        yield Check("costs", "undecided", reason)
+        return
     tasks = [task for task in load_tasks(config) if isinstance(task, RetrievalTask)]
-    found = []
-    for old, new in dict.fromkeys(zip(pairs["model_a"], pairs["model_b"], strict=True)):
-        name = f"{new}: costs"
-        if old_specs.get(old) == new_specs.get(new):
-            reason = "old and new are one spec, so that the old cannot be measured beside the new."
-            found.append(Check(name, "undecided", reason))
-            continue
-        chosen = {"old": _one(old_specs[old], "old"), "new": _one(new_specs[new], "new")}
-        with Progress() as progress:
-            means = Means(line_up.compute, open_store(config), progress)
-            again = partial(measure, tasks, chosen, {}, candidates=config.rerank_depth, means=means)
-            rounds = [again(spending=line_up.spending, seed=config.seed).cells for _ in range(ROUNDS)]
-        cells = pd.concat(rounds, ignore_index=True)
-        for limit, column, what in (
-            (policy.latency_ratio, "latency_p50_ms", "latency"),
-            (policy.memory_ratio, "peak_memory_mb", "memory"),
-        ):
-            if limit is not None:
-                found.append(_ratio(f"{new}: {what}", cells, column, limit))
-    return found
+    old_specs, new_specs = before.provenance["specs"], after.provenance["specs"]
+    pairs = changes.cells[["model_a", "reranker_a", "model_b", "reranker_b"]].astype(str).drop_duplicates()
+    for model_a, reranker_a, model_b, reranker_b in pairs.itertuples(index=False, name=None):
+        name = f"{cell_name(model_b, reranker_b)}: costs"
+        old = [old_specs[label] for label in (model_a, reranker_a) if label != NO_RERANKER]
+        new = [new_specs[label] for label in (model_b, reranker_b) if label != NO_RERANKER]
+        fusions = {*before.provenance.get("fusions", {}), *after.provenance.get("fusions", {})}
+        if old == new:
+            yield Check(
+                name, "warn", "old and new are one spec: there is no old model to measure beside the new one."
+            )
+        elif fusions & {model_a, model_b}:
+            yield Check(name, "warn", "the costs of a fusion are not compared; those of its models are.")
+        else:
+            rounds = [("old", old), ("new", new)] * ROUNDS
+            cells = pd.concat([_cost(specs, tasks, config).assign(side=side) for side, specs in rounds])
+            for limit, column, what in (
+                (policy.latency_ratio, "latency_p50_ms", "latency"),
+                (policy.memory_ratio, "peak_memory_mb", "memory"),
+            ):
+                if limit is not None:
+                    yield _ratio(f"{cell_name(model_b, reranker_b)}: {what}", cells, column, limit)
 
 
-def _one(spec: str, label: str) -> Chosen:
-    return replace(next(iter(choose([spec], {"embedder", "retriever"}).values())), label=label)
+def _cost(specs: Sequence[str], tasks: Sequence[RetrievalTask], config: RunConfig) -> pd.DataFrame:
+    """What the cell of a model, and a reranker if there is one, costs: a row a task (see `measure`)."""
+    models, rerankers = choose(specs[:1], {"embedder", "retriever"}), choose(specs[1:], {"embedder", "reranker"})
+    with Progress() as progress:
+        means = Means(choose_compute(config.device, config.dtype), open_store(config), progress)
+        spending = Spending(config.max_cost)
+        cells = measure(
+            tasks, models, rerankers, candidates=config.rerank_depth, means=means, spending=spending, seed=config.seed
+        ).cells
+    return cells[cells["reranker"] == next(iter(rerankers), NO_RERANKER)]
 
 
 def _ratio(name: str, cells: pd.DataFrame, column: str, limit: float) -> Check:
-    medians = cells.groupby("model")[column].median()
+    medians = cells.groupby("side")[column].median()
     ratio = medians["new"] / medians["old"]
     if not np.isfinite(ratio):
         notes = "; ".join(sorted({note for note in cells["note"] if note})) or "it is not known"
         return Check(name, "undecided", f"it could not be measured: {notes}.")
-    told = f"{ratio:.2f} times the old one's ({medians['old']:.3g} and {medians['new']:.3g}), at most {limit:g} allowed."
-    return Check(name, "pass" if ratio <= limit else "fail", told)
+    told = f"{ratio:.2f} times the old one's ({medians['old']:.3g} and {medians['new']:.3g})"
+    return Check(name, "pass" if ratio <= limit else "fail", f"{told}; at most {limit:g} is allowed.")

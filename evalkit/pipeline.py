@@ -229,6 +229,7 @@ def _specs_or_why_not(names: Iterable[str | GivenModel], allowed: set[Kind]) -> 
 
 
 def load_tasks(config: RunConfig) -> list[Task]:
+    """The tasks of a configuration, checked. Raises EvalkitError."""
     how: Any = {"on_bad_data": config.on_bad_data, "max_queries": config.max_queries, "seed": config.seed}
     tasks: list[Task] = []
     for name in dict.fromkeys(config.tasks):

@@ -14,6 +14,7 @@ from evalkit.errors import ConfigError
 from evalkit.gate.canaries import Canaries
 from evalkit.results import Results
 from evalkit.results.changes import KINDS
+from evalkit.results.comparisons import SPEARMAN
 from evalkit.results.evidence import COLUMNS, Evidence
 from evalkit.results.inputs import SETTINGS, Label, of_task
 from evalkit.results.records import CELL_KEYS, GOLD, SAMPLES
@@ -132,17 +133,27 @@ def freeze(results: Results, canaries: Mapping[str, Canaries]) -> Baseline:
 
 
 def marks(results: Results, label: Label) -> dict[str, str]:
-    """A short hash of each query's text and judgements, by its id: what makes it the same question."""
+    """A short hash of each query's text and judgements, or each pair's texts and gold score, by its id.
+
+    What makes it the same question; empty where the run does not have the texts.
+    """
     queries = of_task(results.evidence.queries, label)
     judged = of_task(results.evidence.judgements, label).sort_values(["query", "document"])
     grades = {
         query: [[document, float(grade)] for document, grade in zip(rows["document"], rows["grade"], strict=True)]
         for query, rows in judged.groupby("query", sort=False)
     }
-    return {
-        query: sha256(json.dumps([text, grades.get(query, [])]).encode()).hexdigest()[:12]
+    found = {
+        str(query): [text, grades.get(query, [])]
         for query, text in zip(queries["query"], queries["text"], strict=True)
     }
+    pairs = of_task(results.evidence.pairs, label)
+    if len(pairs):
+        records = of_task(results.records, label)
+        gold = records[records["metric"] == GOLD].astype({"id": str}).drop_duplicates("id").set_index("id")["value"]
+        texts = zip(pairs["id"].astype(str), pairs["sentence1"], pairs["sentence2"], strict=True)
+        found = {identifier: [first, second, repr(gold.get(identifier))] for identifier, first, second in texts}
+    return {each: sha256(json.dumps(content).encode()).hexdigest()[:12] for each, content in found.items()}
 
 
 def _task(results: Results, label: Label) -> BaselineTask:
@@ -188,14 +199,13 @@ def _task(results: Results, label: Label) -> BaselineTask:
 
 
 def _metrics(results: Results, label: Label, there: set[str]) -> set[str]:
-    """Of retrieval the kinds that are compared, at the largest k; of STS the main similarity and the gold scores."""
+    """Of retrieval the kinds that are compared; of STS the main similarity and the gold scores."""
     if SAMPLES in there:
         return there
-    main = ranking_metric(of_task(results.scores, label))
     if GOLD in there:
-        return {main.partition("_")[2], GOLD}
-    k = max(int(metric.partition("@")[2]) for metric in there)
-    return there & {main, *(f"{kind}@{k}" for kind in KINDS)}
+        main = ranking_metric(of_task(results.scores, label))
+        return {main.removeprefix(SPEARMAN), GOLD}
+    return {metric for metric in there if metric.partition("@")[0] in KINDS}
 
 
 def _of_cell(frame: pd.DataFrame, cell: tuple[Any, Any]) -> pd.DataFrame:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from sklearn.preprocessing import normalize  # type: ignore[import-untyped]
 
 from evalkit.contracts import CountsTokens, Embedder
+from evalkit.errors import ConfigError
 from evalkit.grid.encoding import dense, fitted
 from evalkit.terms import Role
-from evalkit.types import FloatArray
 
 _FILLER = "the clerk wrote down every name that was called and the hour at which it came"
 _WORDS = tuple(_FILLER.split())
@@ -47,12 +48,17 @@ CASED = ((0, 1), (2, 3), (4, 5))
 LONG = tuple((16 + 2 * number, 17 + 2 * number) for number in range(len(LENGTHS)))
 ROLES: tuple[Role, ...] = ("query", "document")
 NEIGHBOURS = 5
+HASH = "weights was"
+SHUFFLED = "the vectors of before are there in another order: each text has that of another"
 SAME = 1e-5
 """1 - cosine of vectors that are one but for rounding."""
 
 
 class Canaries(BaseModel):
-    """A model's vectors of the canary texts: float16, base64, (n_texts, dim) for each role; tokens of each text."""
+    """A model's vectors of the canary texts: float16, base64, (n_texts, dim) for each role; tokens of each text.
+
+    `files` has what the model's files hold, by name, where it has files.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,11 +68,13 @@ class Canaries(BaseModel):
     vectors: dict[str, str]
     lengths: dict[str, list[float]]
     tokens: list[int] | None = None
+    files: dict[str, str] = {}
 
     def array(self, role: Role) -> NDArray[np.float32]:
         """The vectors of a role: float32 of shape (n_texts, dim), each of length 1 but for zero vectors."""
         raw = np.frombuffer(base64.b64decode(self.vectors[role]), dtype=np.float16)
-        return raw.reshape(-1, self.dim).astype(np.float32)
+        # Rounding to float16 changes lengths more than directions.
+        return np.asarray(normalize(raw.reshape(-1, self.dim).astype(np.float32)), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ class Drift:
     causes: tuple[str, ...]
 
 
-def sing(embedder: Embedder) -> Canaries:
+def encode_canaries(embedder: Embedder, files: Mapping[str, str] | None = None) -> Canaries:
     """The canaries of a model, encoded anew: nothing is read from a store. One that learns, learns from them."""
     model = fitted(embedder, TEXTS)
     arrays = {role: dense(model.encode(TEXTS, role)) for role in ROLES}
@@ -90,33 +98,43 @@ def sing(embedder: Embedder) -> Canaries:
         identity=_plain(model.identity),
         similarity=model.similarity,
         dim=int(arrays["query"].shape[1]),
-        vectors={role: _encoded(_unit(vectors)) for role, vectors in arrays.items()},
+        vectors={role: _encoded(normalize(vectors)) for role, vectors in arrays.items()},
         lengths={role: np.linalg.norm(vectors, axis=1).round(6).tolist() for role, vectors in arrays.items()},
         tokens=[int(count) for count in model.tokens(TEXTS, "document")] if isinstance(model, CountsTokens) else None,
+        files=dict(files or {}),
     )
 
 
-def _encoded(vectors: FloatArray) -> str:
+def _encoded(vectors: NDArray[np.float32]) -> str:
     return base64.b64encode(vectors.astype(np.float16).tobytes()).decode()
 
 
 def drift(before: Canaries, now: Canaries) -> Drift:
-    """What changed between two songs of the same canaries."""
-    causes = [*_identity(before.identity, now.identity), *_probes(before, now)]
+    """What changed between the canaries of a model before and now."""
+    if len(before.lengths["document"]) != len(now.lengths["document"]):
+        raise ConfigError(
+            "the baseline has other canary texts than this evalkit. Make it again: evalkit baseline RUN."
+        )
+    causes = _differing(before.files, now.files)
+    # The hash of all files says less than what each of them holds.
+    causes += [each for each in _differing(before.identity, now.identity) if not (causes and each.startswith(HASH))]
     if before.dim != now.dim:
-        return Drift(np.nan, np.nan, (f"vectors have {now.dim} dimensions, and had {before.dim}", *causes))
+        causes.insert(0, f"vectors have {now.dim} dimensions, and had {before.dim}")
+        return Drift(np.nan, np.nan, (*causes, *_probes(before, now)))
+    # What is read from single vectors means nothing where they are those of other texts.
+    causes += [SHUFFLED] if _shuffled(before, now) else _probes(before, now)
     cosines = np.concatenate([(before.array(role) * now.array(role)).sum(axis=1) for role in ROLES])
     # Texts without a vector then and now are alike.
     blank = np.concatenate([~before.array(role).any(axis=1) & ~now.array(role).any(axis=1) for role in ROLES])
     lowest = float(np.where(blank, 1.0, np.minimum(cosines, 1.0)).min())
     shared = float(np.mean([_overlap(before.array(role), now.array(role)) for role in ROLES]))
     if 1 - lowest > 1e-3 and not causes:
-        causes.append("nothing that is known of the model differs: other weights, or another version of a library")
+        causes.append("nothing that is known of the model differs: its code, or a library, gives other vectors")
     return Drift(lowest, shared, tuple(causes))
 
 
-def _identity(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What the models say of themselves, where it is not the same."""
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What a model says of itself, or its files hold, where it is not the same."""
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     return [f"{key} was {_short(before.get(key))}, and is {_short(now.get(key))}" for key in keys]
 
@@ -144,6 +162,17 @@ def _probes(before: Canaries, now: Canaries) -> list[str]:
     if levels[0] != levels[1]:
         found.append(f"vectors have {levels[1]} values, and had {levels[0]}")
     return found
+
+
+def _shuffled(before: Canaries, now: Canaries) -> bool:
+    """Whether the vectors are those of before, in another order."""
+    then, later = before.array("document"), now.array("document")
+    similar = then @ later.T
+    nearest = similar.argmax(axis=1)
+    found = (similar.max(axis=1) > 1 - 1e-3).mean() > 0.9
+    # A text whose twin has the same vector is in its place.
+    moved = similar[np.arange(len(nearest)), nearest] - similar.diagonal() > 1e-3
+    return bool(found and moved.any())
 
 
 def _ignores_case(canaries: Canaries) -> bool:
@@ -191,11 +220,6 @@ def _nearest(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
     similar = np.round(vectors @ vectors.T, 3)
     np.fill_diagonal(similar, -np.inf)
     return np.argsort(-similar, axis=1, kind="stable")[:, :NEIGHBOURS]
-
-
-def _unit(vectors: NDArray[np.float32]) -> FloatArray:
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return np.asarray(np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0))
 
 
 def _plain(identity: Mapping[str, object]) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """What a gate decides: its checks, and the exit status that they come to."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import pandas as pd
-
-from evalkit.gate.checks import Check
+from evalkit.gate.check import Check
+from evalkit.gate.retrieved import Retrieved
 from evalkit.results.changes import Changes
 
 PASS, REGRESSION, UNDECIDED = 0, 1, 2
@@ -12,12 +11,15 @@ PASS, REGRESSION, UNDECIDED = 0, 1, 2
 
 @dataclass(frozen=True)
 class Verdict:
-    """The checks of a gate, in order, and what changed. With `strict`, what the queries do not tell is no pass."""
+    """The checks of a gate, in order, what changed, and what the queries that they name retrieved.
+
+    With `strict`, what the queries do not tell is no pass.
+    """
 
     checks: tuple[Check, ...]
     changes: Changes
+    retrieved: tuple[Retrieved, ...] = ()
     strict: bool = False
-    queries: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def status(self) -> int:

@@ -4,6 +4,7 @@ One order for every family: a local folder, the hub (its cache where the hub can
 package that the catalogue knows to carry the same weights.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import file_digest, sha256
@@ -16,6 +17,7 @@ from evalkit.registry.catalogue import CatalogueEntry, WeightsPackage, catalogue
 # What loading needs; leaves out the ONNX, OpenVINO, TensorFlow and pickled copies that hubs keep beside it.
 # Stanford's ColBERT keeps its lengths and markers in artifact.metadata.
 FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*.metadata")
+SETTINGS_BYTES = 10_000
 SKIPPED = ("onnx", "openvino", "coreml")
 
 
@@ -72,6 +74,29 @@ def model_files(folder: Path) -> dict[Path, Path]:
     """The files that decide a model's output, by their place in its folder."""
     files = {path.relative_to(folder): path for pattern in FILES for path in folder.rglob(pattern)}
     return {relative: path for relative, path in files.items() if relative.parts[0] not in SKIPPED}
+
+
+def file_facts(folder: Path) -> dict[str, str]:
+    """What a model folder's files hold, by "file" or "file: key": to tell what changed, not only that something did.
+
+    Settings as they are written, of JSON files small enough to be settings; of every other file the start of its
+    SHA-256.
+    """
+    facts: dict[str, str] = {}
+    for relative, path in sorted(model_files(folder).items()):
+        settings = _settings(path) if path.suffix == ".json" and path.stat().st_size <= SETTINGS_BYTES else None
+        if isinstance(settings, dict):
+            facts |= {f"{relative.as_posix()}: {key}": json.dumps(value) for key, value in settings.items()}
+        else:
+            facts[relative.as_posix()] = file_hash(path)[:12]
+    return facts
+
+
+def _settings(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:  # then it is a file like any other
+        return None
 
 
 def at_hand(name: str, revision: str | None = None) -> Path | None:

@@ -131,7 +131,7 @@ def _queries(title: str, rows: pd.DataFrame) -> Table:
         ("Query", "Cell", "score", "first relevant at"),
         tuple(
             (
-                TableCell(f"{row['query']}: {_short(row['text'])}"),
+                TableCell(f"{row['query']}: {shortened(row['text'])}"),
                 TableCell(cell_name(row)),
                 TableCell(f"{row['value_a']:.3f} → {row['value_b']:.3f}"),
                 TableCell(f"{_rank(row['rank_a'])} → {_rank(row['rank_b'])}"),
@@ -142,7 +142,8 @@ def _queries(title: str, rows: pd.DataFrame) -> Table:
     )
 
 
-def _short(text: str) -> str:
+def shortened(text: str) -> str:
+    """A query in one line of at most `QUERY_WIDTH` characters."""
     words = " ".join(str(text).split())
     return words if len(words) <= QUERY_WIDTH else words[: QUERY_WIDTH - 1] + "…"
 

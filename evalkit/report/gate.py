@@ -1,12 +1,17 @@
 """A gate's verdict for people and machines: tables, Markdown, JUnit XML and JSON."""
 
 import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from xml.etree import ElementTree
 
-from evalkit.gate.checks import Check
+from evalkit.gate.check import Check
+from evalkit.gate.margins import LOSSES
+from evalkit.gate.retrieved import Retrieved
 from evalkit.gate.verdict import Verdict
-from evalkit.report.changes import change_tables, headline
+from evalkit.report.changes import change_tables, headline, shortened
 from evalkit.report.markdown import to_markdown
 from evalkit.report.table import Table, TableCell
 
@@ -15,20 +20,28 @@ SUMMARY, JUNIT, DATA = "gate.md", "gate.xml", "gate.json"
 
 
 def verdict_tables(verdict: Verdict) -> list[Table]:
-    """The checks, and what changed."""
-    rows = tuple(
-        (TableCell(check.name), TableCell(WORDS[check.outcome], best=check.outcome == "fail"), TableCell(_told(check)))
-        for check in verdict.checks
-    )
-    checks = Table(f"Gate: {verdict.word}", ("Check", "Outcome", "Why"), rows, text_columns=3)
-    return [checks, *change_tables(verdict.changes, "baseline", "now")]
+    """The checks, what they can catch, what was retrieved then and now, and what changed."""
+    return [_checks(verdict), *evidence_tables(verdict), *change_tables(verdict.changes, "baseline", "now")]
+
+
+def evidence_tables(verdict: Verdict) -> list[Table]:
+    """What the worst queries retrieved, and what a gate of so many queries can catch."""
+    return [*_retrieved(verdict), *_chances(verdict)]
+
+
+def verdict_sentences(verdict: Verdict) -> list[str]:
+    """What did not pass, and why, a sentence or two each; how much passed; what changed."""
+    passed = sum(check.outcome == "pass" for check in verdict.checks)
+    return [
+        *_reasons(verdict),
+        f"{passed} of {len(verdict.checks)} checks passed.",
+        *headline(verdict.changes),
+    ]
 
 
 def to_summary(verdict: Verdict) -> str:
-    """Markdown for a job's page: the verdict, what failed and why, then everything."""
-    lines = [f"## Gate: {verdict.word}", ""]
-    lines += [f"- {WORDS[check.outcome]}: {check.name}: {_told(check)}" for check in verdict.checks if _told_first(check)]
-    lines += [f"- {sentence}" for sentence in headline(verdict.changes)]
+    """Markdown for a job's page: the verdict, what did not pass and why, then everything."""
+    lines = [f"## Gate: {verdict.word}", "", *(f"- {sentence}" for sentence in verdict_sentences(verdict))]
     return "\n".join(lines) + "\n\n" + to_markdown(verdict_tables(verdict))
 
 
@@ -40,26 +53,27 @@ def to_junit(verdict: Verdict) -> str:
         "testsuite", name="evalkit gate", tests=str(len(checks)), failures=str(counts["fail"]),
         errors=str(counts["undecided"]), skipped=str(counts["warn"]),
     )  # fmt: skip
-    tags = {"fail": "failure", "warn": "skipped", "undecided": "error"}
+    elements = {"fail": "failure", "warn": "skipped", "undecided": "error"}
     for check in checks:
         case = ElementTree.SubElement(suite, "testcase", classname="evalkit.gate", name=_plain(check.name))
-        if check.outcome in tags:
-            ElementTree.SubElement(case, tags[check.outcome], message=_plain(_told(check)))
+        if check.outcome in elements:
+            ElementTree.SubElement(case, elements[check.outcome], message=_plain(told(check)))
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def to_data(verdict: Verdict) -> str:
-    """JSON: status, checks, scores then and now, queries that changed, inputs that differ."""
+    """JSON: status, checks, what was retrieved, scores then and now, queries that changed, inputs that differ."""
     changes = verdict.changes
     frames = {"cells": changes.cells, "queries": changes.queries, "inputs": changes.inputs}
     content = {
         "verdict": verdict.word,
         "status": verdict.status,
         "strict": verdict.strict,
-        "checks": [{**vars(check), "queries": list(check.queries)} for check in verdict.checks],
+        "checks": [_check_data(check) for check in verdict.checks],
+        "retrieved": [asdict(each) for each in verdict.retrieved],
         **{name: json.loads(frame.to_json(orient="records", double_precision=15)) for name, frame in frames.items()},
     }
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_verdict(verdict: Verdict, folder: Path) -> None:
@@ -69,13 +83,84 @@ def write_verdict(verdict: Verdict, folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def _told(check: Check) -> str:
+def told(check: Check) -> str:
+    """Why a check came out as it did, and which queries got worst."""
     worst = f" Worst: {', '.join(check.queries)}." if check.queries else ""
     return check.reason + worst
 
 
-def _told_first(check: Check) -> bool:
-    return check.outcome != "pass"
+def failure_text(verdict: Verdict, checks: Sequence[Check]) -> str:
+    """Why these checks did not pass, and what their worst queries retrieved then and now, a line each."""
+    lines = []
+    for check in checks:
+        lines.append(f"{WORDS[check.outcome]}: {check.name}: {told(check)}")
+        lines += [
+            f"  {each.query}: {shortened(each.text)}\n    then: {_documents(each, each.then)}\n"
+            f"    now:  {_documents(each, each.now)}"
+            for each in verdict.retrieved
+            if each.place == check.place and each.query in check.queries
+        ]
+    return "\n".join(lines)
+
+
+def _reasons(verdict: Verdict) -> Iterator[str]:
+    for outcome in ("fail", "undecided", "warn"):
+        for check in verdict.checks:
+            if check.outcome == outcome:
+                yield f"{WORDS[outcome]}: {check.name}: {told(check)}"
+
+
+def _check_data(check: Check) -> dict[str, object]:
+    chances = {str(loss): None if math.isnan(chance) else chance for loss, chance in check.chances.items()}
+    return {**asdict(check), "chances": chances}
+
+
+def _checks(verdict: Verdict) -> Table:
+    rows = tuple(
+        (
+            TableCell(check.name),
+            TableCell(WORDS[check.outcome]),
+            TableCell(told(check)),
+        )
+        for check in verdict.checks
+    )
+    return Table(f"Gate: {verdict.word}", ("Check", "Outcome", "Why"), rows, text_columns=3)
+
+
+def _chances(verdict: Verdict) -> Iterator[Table]:
+    checks = [check for check in verdict.checks if check.chances]
+    if checks:
+        rows = tuple(
+            (TableCell(check.name), *(TableCell(_percent(check.chances[loss])) for loss in LOSSES))
+            for check in checks
+        )
+        head = ("Check", *(f"loss of {loss:g}" for loss in LOSSES))
+        note = "The chance that a true loss of so much would have failed, with so many queries that vary as these do."
+        yield Table("What this gate can catch", head, rows, note)
+
+
+def _retrieved(verdict: Verdict) -> Iterator[Table]:
+    if verdict.retrieved:
+        rows = tuple(
+            (
+                TableCell(f"{each.query}: {shortened(each.text)}"),
+                TableCell(str(each.place)),
+                TableCell(_documents(each, each.then)),
+                TableCell(_documents(each, each.now)),
+            )
+            for each in verdict.retrieved
+        )
+        head = ("Query", "Cell", "then", "now")
+        note = "The first documents retrieved, best first; * is relevant."
+        yield Table("What the worst queries retrieved", head, rows, note, text_columns=4)
+
+
+def _documents(retrieved: Retrieved, documents: tuple[str, ...]) -> str:
+    return ", ".join(f"{each}*" if each in retrieved.relevant else each for each in documents) or "–"
+
+
+def _percent(share: float) -> str:
+    return "–" if math.isnan(share) else f"{share:.0%}"
 
 
 def _plain(text: str) -> str:

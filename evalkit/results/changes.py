@@ -217,7 +217,8 @@ def _tested(values: _Values | None, row: int, n: int) -> dict[str, Any]:
 
 def _query_rows(label: Label, pairs: Sequence[Pair], a: Results, b: Results) -> pd.DataFrame:
     """The queries of a retrieval task whose main value changed, the largest losses first."""
-    texts = of_task(a.evidence.queries, label).set_index("query")["text"]
+    # A baseline keeps no texts.
+    texts = max((of_task(run.evidence.queries, label) for run in (a, b)), key=len).set_index("query")["text"]
     metric = ranking_metric(of_task(a.scores, label))
     if texts.empty or "@" not in metric:
         return pd.DataFrame(columns=QUERY_COLUMNS)

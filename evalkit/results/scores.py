@@ -61,7 +61,8 @@ def _correlations(records: pd.DataFrame, seed: int) -> Iterator[tuple[object, ..
     wide = records.set_index(["id", *CELL_KEYS, "metric"])["value"].unstack([*CELL_KEYS, "metric"], sort=False)
     cells = list(dict.fromkeys(column[:-1] for column in wide.columns))
     gold = wide[(*cells[0], GOLD)].to_numpy()
-    columns = [(*cell, similarity) for cell in cells for similarity in SIMILARITIES]
+    # A baseline keeps one similarity.
+    columns = [column for cell in cells for each in SIMILARITIES if (column := (*cell, each)) in wide.columns]
     values = wide[columns].to_numpy()
     found = {name: _over_same_pairs(values, gold, resample, seed) for name, _, resample in METHODS}
     for number, (*cell, similarity) in enumerate(columns):

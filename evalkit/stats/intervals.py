@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from evalkit.errors import ConfigError
-from evalkit.types import FloatArray
+from evalkit.types import FloatArray, IntArray
 
 _COUNTS_AT_ONCE = 2**18
 """Cells of the resampling matrix held at once: 2 MB, which stays in cache while every column reads it."""
+_COUNTS_KEPT = 2**24
+"""Cells of a resampling matrix that is kept for the next statistic of the same queries: 32 MB."""
 
 
 def bootstrap_mean(
@@ -61,12 +64,24 @@ def resampled_means(values: FloatArray, *, seed: int, resamples: int = 10_000) -
 
 def draws(n: int, seed: int, resamples: int) -> Iterator[tuple[slice, FloatArray]]:
     """How often each of `n` observations is in each resample, in blocks: float64 of shape (block, n)."""
+    few = n * resamples <= _COUNTS_KEPT
+    for block, counts in _kept_draws(n, seed, resamples) if few else _drawn(n, seed, resamples):
+        yield block, counts.astype(np.float64)
+
+
+@lru_cache(maxsize=2)
+def _kept_draws(n: int, seed: int, resamples: int) -> list[tuple[slice, NDArray[np.int16]]]:
+    """The draws of a moderate number of observations: a report or a gate asks for the same ones many times."""
+    return [(block, counts.astype(np.int16)) for block, counts in _drawn(n, seed, resamples)]
+
+
+def _drawn(n: int, seed: int, resamples: int) -> Iterator[tuple[slice, IntArray]]:
     rng = np.random.default_rng(seed)
     even = np.full(n, 1 / n)
     block = max(1, _COUNTS_AT_ONCE // n)
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
-        yield slice(start, start + size), rng.multinomial(n, even, size=size).astype(np.float64)
+        yield slice(start, start + size), rng.multinomial(n, even, size=size)
 
 
 def _resampled(values: FloatArray, finite: NDArray[np.bool_], seed: int, resamples: int) -> FloatArray:

@@ -1,0 +1,45 @@
+"""A check of a gate: what came of it, where, and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from evalkit.grid.cells import NO_RERANKER
+from evalkit.results.comparisons import CellLabel
+from evalkit.results.inputs import Label
+
+Outcome = Literal["pass", "fail", "warn", "undecided"]
+"""warn: the queries do not tell. undecided: something is missing that a verdict needs."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A task, a cell of the baseline on it, and the one of the run that stands in its place."""
+
+    label: Label
+    old: CellLabel
+    new: CellLabel
+
+    def __str__(self) -> str:
+        return f"{cell_name(*self.new)} on {self.label[0]} ({self.label[1]})"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check, what came of it, and why in a sentence.
+
+    `queries` names the ids of those that got worst, at `place`. `chances` has by a loss of the mean (a fraction) the
+    probability that this check would fail of it.
+    """
+
+    name: str
+    outcome: Outcome
+    reason: str
+    place: Place | None = None
+    queries: tuple[str, ...] = ()
+    chances: Mapping[float, float] = field(default_factory=dict)
+
+
+def cell_name(model: str, reranker: str) -> str:
+    """A cell in words."""
+    return model if reranker == NO_RERANKER else f"{model} + {reranker}"
