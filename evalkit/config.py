@@ -92,7 +92,9 @@ class RunConfig(BaseModel):
     candidates: PositiveInt | None = Field(None, description="documents reranked; unset: twice the largest k")
     device: DeviceChoice = "auto"
     dtype: Dtype = "float32"
-    engine: EngineName = Field("local", description="where models are called: here, or on the workers of a Ray cluster")
+    engine: EngineName = Field(
+        "local", description="where models are called: here, or on the workers of a Ray cluster"
+    )
     seed: int = Field(0, ge=0)
     max_queries: PositiveInt | None = Field(None, description="a seeded sample of queries or pairs, for a quick look")
     on_bad_data: OnBadData = "error"

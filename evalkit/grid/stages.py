@@ -87,8 +87,12 @@ def _encode_task(
 ) -> tuple[VectorRows, VectorRows]:
     """Vectors of the queries, and of the corpus."""
     with means.progress.step(f"{task_name}: {label}", len(texts.contents) + len(texts.questions)) as advance:
-        corpus = encode(embedder, label, texts.contents, texts.document_ids, "document", means.store, advance, means.engine)
-        queries = encode(embedder, label, texts.questions, texts.query_ids, "query", means.store, advance, means.engine)
+        corpus = encode(
+            embedder, label, texts.contents, texts.document_ids, "document", means.store, advance, means.engine
+        )
+        queries = encode(
+            embedder, label, texts.questions, texts.query_ids, "query", means.store, advance, means.engine
+        )
     return queries, corpus
 
 

@@ -48,7 +48,9 @@ class Table:
     def find(self, keys: pa.Array) -> IntArray:
         """The row of each key, -1 where there is none: int64 of shape (n_keys,). The table's keys are read in blocks."""
         starts = range(0, len(keys), KEYS_AT_ONCE)
-        return np.concatenate([np.empty(0, np.int64), *(self._find(keys[start : start + KEYS_AT_ONCE]) for start in starts)])
+        return np.concatenate(
+            [np.empty(0, np.int64), *(self._find(keys[start : start + KEYS_AT_ONCE]) for start in starts)]
+        )
 
     def _find(self, keys: pa.Array) -> IntArray:
         asked = keys.dictionary_encode()

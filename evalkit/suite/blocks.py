@@ -105,7 +105,7 @@ class BlockCorpus(Sequence[Document]):
         documents: list[Document] = []
         for part, end in zip(self._parts, self._ends.tolist(), strict=True):
             first = end - part.rows
-            if start < end and stop > first:
+            if max(start, first) < min(stop, end):
                 documents += part.read(max(start - first, 0), min(stop - first, part.rows))
         return documents
 
@@ -186,7 +186,11 @@ def read_in_blocks(path: Path, documents: Iterable[Document], problems: Problems
             if times > 1:
                 problems.add(f"{path.name}: repeated document id", repr(identifier), fatal=True)
     unreadable = problems.fatal
-    parts = [] if unreadable else [(_Parquet if file.suffix == ".parquet" else _Lines)(file) for file in corpus_files(path)]
+    parts = (
+        []
+        if unreadable
+        else [(_Parquet if file.suffix == ".parquet" else _Lines)(file) for file in corpus_files(path)]
+    )
     return BlockCorpus(parts, Strings(ids))
 
 

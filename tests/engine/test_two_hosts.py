@@ -91,7 +91,9 @@ def test_two_hosts_share_the_work_and_give_what_one_process_gives(hosts, tmp_pat
     # A short path: sockets in it may have no more than a hundred characters.
     folder = ["--temp-dir", f"/tmp/ek{os.getpid()}"]
     try:
-        inside(hosts[0], *ray, "--head", f"--node-ip-address={HEAD}", "--port=6399", "--include-dashboard=false", *folder)
+        inside(
+            hosts[0], *ray, "--head", f"--node-ip-address={HEAD}", "--port=6399", "--include-dashboard=false", *folder
+        )
         inside(hosts[1], *ray, f"--address={HEAD}:6399", f"--node-ip-address={OTHER}")
         environment["RAY_ADDRESS"] = f"{HEAD}:6399"
         told = json.loads(inside(hosts[0], sys.executable, "-c", DRIVER, str(tmp_path)).splitlines()[-1])

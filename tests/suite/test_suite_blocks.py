@@ -22,14 +22,19 @@ def rows(name):
 
 def jsonl(folder, parts):
     """Blank lines and a mark of the byte order, as files have them."""
-    texts = [f"{chr(0xFEFF) if not part else ''}{json.dumps(row, ensure_ascii=False)}\n\n" for part, row in enumerate(rows("corpus"))]
+    texts = [
+        f"{chr(0xFEFF) if not part else ''}{json.dumps(row, ensure_ascii=False)}\n\n"
+        for part, row in enumerate(rows("corpus"))
+    ]
     if parts == 1:
         (folder / "corpus.jsonl").write_text("".join(texts), encoding="utf-8")
         (folder / "queries.jsonl").write_bytes((RAG_MINI / "queries.jsonl").read_bytes())
     else:
         (folder / "corpus").mkdir()
         for number, part in enumerate(np.array_split(np.arange(len(texts)), parts)):
-            (folder / "corpus" / f"part{number}.jsonl").write_text("".join(texts[row] for row in part), encoding="utf-8")
+            (folder / "corpus" / f"part{number}.jsonl").write_text(
+                "".join(texts[row] for row in part), encoding="utf-8"
+            )
         (folder / "queries.jsonl").write_bytes((RAG_MINI / "queries.jsonl").read_bytes())
     (folder / "qrels").mkdir()
     (folder / "qrels" / "test.tsv").write_bytes((RAG_MINI / "qrels/test.tsv").read_bytes())
