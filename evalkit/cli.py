@@ -42,6 +42,7 @@ def run(
     candidates: Annotated[int | None, typer.Option(help="Documents reranked; default twice the top k.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    engine: Annotated[str | None, typer.Option(help="local, or ray: models run on the workers of a cluster.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of every random draw; default 0.")] = None,
     max_queries: Annotated[int | None, typer.Option(help="A seeded sample, for a quick look.")] = None,
     on_bad_data: Annotated[str | None, typer.Option(help="error, or warn to use faulty data.")] = None,

@@ -23,6 +23,7 @@ from evalkit.compute import DeviceChoice, Dtype
 from evalkit.errors import ConfigError, UnknownNameError, did_you_mean
 from evalkit.suite.checks import OnBadData
 from evalkit.suite.reference import bundled_tasks
+from evalkit.terms import EngineName
 
 
 def split_list(text: str) -> list[str]:
@@ -91,6 +92,9 @@ class RunConfig(BaseModel):
     candidates: PositiveInt | None = Field(None, description="documents reranked; unset: twice the largest k")
     device: DeviceChoice = "auto"
     dtype: Dtype = "float32"
+    engine: EngineName = Field(
+        "local", description="where models are called: here, or on the workers of a Ray cluster"
+    )
     seed: int = Field(0, ge=0)
     max_queries: PositiveInt | None = Field(None, description="a seeded sample of queries or pairs, for a quick look")
     on_bad_data: OnBadData = "error"
@@ -115,6 +119,12 @@ class RunConfig(BaseModel):
             raise ValueError(
                 f"candidates={self.candidates} is fewer than top_k={max(self.top_k)}; give at least as many"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _engine_has_a_store(self) -> Self:
+        if self.engine == "ray" and self.no_store:
+            raise ValueError("engine=ray works through the store; leave out no_store")
         return self
 
     @model_validator(mode="after")

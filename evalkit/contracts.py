@@ -3,7 +3,7 @@
 A model is any object with these methods; no base class is needed.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -245,5 +245,28 @@ class ListReranker(Protocol):
         """Row numbers of the documents, best first; a document that is left out is no result.
 
         The documents come in the first stage's order, with its scores, float64 of shape (n_documents,).
+        """
+        ...
+
+
+class Engine(Protocol):
+    """Where models are called. What they give does not depend on it."""
+
+    @property
+    def device(self) -> str:
+        """What the models compute on: cpu, mps or cuda."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """How many calls can be under way at once."""
+        ...
+
+    def calls(
+        self, model: object, method: str, units: Iterable[tuple[Any, ...]], advance: Advance
+    ) -> Iterator[tuple[int, Any]]:
+        """The model's method called with each unit's arguments and `advance`: the unit's number, and what came of it.
+
+        In any order. Units are taken from the iterator as they are needed.
         """
         ...

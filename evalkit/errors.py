@@ -70,6 +70,10 @@ class BudgetError(EvalkitError):
     """A request to a paid API would cost more than is left of the run's budget, or has no known price."""
 
 
+class EngineError(EvalkitError):
+    """The workers that models are called on cannot be reached, or are lost over and over."""
+
+
 class DeviceError(EvalkitError):
     """The device asked for is not on this machine."""
 

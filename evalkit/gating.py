@@ -156,10 +156,10 @@ def _ratios(
         fusions = {*before.provenance.get("fusions", {}), *after.provenance.get("fusions", {})}
         if old == new:
             yield Check(
-                name, "warn", "old and new are one spec: there is no old model to measure beside the new one."
+                name, "note", "old and new are one spec: there is no old model to measure beside the new one."
             )
         elif fusions & {model_a, model_b}:
-            yield Check(name, "warn", "the costs of a fusion are not compared; those of its models are.")
+            yield Check(name, "note", "the costs of a fusion are not compared; those of its models are.")
         else:
             rounds = [("old", old), ("new", new)] * ROUNDS
             cells = pd.concat([_cost(specs, tasks, config).assign(side=side) for side, specs in rounds])

@@ -9,6 +9,8 @@ from typing import Any
 
 from evalkit.compute import Compute, choose_compute
 from evalkit.config import GivenModel, RunConfig, read_config, read_suite
+from evalkit.engine import open_engine
+from evalkit.engine import require as require_engine
 from evalkit.errors import ConfigError, EvalkitError
 from evalkit.grid import Entrant, FusedEntrant, Means, run_grid
 from evalkit.grid.cells import NO_RERANKER, Cell, Outcome
@@ -107,6 +109,7 @@ def run_config(config: RunConfig) -> Results:
 def choose_line_up(config: RunConfig) -> LineUp:
     """The models and rerankers of a configuration, checked; none is loaded. Raises EvalkitError."""
     compute = choose_compute(config.device, config.dtype)
+    require_engine(config.engine)
     models, fusions = choose_first_stages(config.models)
     rerankers = choose((name for name in config.rerankers if name != NO_RERANKER), {"embedder", "reranker"})
     _check_labels(models, rerankers)
@@ -133,7 +136,7 @@ def run_tasks(
     published = read_published(config.published) if config.published else []
     store = open_store(config)
     compute, spending = line_up.compute, line_up.spending
-    with Progress() as progress:
+    with Progress() as progress, open_engine(config.engine, compute) as engine:
         outcome = run_grid(
             tasks,
             [Entrant(label, partial(model.load, compute, spending)) for label, model in line_up.models.items()],
@@ -141,7 +144,7 @@ def run_tasks(
             line_up.fused,
             candidates=config.rerank_depth,
             depth=max(config.top_k),
-            means=Means(compute, store, progress, config.time_limit),
+            means=Means(compute, store, progress, engine, config.time_limit),
             wanted=wanted,
         )
     if outcome.interrupted and not outcome.facts:

@@ -83,7 +83,7 @@ class GateItem(pytest.Item):
         if bad:
             raise GateError(verdict, bad)
         for check in checks:
-            if check.outcome == "warn":
+            if check.outcome in ("warn", "note"):
                 warnings.warn(f"{check.name}: {check.reason}", UserWarning, stacklevel=2)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:

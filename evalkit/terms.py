@@ -7,3 +7,8 @@ Role = Literal["query", "document", "sentence"]
 
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 SIMILARITIES: tuple[Similarity, ...] = ("cosine", "dot", "euclidean", "manhattan")
+
+Device = Literal["cpu", "cuda", "mps"]
+
+EngineName = Literal["local", "ray"]
+"""Where models are called: in this process, or on the workers of a Ray cluster."""

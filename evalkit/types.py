@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,21 @@ class Query:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+@runtime_checkable
+class OnDisk(Protocol):
+    """A corpus that is not in memory: its contents are best read by slices, or in order."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The documents' ids, in order."""
+        ...
+
+    @property
+    def contents(self) -> Sequence[str]:
+        """What models read of the documents, in order."""
+        ...
+
+
 @dataclass(frozen=True)
 class StsTask:
     """Sentence pairs with gold similarity.
@@ -69,12 +85,22 @@ class RetrievalTask:
 
     name: str
     split: str
-    corpus: tuple[Document, ...]
+    corpus: Sequence[Document]
     queries: tuple[Query, ...]
     qrels: Qrels
     content_hash: str
     excluded: int = 0
     ignore_identical_ids: bool = False
+
+    @property
+    def document_ids(self) -> Sequence[str]:
+        """The corpus's ids, in order."""
+        return self.corpus.ids if isinstance(self.corpus, OnDisk) else [each.id for each in self.corpus]
+
+    @property
+    def contents(self) -> Sequence[str]:
+        """What models read of the corpus, in order."""
+        return self.corpus.contents if isinstance(self.corpus, OnDisk) else [each.content for each in self.corpus]
 
 
 EncodeTexts = Callable[[Sequence[str], Role], NDArray[np.float32]]

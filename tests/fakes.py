@@ -119,7 +119,7 @@ def run(tasks, models, rerankers=None, *, candidates=2, depth=1, loads=None, sto
         entrants(rerankers or {}, loads),
         candidates=candidates,
         depth=depth,
-        means=Means(Compute(), store, Progress(), time_limit),
+        means=Means(Compute(), store, Progress(), time_limit=time_limit),
     )
 
 

@@ -10,7 +10,8 @@ import evalkit as package
 from evalkit.results import Results
 from evalkit.suite import load_task
 
-KEYS = {"top_k": "5,10", "max_queries": 25, "device": "cpu", "seed": 3}
+KEYS = {"top_k": "5,10", "device": "cpu", "seed": 3}
+MINILM = "all-MiniLM-L6-v2"
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def of_files(data_dir, tmp_path_factory):
 
 def models(data_dir: Path) -> dict[str, object]:
     return {
-        "models": ["bm25", "tfidf", f"static:{data_dir / 'potion-base-4m-int8'}"],
+        "models": ["bm25", "tfidf", f"static:{data_dir / 'potion-base-4m-int8'}", MINILM],
         "rerankers": [f"static:{data_dir / 'potion-base-4m-int8'}"],
     }
 
@@ -44,16 +45,19 @@ def test_the_table_is_that_of_a_run_on_the_same_cells(of_files, data_dir, tmp_pa
     )  # fmt: skip
     static = f"static:{data_dir / 'potion-base-4m-int8'}"
     named = models(data_dir)
-    named["models"] += [f"rrf({static}, bm25)", f"weighted({static}, bm25)"]
+    named["models"] += [f"{how}({model}, bm25)" for model in (static, MINILM) for how in ("rrf", "weighted")]
     expected = package.run(tasks=str(data_dir / "llamaindex-10k-val"), **named, **KEYS).scores
     found = picked.results.scores
     columns = ["model", "reranker", "metric", "score", "ci_low", "ci_high", "n"]
-    assert len(found.groupby(["model", "reranker"], observed=True)) == 10
+    assert len(found.groupby(["model", "reranker"], observed=True)) == 16
+    assert set(found["n"]) == {790}
     pd.testing.assert_frame_equal(found[columns], expected[columns], rtol=0, atol=1e-12, check_categorical=False)
-    assert len(picked.results.measurements.cells) == 10
+    assert len(picked.results.measurements.cells) == 16
     assert (picked.results.measurements.cells["note"] == "").all()
     # The weights in a folder are of unknown licence: that cannot be told, and is said.
-    assert {choice.model for choice in picked.recommendation.choices if choice.allowed} == {"bm25", "tfidf"}
+    assert {choice.model for choice in picked.recommendation.choices if choice.allowed} == {
+        "bm25", "tfidf", MINILM, f"rrf({MINILM}, bm25)", f"weighted({MINILM}, bm25)",
+    }  # fmt: skip
     written = {path.name for path in tmp_path.iterdir()}
     assert written >= {"recommendation.md", "chunkings.csv", "measurements.csv", "scores.csv", "leaderboard.md"}
     pd.testing.assert_frame_equal(Results.read(tmp_path).scores, found, check_categorical=False)

@@ -8,6 +8,8 @@ import typer
 if TYPE_CHECKING:
     from evalkit.gate.policy import Policy
 
+SHOWN = 10
+"""Queries that the terminal shows with what was retrieved."""
 Pairs = Annotated[
     list[str] | None,
     typer.Option(metavar="'OLD -> NEW'", help="A model of before, and the one that took its place."),
@@ -67,7 +69,7 @@ def gate(
     from evalkit.config import split_list
     from evalkit.gate.policy import read_policy
     from evalkit.gating import gate as run_gate
-    from evalkit.report.gate import evidence_tables, verdict_sentences, write_verdict
+    from evalkit.report.gate import retrieved_table, verdict_sentences, write_verdict
     from evalkit.report.terminal import print_tables
 
     held_to: Policy = read_policy(
@@ -89,7 +91,7 @@ def gate(
     )  # fmt: skip
     write_verdict(verdict, out)
     console = Console()
-    print_tables(evidence_tables(verdict), console)
+    print_tables(list(retrieved_table(verdict, SHOWN)), console)
     for sentence in verdict_sentences(verdict):
         console.print(sentence, markup=False, highlight=False)
     typer.echo(f"Gate: {verdict.word}. Written to {out}: gate.md, gate.xml, gate.json.")

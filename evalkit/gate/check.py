@@ -8,8 +8,8 @@ from evalkit.grid.cells import NO_RERANKER
 from evalkit.results.comparisons import CellLabel
 from evalkit.results.inputs import Label
 
-Outcome = Literal["pass", "fail", "warn", "undecided"]
-"""warn: the queries do not tell. undecided: something is missing that a verdict needs."""
+Outcome = Literal["pass", "note", "warn", "fail", "undecided"]
+"""note: to know, no fault. warn: the queries do not tell. undecided: something is missing that a verdict needs."""
 
 
 @dataclass(frozen=True)

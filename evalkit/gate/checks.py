@@ -31,8 +31,10 @@ def checks(
     found += margin_checks(before, after, changes, policy)
     found += list(_floors(after, policy.floors))
     found += list(_must_pass(after, changes, policy.must_pass))
-    found += [_drift(model, told, policy) for model, told in drifts.items()] if policy.drift != "off" else []
-    return found
+    inputs = changes.inputs[changes.inputs["what"].str.startswith("package ")]
+    changed = zip(inputs["what"].str.removeprefix("package "), inputs["a"], inputs["b"], strict=True)
+    packages = [f"{package} {then} → {now}" for package, then, now in changed]
+    return [*found, *(_drift(model, told, policy, packages) for model, told in drifts.items())]
 
 
 def _apart(task: str, split: str, reason: str) -> Check:
@@ -97,17 +99,19 @@ def _must_pass(after: Results, changes: Changes, queries: Sequence[str]) -> Iter
         )
 
 
-def _drift(model: str, told: Drift | str, policy: Policy) -> Check:
+def _drift(model: str, told: Drift | str, policy: Policy, packages: Sequence[str]) -> Check:
     name = f"{model}: the vectors of before"
     if isinstance(told, str):
         return Check(name, "undecided", told)
-    what = f"lowest cosine {told.cosine:.6f}, neighbours kept {told.neighbours:.3f}"
+    shares = f"lowest cosine {told.cosine:.6f}, neighbours kept {told.neighbours:.3f}"
+    what = "they cannot be compared" if math.isnan(told.cosine) else shares
     more = f"; and {len(told.causes) - CAUSES} more" if len(told.causes) > CAUSES else ""
     causes = f" What changed: {'; '.join(told.causes[:CAUSES])}{more}." if told.causes else ""
     kept = told.cosine >= policy.cosine and told.neighbours >= policy.neighbours
     # What is named matters even where the canaries' directions are kept, as lengths do under the dot product.
-    changed: Outcome = "fail" if policy.drift == "fail" else "warn"
+    changed: Outcome = "fail" if policy.drift == "fail" else "note"
     if kept and not told.causes:
         return Check(name, "pass", f"{what}.")
+    causes += f" Packages that differ: {', '.join(packages)}." if packages else ""
     meant = "" if policy.drift == "warn" else " If that is meant: --drift warn, or a new baseline."
     return Check(name, changed, f"{what}.{causes}{meant}")

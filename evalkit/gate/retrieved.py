@@ -23,11 +23,11 @@ class Retrieved:
 
 
 def retrieved(before: Results, after: Results, checks: Sequence[Check]) -> Iterator[Retrieved]:
-    """Each query that a check which did not pass names, once a place; none where the run has no evidence."""
+    """Each query that a check which failed names, once a place; none where the run has no evidence."""
     asked = dict.fromkeys(
         (check.place, query)
         for check in checks
-        if check.outcome != "pass" and check.place is not None
+        if check.outcome == "fail" and check.place is not None
         for query in check.queries
     )
     for place, query in asked:

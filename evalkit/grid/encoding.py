@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix, issparse
 from evalkit.contracts import (
     Advance,
     Embedder,
+    Engine,
     Fittable,
     FullVectors,
     HasVocabulary,
@@ -18,6 +19,7 @@ from evalkit.contracts import (
     VectorRows,
     Vectors,
 )
+from evalkit.engine import LOCAL
 from evalkit.errors import ScoreError, VectorError
 from evalkit.store import Store, encode_once, score_once
 from evalkit.terms import Role
@@ -53,6 +55,7 @@ def encode(
     role: Role,
     store: Store | None,
     advance: Advance,
+    engine: Engine = LOCAL,
 ) -> VectorRows:
     """Vectors of `texts`, held to be scorable; those of a dense model come from the store if it has them.
 
@@ -73,7 +76,7 @@ def encode(
             raise VectorError(f"model {label!r} gave vectors that are all zero for {named(rows[zero], ids)}.")
 
     if store is not None and isinstance(embedder, FullVectors):
-        return encode_once(store, embedder, label, texts, role, check, advance)
+        return encode_once(store, embedder, label, texts, role, check, advance, engine)
     vectors = embedder.encode(texts, role, advance)
     check(vectors, np.arange(len(texts)))
     return vectors
@@ -92,6 +95,7 @@ def score_pairs(
     pair_ids: Sequence[str],
     store: Store | None,
     advance: Advance,
+    engine: Engine = LOCAL,
 ) -> FloatArray:
     """Scores of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,).
 
@@ -111,7 +115,7 @@ def score_pairs(
             raise ScoreError(f"reranker {label!r} gave scores that are not finite for {where}.")
 
     if store is not None:
-        return score_once(store, reranker, label, queries, documents, check, advance)
+        return score_once(store, reranker, label, queries, documents, check, advance, engine)
     scores = reranker.score(queries, documents, advance)
     check(scores, np.arange(len(queries)))
     return scores

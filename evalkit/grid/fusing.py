@@ -30,7 +30,7 @@ def fused_stage(
     Raises ConfigError if a weight must be chosen from fewer than two queries.
     """
     started = time.perf_counter()
-    document_ids = [document.id for document in task.corpus]
+    document_ids = task.document_ids
     id_rank = id_ranks(document_ids)
     pooled = pool([run for run, _ in parts], entrant.fusion)
     weights: Mapping[str, float] = {}

@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.compute import Compute
-from evalkit.contracts import Embedder, Rescored, VectorRows
+from evalkit.contracts import Embedder, Engine, Rescored, VectorRows
+from evalkit.engine import LOCAL
 from evalkit.metrics.similarity import paired_similarities
 from evalkit.search.exact import search
 from evalkit.search.ranking import id_ranks, rank
+from evalkit.search.shards import search_shards
+from evalkit.store import StoredVectors
 from evalkit.terms import Similarity
 from evalkit.types import FloatArray, IntArray, Run
 
@@ -48,17 +51,25 @@ def search_by(
     compute: Compute,
     *,
     searched: VectorRows | None = None,
+    engine: Engine = LOCAL,
 ) -> Run:
     """The `depth` best documents of each query, exactly. `queries` and `corpus` are vectors of the `reader`.
 
     With rescoring, the first documents by the vectors of low precision (`searched`, made of `corpus` if not given)
-    are put in order by the full ones, and no others are results.
+    are put in order by the full ones, and no others are results. Vectors in the store are searched in shards, where
+    the engine has several workers.
     """
-    if not isinstance(embedder, Rescored) or embedder.rescore is None:
+
+    def find(queries: VectorRows, corpus: VectorRows, depth: int) -> Run:
+        if engine.workers > 1 and isinstance(corpus, StoredVectors | Quantized):
+            return search_shards(engine, queries, corpus, document_ids, embedder.similarity, depth)
         return search(queries, corpus, document_ids, embedder.similarity, depth, compute.device)
+
+    if not isinstance(embedder, Rescored) or embedder.rescore is None:
+        return find(queries, corpus, depth)
     low = Quantized(queries, embedder.quantize)
     searched = Quantized(corpus, embedder.quantize) if searched is None else searched
-    found = search(low, searched, document_ids, embedder.similarity, embedder.rescore, compute.device).documents
+    found = find(low, searched, embedder.rescore).documents
     there = found >= 0
     scores = np.full(found.shape, np.nan)
     query_rows = np.broadcast_to(np.arange(len(found))[:, None], found.shape)

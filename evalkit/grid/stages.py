@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.compute import Compute
-from evalkit.contracts import Embedder, HasVocabulary, ListReranker, Reranker, Retriever, VectorRows
+from evalkit.contracts import Coverage, Embedder, Engine, HasVocabulary, ListReranker, Reranker, Retriever, VectorRows
+from evalkit.engine import LOCAL
 from evalkit.grid.cells import ModelFacts
 from evalkit.grid.encoding import dense, encode, prepared, score_pairs, zero_rows
 from evalkit.grid.lists import ListScores, in_context
@@ -21,6 +22,8 @@ from evalkit.store.keys import fingerprint
 from evalkit.terms import Role, Similarity
 from evalkit.types import EvaluatorTask, FloatArray, IntArray, RetrievalTask, Run, StsTask
 
+TEXTS_AT_ONCE = 16_384
+
 
 @dataclass(frozen=True)
 class Means:
@@ -31,23 +34,24 @@ class Means:
     compute: Compute
     store: Store | None
     progress: Progress
+    engine: Engine = LOCAL
     time_limit: float | None = None
 
 
 @dataclass(frozen=True)
 class _Texts:
-    """A retrieval task's texts and ids, as lists."""
+    """A retrieval task's texts and ids."""
 
-    contents: list[str]
-    document_ids: list[str]
+    contents: Sequence[str]
+    document_ids: Sequence[str]
     questions: list[str]
     query_ids: list[str]
 
     @classmethod
     def of(cls, task: RetrievalTask) -> "_Texts":
         return cls(
-            [document.content for document in task.corpus],
-            [document.id for document in task.corpus],
+            task.contents,
+            task.document_ids,
             [query.text for query in task.queries],
             [query.id for query in task.queries],
         )
@@ -66,13 +70,13 @@ def first_stage(
             run = model.search(texts.questions, texts.document_ids, searched, advance)
         return _results(run, task, texts, depth), _facts(model, [], (), started)
     queries, corpus = _encode_task(reader(model), label, task.name, texts, means)
-    run = search_by(model, queries, corpus, texts.document_ids, searched, means.compute)
+    run = search_by(model, queries, corpus, texts.document_ids, searched, means.compute, engine=means.engine)
     run = _results(run, task, texts, depth)
     blank: list[str] = []
     if isinstance(model, HasVocabulary):
         blank += [texts.document_ids[row] for row in zero_rows(corpus)]
         blank += [texts.query_ids[row] for row in zero_rows(queries)]
-    return run, _facts(model, [*texts.contents, *texts.questions], tuple(blank), started)
+    return run, _facts(model, [texts.contents, texts.questions], tuple(blank), started)
 
 
 def _results(run: Run, task: RetrievalTask, texts: _Texts, depth: int) -> Run:
@@ -86,8 +90,12 @@ def _encode_task(
 ) -> tuple[VectorRows, VectorRows]:
     """Vectors of the queries, and of the corpus."""
     with means.progress.step(f"{task_name}: {label}", len(texts.contents) + len(texts.questions)) as advance:
-        corpus = encode(embedder, label, texts.contents, texts.document_ids, "document", means.store, advance)
-        queries = encode(embedder, label, texts.questions, texts.query_ids, "query", means.store, advance)
+        corpus = encode(
+            embedder, label, texts.contents, texts.document_ids, "document", means.store, advance, means.engine
+        )
+        queries = encode(
+            embedder, label, texts.questions, texts.query_ids, "query", means.store, advance, means.engine
+        )
     return queries, corpus
 
 
@@ -100,13 +108,13 @@ def pair_similarities(
     row_of = {sentence: row for row, sentence in enumerate(sentences)}
     embedder = prepared(embedder, task.name, sentences)
     with means.progress.step(f"{task.name}: {label}", len(sentences)) as advance:
-        vectors = encode(embedder, label, sentences, sentences, "sentence", means.store, advance)
+        vectors = encode(embedder, label, sentences, sentences, "sentence", means.store, advance, means.engine)
     similarities = paired_similarities(
         vectors[np.array([row_of[sentence] for sentence in task.sentences1])],
         vectors[np.array([row_of[sentence] for sentence in task.sentences2])],
     )
     blank = tuple(sentences[row] for row in zero_rows(vectors)) if isinstance(embedder, HasVocabulary) else ()
-    return similarities, _facts(embedder, sentences, blank, started)
+    return similarities, _facts(embedder, [sentences], blank, started)
 
 
 def evaluator_scores(
@@ -118,10 +126,10 @@ def evaluator_scores(
 
     def encode_texts(texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         with means.progress.step(f"{task.name}: {label}", len(texts)) as advance:
-            return dense(encode(embedder, label, texts, texts, role, means.store, advance)[:])
+            return dense(encode(embedder, label, texts, texts, role, means.store, advance, means.engine)[:])
 
     scores = task.evaluate(encode_texts, embedder.similarity)
-    return scores, _facts(embedder, list(task.texts), (), started)
+    return scores, _facts(embedder, [task.texts], (), started)
 
 
 def second_stage(
@@ -138,7 +146,7 @@ def second_stage(
     similarity of its two vectors. A list reranker gets each run's lists; what it leaves out is no result.
     """
     started = time.perf_counter()
-    reranker = prepared(reranker, task.name, [document.content for document in task.corpus])
+    reranker = prepared(reranker, task.name, task.contents)
     reranked = rerank(reranker, label, task, runs, candidates, means)
     return reranked, ModelFacts(fingerprint(reranker.identity), time.perf_counter() - started)
 
@@ -158,7 +166,8 @@ def rerank(
         scores = _scores_of_lists(reranker, label, task.name, texts, tops, means)
     else:
         scores = _scores_of_pairs(reranker, label, task.name, texts, tops, means)
-    id_rank = id_ranks(texts.document_ids)
+    shown = np.unique(np.concatenate([top.documents[top.documents >= 0] for top in tops.values()]))
+    id_rank = id_ranks(texts.document_ids, shown)
     return {model: rank(top.documents, scores[model], id_rank, candidates) for model, top in tops.items()}
 
 
@@ -177,6 +186,7 @@ def _scores_of_pairs(
     there = {model: top.documents >= 0 for model, top in tops.items()}
     distinct = np.unique(np.concatenate([pairs[model][there[model]] for model in tops]))
     pair_queries, pair_documents = np.divmod(distinct, len(contents))
+    content_of = {row: contents[row] for row in np.unique(pair_documents).tolist()}  # in order: they may be on disk
     if isinstance(reranker, Embedder):
         scores = _similarities_of_pairs(reranker, label, task_name, texts, pair_queries, pair_documents, means)
     else:
@@ -185,13 +195,14 @@ def _scores_of_pairs(
                 reranker,
                 label,
                 [texts.questions[row] for row in pair_queries],
-                [contents[row] for row in pair_documents],
+                [content_of[row] for row in pair_documents],
                 [
                     f"{texts.query_ids[query]} × {document_ids[document]}"
                     for query, document in zip(pair_queries, pair_documents, strict=True)
                 ],
                 means.store,
                 advance,
+                means.engine,
             )
     by_model = {model: np.full(top.documents.shape, np.nan) for model, top in tops.items()}
     for model, found in by_model.items():
@@ -223,6 +234,7 @@ def _scores_of_lists(
             [f"{texts.query_ids[query]} × {texts.document_ids[row]}" for _, query, _, row in places],
             means.store,
             advance,
+            means.engine,
         )
     for (scored, query, column, _), score in zip(places, found, strict=True):
         scored[query, column] = np.nan if score == -np.inf else score
@@ -244,6 +256,17 @@ def _similarities_of_pairs(
     return np.where(np.isnan(scores), -np.inf, scores)
 
 
-def _facts(model: Embedder | Retriever, texts: list[str], blank: tuple[str, ...], started: float) -> ModelFacts:
-    coverage = model.coverage(texts) if isinstance(model, HasVocabulary) else None
+def _facts(
+    model: Embedder | Retriever, texts: Sequence[Sequence[str]], blank: tuple[str, ...], started: float
+) -> ModelFacts:
+    coverage = _coverage(model, texts) if isinstance(model, HasVocabulary) else None
     return ModelFacts(fingerprint(model.identity), time.perf_counter() - started, coverage, blank)
+
+
+def _coverage(model: HasVocabulary, texts: Sequence[Sequence[str]]) -> Coverage:
+    parts = [
+        model.coverage(each[start : start + TEXTS_AT_ONCE])
+        for each in texts
+        for start in range(0, len(each), TEXTS_AT_ONCE)
+    ]
+    return Coverage(sum(part.tokens for part in parts), sum(part.unknown for part in parts))

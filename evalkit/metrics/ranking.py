@@ -51,8 +51,9 @@ class Judgements:
     @classmethod
     def of(cls, qrels: Qrels, document_ids: Sequence[str], query_ids: Sequence[str]) -> Self:
         """Judgements by name, for the corpus that `document_ids` names and the queries that `query_ids` names."""
-        row_of = dict(zip(document_ids, range(len(document_ids)), strict=True))
         judgements = [qrels.get(query_id, {}) for query_id in query_ids]
+        judged = set(chain.from_iterable(judgements))
+        row_of = {identifier: row for row, identifier in enumerate(document_ids) if identifier in judged}
         grades = np.fromiter(chain.from_iterable(of_query.values() for of_query in judgements), dtype=np.float64)
         documents = np.fromiter(map(row_of.get, chain.from_iterable(judgements), repeat(NOWHERE)), dtype=np.int64)
         queries = np.repeat(np.arange(len(query_ids)), [len(of_query) for of_query in judgements])

@@ -12,6 +12,8 @@ from evalkit.results.changes import Changes
 
 QUERIES = 5
 """Queries that are named, of those that lost most and of those that won most."""
+CELLS = 8
+"""Cells that are named, of those in one run only."""
 QUERY_WIDTH = 90
 """Characters of a query in a table."""
 
@@ -37,10 +39,9 @@ def headline(changes: Changes) -> list[str]:
     sentences += [f"{each.task} ({each.split}) is not compared: {each.reason}." for each in changes.apart]
     for cells, which in ((changes.only_a, "first"), (changes.only_b, "second")):
         if cells:
-            names = ", ".join(
-                f"{_name(model, reranker)} on {task} ({split})" for task, split, model, reranker in cells
-            )
-            sentences.append(f"Only in the {which} run: {names}.")
+            names = [f"{_name(model, reranker)} on {task} ({split})" for task, split, model, reranker in cells]
+            more = f" and {len(names) - CELLS} more" if len(names) > CELLS else ""
+            sentences.append(f"Only in the {which} run: {', '.join(names[:CELLS])}{more}.")
     return sentences
 
 

@@ -15,18 +15,14 @@ from evalkit.report.changes import change_tables, headline, shortened
 from evalkit.report.markdown import to_markdown
 from evalkit.report.table import Table, TableCell
 
-WORDS = {"pass": "pass", "fail": "FAIL", "warn": "cannot be told", "undecided": "CANNOT DECIDE"}
+WORDS = {"pass": "pass", "note": "note", "warn": "cannot be told", "fail": "FAIL", "undecided": "CANNOT DECIDE"}
 SUMMARY, JUNIT, DATA = "gate.md", "gate.xml", "gate.json"
 
 
 def verdict_tables(verdict: Verdict) -> list[Table]:
     """The checks, what they can catch, what was retrieved then and now, and what changed."""
-    return [_checks(verdict), *evidence_tables(verdict), *change_tables(verdict.changes, "baseline", "now")]
-
-
-def evidence_tables(verdict: Verdict) -> list[Table]:
-    """What the worst queries retrieved, and what a gate of so many queries can catch."""
-    return [*_retrieved(verdict), *_chances(verdict)]
+    changes = change_tables(verdict.changes, "baseline", "now")
+    return [_checks(verdict), *retrieved_table(verdict), *_chances(verdict), *changes]
 
 
 def verdict_sentences(verdict: Verdict) -> list[str]:
@@ -56,7 +52,9 @@ def to_junit(verdict: Verdict) -> str:
     elements = {"fail": "failure", "warn": "skipped", "undecided": "error"}
     for check in checks:
         case = ElementTree.SubElement(suite, "testcase", classname="evalkit.gate", name=_plain(check.name))
-        if check.outcome in elements:
+        if check.outcome == "note":
+            ElementTree.SubElement(case, "system-out").text = _plain(told(check))
+        elif check.outcome in elements:
             ElementTree.SubElement(case, elements[check.outcome], message=_plain(told(check)))
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -104,7 +102,7 @@ def failure_text(verdict: Verdict, checks: Sequence[Check]) -> str:
 
 
 def _reasons(verdict: Verdict) -> Iterator[str]:
-    for outcome in ("fail", "undecided", "warn"):
+    for outcome in ("fail", "undecided", "warn", "note"):
         for check in verdict.checks:
             if check.outcome == outcome:
                 yield f"{WORDS[outcome]}: {check.name}: {told(check)}"
@@ -139,8 +137,10 @@ def _chances(verdict: Verdict) -> Iterator[Table]:
         yield Table("What this gate can catch", head, rows, note)
 
 
-def _retrieved(verdict: Verdict) -> Iterator[Table]:
-    if verdict.retrieved:
+def retrieved_table(verdict: Verdict, most: int | None = None) -> Iterator[Table]:
+    """What the worst queries retrieved then and now, or at most so many of them; nothing if nothing failed."""
+    shown = verdict.retrieved[:most]
+    if shown:
         rows = tuple(
             (
                 TableCell(f"{each.query}: {shortened(each.text)}"),
@@ -148,10 +148,12 @@ def _retrieved(verdict: Verdict) -> Iterator[Table]:
                 TableCell(_documents(each, each.then)),
                 TableCell(_documents(each, each.now)),
             )
-            for each in verdict.retrieved
+            for each in shown
         )
+        left_out = len(verdict.retrieved) - len(shown)
         head = ("Query", "Cell", "then", "now")
         note = "The first documents retrieved, best first; * is relevant."
+        note += f" {left_out} more are in {SUMMARY}." if left_out else ""
         yield Table("What the worst queries retrieved", head, rows, note, text_columns=4)
 
 

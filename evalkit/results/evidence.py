@@ -105,18 +105,19 @@ def _ranking(cell: Cell, run: Run, task: RetrievalTask, depth: int) -> pd.DataFr
     documents = run.documents[:, :depth]
     queries, places = np.nonzero(documents >= 0)
     kept, codes = np.unique(documents[queries, places], return_inverse=True)
+    ids = task.document_ids
     return pd.DataFrame(
         {
             **_labels(cell, task, queries),
             "rank": places + 1,
-            "document": pd.Categorical.from_codes(codes, pd.Index([task.corpus[row].id for row in kept])),
+            "document": pd.Categorical.from_codes(codes, pd.Index([ids[row] for row in kept.tolist()])),
             "score": run.scores[queries, places],
         }
     )
 
 
 def _first_relevant(runs: Mapping[Cell, Run], task: RetrievalTask) -> Iterator[pd.DataFrame]:
-    ids = [document.id for document in task.corpus]
+    ids = task.document_ids
     judgements = Judgements.of(task.qrels, ids, [query.id for query in task.queries])
     for cell, run in runs.items():
         relevant = judge(run, judgements).gains > 0

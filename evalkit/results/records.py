@@ -66,7 +66,7 @@ def _retrieval(
     outcome: Outcome, task: RetrievalTask, top_k: Sequence[int]
 ) -> Iterator[tuple[Cell, Sequence[str], str, FloatArray]]:
     query_ids = [query.id for query in task.queries]
-    judgements = Judgements.of(task.qrels, [document.id for document in task.corpus], query_ids)
+    judgements = Judgements.of(task.qrels, task.document_ids, query_ids)
     for cell, run in outcome.rankings.items():
         if (cell.task, cell.split) == (task.name, task.split):
             judged = judge(run, judgements)

@@ -11,9 +11,9 @@ from scipy.sparse import csr_matrix, issparse
 from scipy.spatial.distance import cdist
 
 from evalkit.contracts import VectorRows
-from evalkit.search.filter import DOCUMENTS_AT_ONCE, Device, Filter, blas_threads
+from evalkit.search.filter import DOCUMENTS_AT_ONCE, Filter, blas_threads
 from evalkit.search.ranking import BLOCK_CELLS, best, id_ranks, rank
-from evalkit.terms import Similarity
+from evalkit.terms import Device, Similarity
 from evalkit.types import FloatArray, IntArray, Run
 
 BLOCK_BYTES = 1 << 26
@@ -128,8 +128,11 @@ def _rescore(
 def _exact(
     vectors: NDArray[np.float32], similarity: Similarity, asked: NDArray[np.float32], rows: IntArray
 ) -> FloatArray:
-    """Row by row, float64: the same vectors give the same score, to the last bit, wherever they stand."""
-    query, documents = asked.astype(np.float64), vectors[rows].astype(np.float64)
+    return _scores(asked.astype(np.float64), vectors[rows].astype(np.float64), similarity)
+
+
+def _scores(query: FloatArray, documents: FloatArray, similarity: Similarity) -> FloatArray:
+    """Row by row: the same vectors give the same score, to the last bit, wherever they stand."""
     if similarity == "euclidean":
         return np.asarray(-np.sqrt(((query - documents) ** 2).sum(axis=1)))
     # No BLAS: its sums depend on where a row stands.
@@ -183,15 +186,17 @@ def _all_pairs(queries: Any, documents: Any, similarity: Similarity) -> FloatArr
     """Scores of all pairs, float64 of shape (n_queries, n_documents); -inf for zero vectors."""
     is_sparse: bool = issparse(queries)
     query_squares, document_squares = _squares(queries), _squares(documents)
-    if similarity in ("cosine", "dot"):
-        scores = (queries @ documents.T).toarray() if is_sparse else (queries[:, None] * documents[None]).sum(axis=2)
+    if is_sparse and similarity in ("cosine", "dot"):
+        scores = (queries @ documents.T).toarray()
         if similarity == "cosine":
             scores = _cosine(scores, query_squares[:, None], document_squares)
-    else:
+    elif is_sparse or similarity == "manhattan":
         metric: Literal["euclidean", "cityblock"] = "euclidean" if similarity == "euclidean" else "cityblock"
         if is_sparse:
             queries, documents = queries.toarray(), documents.toarray()
         scores = -cdist(queries, documents, metric)
+    else:  # as `_exact` does, so that a document's score does not depend on which of the two ranked it
+        scores = np.stack([_scores(query, documents, similarity) for query in queries])
     scores[query_squares == 0] = -np.inf
     scores[:, document_squares == 0] = -np.inf
     return np.asarray(scores)

@@ -4,15 +4,15 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from evalkit.terms import Device
 from evalkit.types import IntArray
 
-Device = Literal["cpu", "cuda", "mps"]
 QUERIES_AT_ONCE = 1_024
 DOCUMENTS_AT_ONCE: dict[Device, int] = {"cpu": 4_096, "mps": 65_536, "cuda": 65_536}
 """On a CPU at most 16 MB of scores a thread, which stay in its cache between the product and the selection."""

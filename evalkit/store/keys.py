@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from evalkit.store.table import KEY_BYTES
 
@@ -17,20 +19,37 @@ def fingerprint(identity: Mapping[str, object]) -> str:
 def text_keys(texts: Iterable[str], prompt: str) -> pa.Array:
     """A key for each text as read after the prompt."""
     before = _digest(prompt)
-    return _array([sha256(before + _digest(text)).digest() for text in texts])
+    return _array(sha256(before + _digest(text)).digest() for text in texts)
 
 
 def pair_keys(queries: Sequence[str], documents: Sequence[str]) -> pa.Array:
     """A key for each pair (queries[i], documents[i])."""
     digests = {text: _digest(text) for text in {*queries, *documents}}
     return _array(
-        [sha256(digests[query] + digests[doc]).digest() for query, doc in zip(queries, documents, strict=True)]
+        sha256(digests[query] + digests[doc]).digest() for query, doc in zip(queries, documents, strict=True)
     )
+
+
+def concatenated(parts: Sequence[pa.Array]) -> pa.Array:
+    """Keys of several blocks of texts, as one array."""
+    return pa.concat_arrays([_array([]), *parts])
+
+
+def first_of_each(keys: pa.Array) -> NDArray[np.bool_]:
+    """True for the first row of each distinct key: of shape (n_keys,)."""
+    halves = np.frombuffer(keys.buffers()[1], dtype=np.uint64).reshape(-1, 2)[keys.offset : keys.offset + len(keys)]
+    order = np.lexsort((halves[:, 0], halves[:, 1]))  # stable: equal keys stay in the order of their rows
+    first = np.ones(len(keys), dtype=np.bool_)
+    first[order[1:]] = (halves[order[1:]] != halves[order[:-1]]).any(axis=1)
+    return first
 
 
 def _digest(text: str) -> bytes:
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _array(digests: list[bytes]) -> pa.Array:
-    return pa.array([digest[:KEY_BYTES] for digest in digests], pa.binary(KEY_BYTES))
+def _array(digests: Iterable[bytes]) -> pa.Array:
+    joined = bytearray()  # as they come: a list of a million bytes objects takes several times the memory
+    for digest in digests:
+        joined += digest[:KEY_BYTES]
+    return pa.Array.from_buffers(pa.binary(KEY_BYTES), len(joined) // KEY_BYTES, [None, pa.py_buffer(joined)])

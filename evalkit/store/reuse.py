@@ -1,7 +1,7 @@
 """Compute only what the store lacks, and commit it batch by batch."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -9,17 +9,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evalkit.contracts import Advance, FullVectors, QueryByQuery, Reranker, ScoreParts, VectorParts
-from evalkit.store.keys import pair_keys, text_keys
+from evalkit.contracts import Advance, Engine, FullVectors, QueryByQuery, Reranker, ScoreParts, VectorParts
+from evalkit.engine.local import LOCAL
+from evalkit.store.keys import concatenated, first_of_each, pair_keys, text_keys
 from evalkit.store.store import Store
 from evalkit.store.table import Table
 from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray
 
-SECONDS_PER_COMMIT = 5.0
-"""What a kill can lose, about; a commit takes a hundredth of this."""
-FIRST_BATCH = 1 << 17
-"""Characters in the first batch, when the model's speed is not known yet."""
+SECONDS_PER_COMMIT = 2.5
+"""What is computed in that time is committed together; a commit takes a fiftieth of it."""
+UNIT_CHARACTERS = {"cpu": 1 << 17, "mps": 1 << 18, "cuda": 1 << 20}
+"""Characters of texts that are computed together, by device: seconds of work, and what a kill can lose."""
+BLOCK_TEXTS = 1 << 16
+"""Texts read at once, and sorted by length; bounds memory, whatever the number of texts."""
 
 Check = Callable[[Any, IntArray], None]
 """Raises if some of the values, for these rows of the texts or pairs, cannot be scored."""
@@ -45,23 +48,45 @@ class StoredVectors:
 
 
 def encode_once(
-    store: Store, embedder: FullVectors, model: str, texts: Sequence[str], role: Role, check: Check, advance: Advance
+    store: Store,
+    embedder: FullVectors,
+    model: str,
+    texts: Sequence[str],
+    role: Role,
+    check: Check,
+    advance: Advance,
+    engine: Engine = LOCAL,
 ) -> StoredVectors:
-    """Vectors of `texts`; those that the store lacks are encoded, checked and committed first."""
+    """Vectors of `texts`; those that the store lacks are encoded, checked and committed first.
+
+    `texts` are read by slices of some ten thousand, twice, and may stay on disk.
+    """
     prompt = embedder.prompt(role)
     table = store.table("vectors", model, embedder.raw_identity)
+    blocks = range(0, len(texts), BLOCK_TEXTS)
+    keys = concatenated([text_keys(texts[start : start + BLOCK_TEXTS], prompt) for start in blocks])
+    missing = _missing(store, table, keys, advance)
 
-    def compute(rows: IntArray) -> Parts:
-        if isinstance(embedder, VectorParts):
-            parts = embedder.raw_parts([texts[row] for row in rows], prompt, advance)
-            return ((rows[part], vectors) for part, vectors in parts)
-        batches = _batches(rows, lengths)
-        return ((batch, embedder.raw([texts[row] for row in batch], prompt, advance)) for batch in batches)
+    def units() -> Iterator[tuple[IntArray, tuple[list[str], str]]]:
+        for start in blocks:
+            if not missing[start : start + BLOCK_TEXTS].any():
+                continue
+            block = texts[start : start + BLOCK_TEXTS]
+            lengths = _lengths(block)
+            for unit in cut(np.argsort(-lengths, kind="stable"), lengths, UNIT_CHARACTERS[engine.device]):
+                rows = unit[missing[start + unit]]
+                if rows.size:
+                    yield start + rows, ([block[row] for row in rows], prompt)
 
-    lengths = np.array([len(text) for text in texts], dtype=np.int64)
-    order = np.argsort(-lengths, kind="stable")
-    rows = _complete(store, table, text_keys(texts, prompt), order, compute, check, advance)
-    return StoredVectors(table, rows, embedder.derive)
+    def parts() -> Parts:
+        if not isinstance(embedder, VectorParts):
+            return _computed(engine, embedder, "raw", units(), advance)
+        rows = np.flatnonzero(missing)
+        rows = rows[np.argsort(-_lengths([texts[row] for row in rows]), kind="stable")]
+        found = embedder.raw_parts([texts[row] for row in rows], prompt, advance)
+        return ((rows[part], vectors) for part, vectors in found)
+
+    return StoredVectors(table, _complete(table, keys, missing, parts, check), embedder.derive)
 
 
 def score_once(
@@ -72,29 +97,36 @@ def score_once(
     documents: Sequence[str],
     check: Check,
     advance: Advance,
+    engine: Engine = LOCAL,
 ) -> FloatArray:
     """Scores of the pairs, float64 of shape (n_pairs,); those that the store lacks are computed first."""
     table = store.table("scores", model, reranker.identity)
-
-    def compute(rows: IntArray) -> Parts:
-        if isinstance(reranker, ScoreParts):
-            parts = reranker.score_parts([queries[row] for row in rows], [documents[row] for row in rows], advance)
-            return ((rows[part], scores) for part, scores in parts)
-        return (
-            (batch, reranker.score([queries[row] for row in batch], [documents[row] for row in batch], advance))
-            for batch in _batches(rows, lengths, together)
-        )
-
-    document_lengths = np.array([len(document) for document in documents], dtype=np.int64)
-    lengths = document_lengths + np.array([len(query) for query in queries], dtype=np.int64)
+    keys = pair_keys(queries, documents)
+    missing = _missing(store, table, keys, advance)
+    document_lengths = _lengths(documents)
     together = None
     if isinstance(reranker, QueryByQuery):
         together = _numbered(queries)
         order = np.argsort(together, kind="stable")
     else:  # the pairs of a document are neighbours, for rerankers that read each document of a batch once
         order = np.lexsort((_numbered(documents), -document_lengths))
-    rows = _complete(store, table, pair_keys(queries, documents), order, compute, check, advance)
-    return cast(FloatArray, table.take(rows).reshape(-1))
+
+    def sides(rows: IntArray) -> tuple[list[str], list[str]]:
+        return [queries[row] for row in rows], [documents[row] for row in rows]
+
+    def parts() -> Parts:
+        if isinstance(reranker, ScoreParts):
+            rows = order[missing[order]]
+            return ((rows[part], scores) for part, scores in reranker.score_parts(*sides(rows), advance))
+        lengths = document_lengths + _lengths(queries)
+        wanted = (unit[missing[unit]] for unit in cut(order, lengths, UNIT_CHARACTERS[engine.device], together))
+        return _computed(engine, reranker, "score", ((rows, sides(rows)) for rows in wanted if rows.size), advance)
+
+    return cast(FloatArray, table.take(_complete(table, keys, missing, parts, check)).reshape(-1))
+
+
+def _lengths(texts: Sequence[str]) -> IntArray:
+    return np.fromiter(map(len, texts), np.int64, len(texts))
 
 
 def _numbered(texts: Sequence[str]) -> IntArray:
@@ -103,32 +135,42 @@ def _numbered(texts: Sequence[str]) -> IntArray:
     return np.array([number[text] for text in texts], dtype=np.int64)
 
 
-def _complete(
-    store: Store,
-    table: Table,
-    keys: pa.Array,
-    order: IntArray,
-    compute: Callable[[IntArray], Parts],
-    check: Check,
-    advance: Advance,
-) -> IntArray:
-    """The table's row of each key, once every key has one; missing ones are computed in the order given.
-
-    That order is by length over everything, so that what is computed together is alike in length.
-    """
-    absent = order[table.find(keys)[order] < 0]
-    # Equal keys are one text: its first row stands for all.
-    _, first = np.unique(np.array(keys.take(pa.array(absent)).to_pylist(), dtype=object), return_index=True)
-    missing = absent[np.sort(first)]
-    store.reused += len(keys) - len(missing)
-    store.computed += len(missing)
-    advance(len(keys) - len(missing))
-    if missing.size:
+def _missing(store: Store, table: Table, keys: pa.Array, advance: Advance) -> NDArray[np.bool_]:
+    """Rows that must be computed: those the table lacks, and of equal keys, which are one text, the first."""
+    missing = np.asarray((table.find(keys) < 0) & first_of_each(keys))
+    computed = int(missing.sum())
+    store.reused += len(keys) - computed
+    store.computed += computed
+    advance(len(keys) - computed)
+    if computed:
         store.check_writable()
-        _commit(table, keys, compute(missing), check)
+    return missing
+
+
+def _complete(
+    table: Table, keys: pa.Array, missing: NDArray[np.bool_], parts: Callable[[], Parts], check: Check
+) -> IntArray:
+    """The table's row of each key, once every key has one."""
+    if missing.any():
+        _commit(table, keys, parts(), check)
         table.refresh()
         table.compact()
     return table.find(keys)
+
+
+def _computed(
+    engine: Engine, model: object, method: str, units: Iterable[tuple[IntArray, tuple[Any, ...]]], advance: Advance
+) -> Parts:
+    """Rows and values of each unit, as the engine finishes them."""
+    rows_of: list[IntArray] = []
+
+    def arguments() -> Iterator[tuple[Any, ...]]:
+        for rows, given in units:
+            rows_of.append(rows)
+            yield given
+
+    for number, values in engine.calls(model, method, arguments(), advance):
+        yield rows_of[number], values
 
 
 def _commit(table: Table, keys: pa.Array, parts: Parts, check: Check) -> None:
@@ -145,7 +187,7 @@ def _commit(table: Table, keys: pa.Array, parts: Parts, check: Check) -> None:
         for rows, values in parts:
             check(values, rows)
             came.append((rows, values))
-            if time.perf_counter() - since >= SECONDS_PER_COMMIT / 2:
+            if time.perf_counter() - since >= SECONDS_PER_COMMIT:
                 append()
                 since = time.perf_counter()
     finally:
@@ -153,23 +195,19 @@ def _commit(table: Table, keys: pa.Array, parts: Parts, check: Check) -> None:
             append()
 
 
-def _batches(rows: IntArray, lengths: IntArray, together: IntArray | None = None) -> Iterator[IntArray]:
-    """Batches that take about SECONDS_PER_COMMIT each, judged by how long the ones before took.
+def cut(order: IntArray, lengths: IntArray, size: int, together: IntArray | None = None) -> Iterator[IntArray]:
+    """Rows in order, cut into units of about `size` characters; neighbours with one number in `together` stay so.
 
-    Neighbours with the same number in `together` are not parted.
+    Values of a network can differ in the last bits with what else is in a batch. A unit is computed and committed as
+    a whole, and where it begins depends on the texts alone, not on what is computed already, how fast or by whom: so
+    a run that was interrupted, and every engine, gives what an undisturbed one gives.
     """
-    ends = np.cumsum(lengths[rows] + 1)
-    size, start = FIRST_BATCH, 0
-    while start < len(rows):
+    ends = np.cumsum(lengths[order] + 1)
+    start = 0
+    while start < len(order):
         done = int(ends[start - 1]) if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, done + size, side="right")))
-        while together is not None and stop < len(rows) and together[rows[stop]] == together[rows[stop - 1]]:
+        while together is not None and stop < len(order) and together[order[stop]] == together[order[stop - 1]]:
             stop += 1
-        began = time.perf_counter()
-        yield rows[start:stop]
-        seconds = time.perf_counter() - began
-        if seconds < SECONDS_PER_COMMIT / 2:
-            size *= 2
-        elif seconds > SECONDS_PER_COMMIT * 2:
-            size = max(1, size // 2)
+        yield order[start:stop]
         start = stop

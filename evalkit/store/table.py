@@ -19,6 +19,8 @@ from evalkit.errors import StoreError
 from evalkit.types import IntArray
 
 KEY_BYTES = 16
+KEYS_AT_ONCE = 1 << 18
+"""Keys looked up, and read of the table, at once: what bounds memory."""
 FRAGMENTS_BEFORE_COMPACTION = 32
 OLD_VERSIONS_KEPT = timedelta(days=1)
 """Other processes may still read the version they opened."""
@@ -41,7 +43,6 @@ class Table:
         self.path = path
         self._facts = facts
         self._dataset: lance.LanceDataset | None = None
-        self._keys = pa.array([], pa.binary(KEY_BYTES))
         self.refresh()
 
     def refresh(self) -> None:
@@ -52,12 +53,26 @@ class Table:
             dataset = lance.dataset(str(self.path))
             check_layout(dataset, self.path)
             self._dataset = dataset
-            self._keys = self._dataset.to_table(columns=["key"])["key"].combine_chunks()
 
     def find(self, keys: pa.Array) -> IntArray:
-        """The row of each key, -1 where there is none: int64 of shape (n_keys,)."""
-        rows = pc.fill_null(pc.index_in(keys, value_set=self._keys), -1)
-        return np.asarray(rows, dtype=np.int64)
+        """The row of each key, -1 where there is none: int64 of shape (n_keys,). The table's keys are read in blocks."""
+        starts = range(0, len(keys), KEYS_AT_ONCE)
+        return np.concatenate(
+            [np.empty(0, np.int64), *(self._find(keys[start : start + KEYS_AT_ONCE]) for start in starts)]
+        )
+
+    def _find(self, keys: pa.Array) -> IntArray:
+        asked = keys.dictionary_encode()
+        rows, start = np.full(len(asked.dictionary), -1, dtype=np.int64), 0
+        if self._dataset is not None:
+            with damage_named(self.path):
+                for batch in self._dataset.to_batches(columns=["key"], batch_size=KEYS_AT_ONCE):
+                    there = np.asarray(pc.fill_null(pc.index_in(batch["key"], value_set=asked.dictionary), -1))
+                    known, places = np.unique(there, return_index=True)  # of equal keys, the first row
+                    new = (known >= 0) & (rows[known] < 0)
+                    rows[known[new]] = start + places[new]
+                    start += len(there)
+        return rows[np.asarray(asked.indices)]
 
     def take(self, rows: IntArray) -> NDArray[np.generic]:
         """The values in `rows`, of shape (n_rows, width), checked. Raises StoreError if one was altered."""
@@ -118,12 +133,12 @@ class Table:
         """Write the table anew without some rows."""
         if self._dataset is not None:
             with damage_named(self.path):
-                kept = np.setdiff1d(np.arange(len(self._keys)), rows)
+                kept = np.setdiff1d(np.arange(len(self)), rows)
                 lance.write_dataset(self._dataset.take(kept), str(self.path), mode="overwrite")
             self.refresh()
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return 0 if self._dataset is None else int(self._dataset.count_rows())
 
     def _make(self, schema: pa.Schema) -> None:
         """Make the table with no rows, beside its place, and move it there: whole or not at all, and once."""

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -97,13 +97,13 @@ def keep_highest(judgements: Iterable[Judgement], where: str, problems: Problems
 
 
 def check_judgements(
-    documents: Mapping[str, Document],
+    documents: Container[str],
     queries: Mapping[str, Query],
     qrels: Qrels,
     where: str,
     problems: Problems,
 ) -> None:
-    """Note judgements of absent documents or queries, an empty corpus, and that no query is judged."""
+    """Note judgements of absent documents or queries, and that no query is judged."""
     for query, grades in qrels.items():
         if query not in queries:
             problems.add(f"{where}: judgement of an absent query", repr(query))
@@ -112,8 +112,6 @@ def check_judgements(
                 problems.add(f"{where}: judgement of an absent document", f"{document!r} (query {query!r})")
     if problems.fatal:
         return  # what could not be read already explains what is missing
-    if not documents:
-        problems.add("the corpus has no documents", fatal=True)
     if not any(is_judged(query, qrels) for query in queries):
         problems.add(f"{where}: no query has a judgement above 0", fatal=True)
 

@@ -2,10 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+import pickle
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from heapq import merge
+from itertools import chain, islice
+from tempfile import TemporaryFile
+from typing import IO
 
 from evalkit.types import Document, FloatArray, Qrels, Query
+
+RUN = 1 << 18
+"""Records sorted in memory at once; at a hundred million there are some four hundred files."""
 
 
 def hash_sts(sentences1: Sequence[str], sentences2: Sequence[str], gold: FloatArray) -> str:
@@ -17,7 +25,7 @@ def hash_retrieval(
     corpus: Iterable[Document], queries: Iterable[Query], qrels: Qrels, ignore_identical_ids: bool = False
 ) -> str:
     """SHA-256 (hex) over ids, contents and grades; sorted, since their order changes no score. No tags."""
-    documents = sorted(("document", document.id, document.content) for document in corpus)
+    documents = _sorted_on_disk(("document", document.id, document.content) for document in corpus)
     questions = sorted(("query", query.id, query.text) for query in queries)
     grades = sorted(
         ("grade", query, document, float(grade))
@@ -26,6 +34,31 @@ def hash_retrieval(
     )
     rule = [("ignore identical ids",)] if ignore_identical_ids else []
     return _digest(chain(documents, questions, grades, rule))
+
+
+def _sorted_on_disk(records: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """Records in order: sorted in runs that fit in memory, which are kept in a file each and merged."""
+    coming = iter(records)
+    with ExitStack() as files:
+        run, runs = sorted(islice(coming, RUN)), []
+        while run:
+            following = sorted(islice(coming, RUN))
+            if not following and not runs:
+                yield from run  # all of them
+                return
+            file = files.enter_context(TemporaryFile("w+b"))
+            for record in run:
+                pickle.dump(record, file)
+            file.seek(0)
+            runs.append(_unpickled(file))
+            run = following
+        yield from merge(*runs)
+
+
+def _unpickled(file: IO[bytes]) -> Iterator[tuple[str, ...]]:
+    with suppress(EOFError):
+        while True:
+            yield pickle.load(file)
 
 
 def hash_rows(settings: Mapping[str, object], rows: Iterable[Mapping[str, object]]) -> str:

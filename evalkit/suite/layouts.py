@@ -1,15 +1,19 @@
 """Recognising the layouts that a task can have on disk, without reading its data."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from evalkit.errors import ConfigError
+from evalkit.suite.blocks import corpus_files
 from evalkit.suite.declaration import DECLARATION, StsDeclaration, read_declaration
 from evalkit.suite.reading import read_columns
 
 PAIR_COLUMNS = ("sentence1", "sentence2", "score")
+_SHARD = re.compile(r"-00000-of-00001$")
+"""How the hub ends the names of parquet files."""
 _PAIR_SUFFIXES = (".jsonl", ".csv", ".tsv")
 
 
@@ -42,8 +46,8 @@ def describe(path: Path) -> TaskInfo:
         return _single_file(path)
     if (path / DECLARATION).is_file():
         return _declared(path)
-    corpus, queries = _plain_or_gz(path / "corpus.jsonl"), _plain_or_gz(path / "queries.jsonl")
-    if corpus.is_file() and queries.is_file():
+    corpus, queries = _texts(path, "corpus"), _texts(path, "queries")
+    if corpus and queries:
         return _beir(path, corpus, queries)
     return _pair_folder(path)
 
@@ -66,7 +70,8 @@ def _declared(folder: Path) -> TaskInfo:
 
 
 def _beir(folder: Path, corpus: Path, queries: Path) -> TaskInfo:
-    splits = _by_split((folder / "qrels").glob("*.tsv"))
+    judgements = folder / "qrels"
+    splits = _by_split([*judgements.glob("*.tsv"), *judgements.glob("*.parquet")])
     if not splits:
         raise ConfigError(f"{folder}: has {corpus.name} but no judgements. Put them in {folder / 'qrels'}/*.tsv.")
     name = folder.resolve().name
@@ -103,14 +108,23 @@ def _plain_or_gz(path: Path) -> Path:
     return zipped if zipped.is_file() and not path.is_file() else path
 
 
+def _texts(folder: Path, name: str) -> Path | None:
+    """Where a BEIR folder has its corpus or its queries: a JSONL or parquet file, or a folder of them as on the hub."""
+    whole = [_plain_or_gz(folder / f"{name}.jsonl"), folder / f"{name}.parquet"]
+    if any(corpus_files(folder / name)) and (folder / name).is_dir():
+        whole.append(folder / name)
+    return next((path for path in whole if path.exists()), None)
+
+
 def _by_split(files: Iterable[Path]) -> dict[str, Path]:
     splits: dict[str, Path] = {}
     for file in sorted(files):
-        if file.stem in splits:
-            both = f"{splits[file.stem].name} and {file.name}"
+        split = _SHARD.sub("", file.stem)
+        if split in splits:
+            both = f"{splits[split].name} and {file.name}"
             raise ConfigError(
-                f"{file.parent}: two files for the split {file.stem!r}: {both}. "
+                f"{file.parent}: two files for the split {split!r}: {both}. "
                 f"Remove one, or name the files in {DECLARATION}."
             )
-        splits[file.stem] = file
+        splits[split] = file
     return splits

@@ -3,10 +3,12 @@
 import json
 import math
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import get_args
 
 from evalkit.errors import ConfigError
+from evalkit.suite.blocks import corpus_files, read_in_blocks, stays_on_disk
 from evalkit.suite.checks import Judgement, OnBadData, Problems
 from evalkit.suite.layouts import TaskInfo
 from evalkit.suite.making import make_retrieval, make_sts
@@ -58,8 +60,10 @@ def _load_retrieval(
     queries: Iterable[Query]
     judgements: Iterable[Judgement]
     if info.corpus and info.queries:
-        documents = _read_corpus(info.corpus, problems)
-        queries = _read_queries(info.queries, problems)
+        documents = chain.from_iterable(_read_corpus(path, problems) for path in corpus_files(info.corpus))
+        if stays_on_disk(info.corpus):
+            documents = read_in_blocks(info.corpus, documents, problems)
+        queries = chain.from_iterable(_read_queries(path, problems) for path in corpus_files(info.queries))
         judgements = _read_judgements(file, problems)
         sources = info.corpus.name, info.queries.name, file.name
     else:

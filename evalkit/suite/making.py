@@ -1,10 +1,11 @@
 """From texts, scores and judgements, wherever they were read, to a checked task."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from evalkit.suite.blocks import BlockCorpus, known_ids
 from evalkit.suite.checks import (
     Judgement,
     OnBadData,
@@ -71,13 +72,20 @@ def make_retrieval(
     Problems found earlier are settled here with those found now: raises DataError, or warns.
     """
     of_documents, of_queries, of_judgements = sources
-    kept_documents = keep_first(documents, of_documents, problems)
+    corpus: Sequence[Document]
+    if isinstance(documents, BlockCorpus):
+        corpus = documents
+    else:
+        corpus = tuple(keep_first(documents, of_documents, problems).values())
     kept_queries = keep_first(queries, of_queries, problems)
     qrels = keep_highest(judgements, of_judgements, problems)
-    check_judgements(kept_documents, kept_queries, qrels, of_judgements, problems)
+    judged_ids = {document for grades in qrels.values() for document in grades}
+    known = known_ids(corpus, judged_ids) if isinstance(corpus, BlockCorpus) else {each.id for each in corpus}
+    check_judgements(known, kept_queries, qrels, of_judgements, problems)
+    if not corpus and not problems.fatal:  # what could not be read already explains what is missing
+        problems.add("the corpus has no documents", fatal=True)
     problems.settle(on_bad_data)
     judged = [query for query in kept_queries.values() if is_judged(query.id, qrels)]
-    corpus = tuple(kept_documents.values())
     sampled = tuple(judged[row] for row in _sample(len(judged), max_queries, seed))
     sampled_qrels = {query.id: qrels[query.id] for query in sampled}
     return RetrievalTask(

@@ -13,6 +13,7 @@ from pathlib import Path
 from evalkit.suite.checks import Problems
 
 QRELS_COLUMNS = ("query-id", "corpus-id", "score")
+PARQUET_ROWS_AT_ONCE = 4_096
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -81,13 +82,18 @@ def read_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
 
 
 def read_rows(path: Path, problems: Problems) -> Iterator[Row]:
-    """Rows of a .csv or .tsv file with a header, or of a file with a JSON object a line."""
+    """Rows of a .csv or .tsv file with a header, of a .parquet file, or of a file with a JSON object a line."""
+    if path.suffix == ".parquet":
+        return _parquet_rows(path, problems)
     delimiter = _DELIMITERS.get(path.suffix)
     return _table_rows(path, delimiter, problems) if delimiter else _json_rows(path, problems)
 
 
 def read_qrels(path: Path, problems: Problems) -> Iterator[Row]:
     """Rows with the fields of `QRELS_COLUMNS`, from a BEIR file (with a header) or a TREC file (without)."""
+    if path.suffix == ".parquet":
+        yield from _parquet_rows(path, problems)
+        return
     _, first = next(read_lines(path, problems), (1, ""))
     if len(first.split()) != 4 or QRELS_COLUMNS[0] in first:
         yield from _table_rows(path, "\t", problems)
@@ -119,6 +125,20 @@ def _json_rows(path: Path, problems: Problems) -> Iterator[Row]:
             yield Row(values, path.name, number, problems)
         else:
             problems.add(f"{path.name}: not a JSON object", f"line {number}", fatal=True)
+
+
+def _parquet_rows(path: Path, problems: Problems) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        number = 0
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=PARQUET_ROWS_AT_ONCE):
+            for values in batch.to_pylist():
+                number += 1
+                yield Row(values, path.name, number, problems)
+    except (OSError, pa.ArrowException) as error:
+        problems.add(f"{path.name}: cannot be read: {error}", fatal=True)
 
 
 def _table_rows(path: Path, delimiter: str, problems: Problems) -> Iterator[Row]:

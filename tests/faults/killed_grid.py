@@ -82,7 +82,7 @@ class Pairs:
 
 def grid(folder: Path, task: str) -> None:
     """Two embedders and a reranker, in batches that are committed one by one; results and report."""
-    reuse.FIRST_BATCH, reuse.SECONDS_PER_COMMIT = 150, 0
+    reuse.UNIT_CHARACTERS, reuse.SECONDS_PER_COMMIT = {"cpu": 60}, 0
     Hashes.raw, Pairs.score = in_phase("encoding", Hashes.raw), in_phase("reranking", Pairs.score)
     Table.append = in_phase("committing", Table.append)
     writing = in_phase("writing", report_writing.write_run)

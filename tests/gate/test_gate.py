@@ -158,7 +158,7 @@ def test_a_cell_that_is_gone_is_not_decided_unless_another_took_its_place(baseli
     name = f"{WORSE} on rag-mini (test): ndcg@5"
     assert outcomes(verdict)[name] == "fail"
     # Another model has other vectors, on purpose.
-    assert outcomes(verdict)[f"{WORSE}: the vectors of before"] == "warn"
+    assert outcomes(verdict)[f"{WORSE}: the vectors of before"] == "note"
     assert "min_df was 1, and is 6" in reason(verdict, f"{WORSE}: the vectors of before")
 
 
@@ -205,7 +205,7 @@ def test_costs_are_compared_side_by_side_and_never_without_an_old_model(baseline
     frozen = make_baseline(package.run(**quick))
     policy = {"latency_ratio": 1000, "memory_ratio": 1e-6, "drift": "off"}
     verdict = gate(frozen, suite=quick, policy=policy)
-    assert outcomes(verdict)["bm25: costs"] == "warn"
+    assert outcomes(verdict)["bm25: costs"] == "note"
     swapped = {**quick, "models": "bm25?k1=1.2"}
     verdict = gate(frozen, suite=swapped, policy=policy, pairs={"bm25": "bm25?k1=1.2"})
     assert outcomes(verdict)["bm25?k1=1.2: latency"] == "pass"

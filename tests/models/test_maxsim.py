@@ -12,7 +12,6 @@ from tiny_models import POSITIONS, TEXTS, MakeModel
 
 from evalkit.compute import Compute
 from evalkit.errors import SpecError
-from evalkit.models import maxsim
 from evalkit.models.maxsim import MaxSim, load_maxsim
 from evalkit.registry.options import PairOptions
 
@@ -58,8 +57,7 @@ def test_in_bfloat16_the_network_runs_and_cosines_are_still_exact(tiny: MakeMode
     np.testing.assert_allclose(found, by_loop(tiny("bert")), atol=0.05)
 
 
-def test_queries_kept_between_calls_change_nothing(tiny: MakeModel, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(maxsim, "QUERIES_KEPT", 2)
+def test_scoring_in_parts_changes_nothing(tiny: MakeModel):
     model = load(tiny("bert"))
     parts = np.array_split(np.arange(len(PAIRS)), 5)
     found = [model.score([QUERIES[row] for row in part], [DOCUMENTS[row] for row in part]) for part in parts]

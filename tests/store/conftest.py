@@ -15,7 +15,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def one_text_a_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reuse, "FIRST_BATCH", 1)
+    monkeypatch.setattr(reuse, "UNIT_CHARACTERS", {"cpu": 1})
     monkeypatch.setattr(reuse, "SECONDS_PER_COMMIT", 0)
 
 

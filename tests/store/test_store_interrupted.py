@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeReranker, failures, retrieval_task, run, write_tasks
 from store_models import APPENDED, Counting, append_to_all, glove_file
 
-from evalkit.store import reuse
+from evalkit.store import Store, reuse
 from evalkit.store import table as table_module
 from evalkit.store.keys import text_keys
 from evalkit.store.table import Table
@@ -18,9 +18,9 @@ SLOW = """
 import sys, time
 from evalkit.cli import main
 from evalkit.models.words import WordAverage
-from evalkit.store import reuse
+from evalkit.store import Store, reuse
 
-reuse.FIRST_BATCH, reuse.SECONDS_PER_COMMIT = 1, 0  # one text a commit
+reuse.UNIT_CHARACTERS, reuse.SECONDS_PER_COMMIT = {"cpu": 1}, 0  # one text a commit
 raw, encoded = WordAverage.raw, []
 
 def slow(self, texts, prompt, advance):
@@ -152,20 +152,40 @@ def test_many_commits_are_merged(store, monkeypatch):
         np.testing.assert_array_equal(ranking.scores, second.rankings[cell].scores)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [
-        ([1, 1, 6, 6, 30, 30, *[1] * 6], [2, 4, 8, 8, 8, 4, 2, 4, 8, 16, 32, 4]),
-        ([30] * 99, [2] + [1] * 98),
-    ],
-)
-def test_batches_grow_while_they_are_quick_and_shrink_when_they_are_slow(monkeypatch, seconds, expected):
-    now = [0.0]
-    monkeypatch.setattr(reuse, "FIRST_BATCH", 20)
-    monkeypatch.setattr(reuse.time, "perf_counter", lambda: now[0])
-    nine_characters_each = np.full(100, 9)
-    sizes = []
-    for rows in reuse._batches(np.arange(100), nine_characters_each):
-        sizes.append(len(rows))
-        now[0] += seconds.pop(0)
-    assert sizes == expected
+def test_units_are_cut_by_characters_and_what_is_together_is_not_parted():
+    lengths = np.array([9, 9, 9, 29, 3, 3])
+    order = np.array([3, 0, 1, 2, 4, 5])
+    assert [unit.tolist() for unit in reuse.cut(order, lengths, 20)] == [[3], [0, 1], [2, 4, 5]]
+    together = np.array([0, 1, 1, 0, 1, 1])
+    assert [unit.tolist() for unit in reuse.cut(order, lengths, 20, together)] == [[3, 0], [1, 2, 4, 5]]
+
+
+class BatchBound(Counting):
+    """A model whose values differ with what else it reads at once, as a network's do in the last bits."""
+
+    def raw(self, texts, prompt, advance):
+        return super().raw(texts, prompt, advance) + len(texts) + len(texts[0]) / 64
+
+
+def test_an_interrupted_run_computes_the_same_values_as_an_undisturbed_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(reuse, "UNIT_CHARACTERS", {"cpu": 40})
+    monkeypatch.setattr(reuse, "BLOCK_TEXTS", 16)
+    corpus = {str(row): "x" * (row % 7) + str(row % 31) for row in range(40)}
+    task = retrieval_task(corpus, {"q1": "why?"})
+    undisturbed = run([task], {"m": BatchBound()}, store=Store(tmp_path / "whole"), depth=40)
+    store = Store(tmp_path / "parts")
+    for stop in (2, 3, 5):
+        model, calls = BatchBound(), []
+
+        def stopping(vectors, texts, calls=calls, stop=stop):
+            calls.append(texts)
+            if len(calls) == stop:
+                raise RuntimeError("stopped")
+            return vectors
+
+        model._spoil = stopping
+        assert failures(run([task], {"m": model}, store=store, depth=40))
+    resumed = run([task], {"m": BatchBound()}, store=store, depth=40)
+    for cell, ranking in undisturbed.rankings.items():
+        np.testing.assert_array_equal(ranking.documents, resumed.rankings[cell].documents)
+        np.testing.assert_array_equal(ranking.scores, resumed.rankings[cell].scores)
