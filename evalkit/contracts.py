@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from evalkit.terms import Role, Similarity
+from evalkit.terms import Device, Role, Similarity
 from evalkit.types import FloatArray, IntArray, Run
 
 Vectors = NDArray[np.float32] | csr_matrix
@@ -253,7 +253,7 @@ class Engine(Protocol):
     """Where models are called. What they give does not depend on it."""
 
     @property
-    def device(self) -> str:
+    def device(self) -> Device:
         """What the models compute on: cpu, mps or cuda."""
         ...
 

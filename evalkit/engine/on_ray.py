@@ -92,12 +92,13 @@ class RayEngine:
     def __init__(self, device: Device) -> None:
         kind = "GPU" if device == "cuda" else "CPU"
         self.device: Device = device
-        self.workers = int(ray.cluster_resources().get(kind, 0))
+        cluster: Any = ray  # parts of it have no types
+        self.workers = int(cluster.cluster_resources().get(kind, 0))
         if not self.workers:
             raise EngineError(f"the Ray cluster has no {kind} for device {device!r}; choose another with --device.")
         needs = {"num_gpus": 1, "num_cpus": 0} if kind == "GPU" else {"num_cpus": 1}
         # Ray starts a lost worker anew where there is room; what it was called for is ours to give to another.
-        remote: Any = ray.remote(**needs, max_restarts=-1)(_Worker)
+        remote = cluster.remote(**needs, max_restarts=-1)(_Worker)
         self._actors = [remote.remote() for _ in range(self.workers)]
         self._numbers = count()
 
@@ -109,7 +110,7 @@ class RayEngine:
     def calls(
         self, model: object, method: str, units: Iterable[tuple[Any, ...]], advance: Advance
     ) -> Iterator[tuple[int, Any]]:
-        """See `contracts.Engine.calls`. Raises EngineError if workers are lost over and over; what the model raises."""
+        """See `contracts.Engine.calls`. Raises EngineError if workers are lost repeatedly; what the model raises."""
         shared, number = [_put(model)], next(self._numbers)
         coming = enumerate(units)
         lost: deque[tuple[int, tuple[Any, ...]]] = deque()

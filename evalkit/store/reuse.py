@@ -71,10 +71,10 @@ def encode_once(
         for start in blocks:
             if not missing[start : start + BLOCK_TEXTS].any():
                 continue
-            block = texts[start : start + BLOCK_TEXTS]
+            block: Sequence[str] = texts[start : start + BLOCK_TEXTS]
             lengths = _lengths(block)
             for unit in cut(np.argsort(-lengths, kind="stable"), lengths, UNIT_CHARACTERS[engine.device]):
-                rows = unit[missing[start + unit]]
+                rows: IntArray = unit[missing[start + unit]]
                 if rows.size:
                     yield start + rows, ([block[row] for row in rows], prompt)
 
@@ -82,8 +82,8 @@ def encode_once(
         if not isinstance(embedder, VectorParts):
             return _computed(engine, embedder, "raw", units(), advance)
         rows = np.flatnonzero(missing)
-        rows = rows[np.argsort(-_lengths([texts[row] for row in rows]), kind="stable")]
-        found = embedder.raw_parts([texts[row] for row in rows], prompt, advance)
+        rows = rows[np.argsort(-_lengths([texts[row] for row in rows.tolist()]), kind="stable")]
+        found = embedder.raw_parts([texts[row] for row in rows.tolist()], prompt, advance)
         return ((rows[part], vectors) for part, vectors in found)
 
     return StoredVectors(table, _complete(table, keys, missing, parts, check), embedder.derive)

@@ -55,7 +55,7 @@ class Table:
             self._dataset = dataset
 
     def find(self, keys: pa.Array) -> IntArray:
-        """The row of each key, -1 where there is none: int64 of shape (n_keys,). The table's keys are read in blocks."""
+        """The row of each key, -1 where there is none: int64 of shape (n_keys,). Keys are read in blocks."""
         starts = range(0, len(keys), KEYS_AT_ONCE)
         return np.concatenate(
             [np.empty(0, np.int64), *(self._find(keys[start : start + KEYS_AT_ONCE]) for start in starts)]
@@ -63,7 +63,8 @@ class Table:
 
     def _find(self, keys: pa.Array) -> IntArray:
         asked = keys.dictionary_encode()
-        rows, start = np.full(len(asked.dictionary), -1, dtype=np.int64), 0
+        rows: IntArray = np.full(len(asked.dictionary), -1, dtype=np.int64)
+        start = 0
         if self._dataset is not None:
             with damage_named(self.path):
                 for batch in self._dataset.to_batches(columns=["key"], batch_size=KEYS_AT_ONCE):
@@ -72,7 +73,8 @@ class Table:
                     new = (known >= 0) & (rows[known] < 0)
                     rows[known[new]] = start + places[new]
                     start += len(there)
-        return rows[np.asarray(asked.indices)]
+        found: IntArray = rows[np.asarray(asked.indices)]
+        return found
 
     def take(self, rows: IntArray) -> NDArray[np.generic]:
         """The values in `rows`, of shape (n_rows, width), checked. Raises StoreError if one was altered."""

@@ -56,7 +56,8 @@ class Strings(Sequence[str]):
     def __getitem__(self, index: slice) -> list[str]: ...
     def __getitem__(self, index: int | slice) -> str | list[str]:
         found: Any = self.array[index]
-        return found.to_pylist() if isinstance(index, slice) else found.as_py()
+        strings: str | list[str] = found.to_pylist() if isinstance(index, slice) else found.as_py()
+        return strings
 
     def __len__(self) -> int:
         return len(self.array)
@@ -67,7 +68,7 @@ class Strings(Sequence[str]):
 
 
 class BlockCorpus(Sequence[Document]):
-    """Documents on disk. A slice is read at once; a single document with those beside it, the last read being kept."""
+    """Documents on disk. A slice is read at once; one document with those beside it, which are kept."""
 
     def __init__(self, parts: Sequence[_Part], ids: Strings) -> None:
         self.ids = ids

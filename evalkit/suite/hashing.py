@@ -40,7 +40,8 @@ def _sorted_on_disk(records: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, .
     """Records in order: sorted in runs that fit in memory, which are kept in a file each and merged."""
     coming = iter(records)
     with ExitStack() as files:
-        run, runs = sorted(islice(coming, RUN)), []
+        run = sorted(islice(coming, RUN))
+        runs: list[Iterator[tuple[str, ...]]] = []
         while run:
             following = sorted(islice(coming, RUN))
             if not following and not runs:

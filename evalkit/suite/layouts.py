@@ -109,7 +109,7 @@ def _plain_or_gz(path: Path) -> Path:
 
 
 def _texts(folder: Path, name: str) -> Path | None:
-    """Where a BEIR folder has its corpus or its queries: a JSONL or parquet file, or a folder of them as on the hub."""
+    """Where a BEIR folder has its corpus or queries: a JSONL or parquet file, or a folder of them as on the hub."""
     whole = [_plain_or_gz(folder / f"{name}.jsonl"), folder / f"{name}.parquet"]
     if any(corpus_files(folder / name)) and (folder / name).is_dir():
         whole.append(folder / name)
