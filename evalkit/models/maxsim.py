@@ -32,7 +32,7 @@ DOCUMENTS_AT_ONCE, QUERIES_AT_ONCE = 64, 1_024
 
 def load_maxsim(name: str, options: PairOptions, compute: Compute) -> "MaxSim":
     """Find a model that gives a vector a token. Raises ModelNotFoundError if there is none."""
-    return MaxSim(locate(name, options.revision), options, compute)
+    return MaxSim(locate(name, options.revision, compute), options, compute)
 
 
 class MaxSim(PairModel):

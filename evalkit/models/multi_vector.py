@@ -96,8 +96,14 @@ def _is_multi_vector(checkpoint: Checkpoint) -> bool:
 
 
 def _plain(folder: Path, max_length: int | None, compute: Compute) -> Any:
-    with readable(folder):
-        transformer = Transformer(str(folder), model_kwargs=model_arguments(compute))
+    trust = {"trust_remote_code": compute.trust_remote_code}
+    with readable(folder, "model that sentence-transformers"):
+        transformer = Transformer(
+            str(folder),
+            model_kwargs={**model_arguments(compute), **trust},
+            processor_kwargs=trust,
+            config_kwargs=trust,
+        )
     tokenizer: Any = transformer.tokenizer
     tokenizer.padding_side = "right"  # so that absolute positions count from a text's first token
     modules = [transformer, MultiVectorMask(), Normalize(module_input_name="token_embeddings")]
