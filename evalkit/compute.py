@@ -1,6 +1,6 @@
-"""Where and in which dtype models compute."""
+"""Where and in which dtype models compute, and what their files may do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Literal
 
@@ -12,10 +12,23 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True)
 class Compute:
-    """A device that is there, and the dtype for models whose spec does not set one."""
+    """A device that is there, the dtype for models whose spec does not set one, and what the user allows files to do.
+
+    `trust_remote_code`: a model's repository may bring code, which is run. `allow_pickle`: weights may be pickled.
+    """
 
     device: Literal["cpu", "cuda", "mps"] = "cpu"
     dtype: Dtype = "float32"
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+
+    def with_dtype(self, dtype: Dtype | None) -> "Compute":
+        """The same in this dtype, if there is one."""
+        return self if dtype is None else replace(self, dtype=dtype)
+
+
+STRICT = Compute()
+"""Nothing allowed."""
 
 
 def choose_compute(device: DeviceChoice = "auto", dtype: Dtype = "float32") -> Compute:

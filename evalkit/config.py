@@ -25,6 +25,9 @@ from evalkit.suite.checks import OnBadData
 from evalkit.suite.reference import bundled_tasks
 from evalkit.terms import EngineName
 
+_BY_THE_USER = {"trust_remote_code", "allow_pickle"}
+"""What no suite file may set: it may come from anybody."""
+
 
 def split_list(text: str) -> list[str]:
     """Parts of a comma-separated list; a comma inside brackets does not split: "a,b(c, d)" has two parts."""
@@ -108,6 +111,8 @@ class RunConfig(BaseModel):
     time_limit: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="seconds for loading a model, and for each of its cells"
     )
+    trust_remote_code: bool = Field(False, description="run the code that model repositories bring")
+    allow_pickle: bool = Field(False, description="read pickled weights, where a model has no safetensors")
     out: Path | None = Field(None, description="folder that the results are written to")
     published: Path | None = Field(None, description="CSV of figures that others report, shown beside one's own")
     description: str = Field("", description="what the suite is for, shown by --dry-run")
@@ -201,6 +206,11 @@ def read_suite(name: str | Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read the suite {path}: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"the suite {path} holds a {type(data).__name__}, not keys and values.")
+    if granted := sorted(_BY_THE_USER & data.keys()):
+        raise ConfigError(
+            f"the suite {path} sets {', '.join(granted)}. Only who runs a suite can allow that: on the command line "
+            "or in Python."
+        )
     if isinstance(data.get("published"), str):
         data["published"] = path.parent / data["published"]
     return data

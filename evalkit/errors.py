@@ -50,6 +50,10 @@ class ModelNotFoundError(EvalkitError):
     """Weights are neither in a local folder, nor in the hub's cache, nor reachable, nor in a package."""
 
 
+class UntrustedError(EvalkitError):
+    """A model's files would run code or are pickled, and the user has not allowed that."""
+
+
 class OptionalDependencyError(EvalkitError):
     """A model family needs a package that is not installed; the message gives the install line."""
 

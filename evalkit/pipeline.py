@@ -108,7 +108,11 @@ def run_config(config: RunConfig) -> Results:
 
 def choose_line_up(config: RunConfig) -> LineUp:
     """The models and rerankers of a configuration, checked; none is loaded. Raises EvalkitError."""
-    compute = choose_compute(config.device, config.dtype)
+    compute = replace(
+        choose_compute(config.device, config.dtype),
+        trust_remote_code=config.trust_remote_code,
+        allow_pickle=config.allow_pickle,
+    )
     require_engine(config.engine)
     models, fusions = choose_first_stages(config.models)
     rerankers = choose((name for name in config.rerankers if name != NO_RERANKER), {"embedder", "reranker"})

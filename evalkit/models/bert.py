@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def load_bert(name: str, options: BertOptions, compute: Compute) -> "Bert":
     """Find a transformers encoder. Raises ModelNotFoundError if it cannot be found."""
-    return Bert(locate(name, options.revision), options, compute)
+    return Bert(locate(name, options.revision, compute), options, compute)
 
 
 class Bert(DenseEmbedder):
@@ -33,8 +33,12 @@ class Bert(DenseEmbedder):
 
     def __init__(self, folder: Path, options: BertOptions, compute: Compute) -> None:
         self._folder = folder
-        self._compute = Compute(compute.device, options.dtype or compute.dtype)
-        facts = {"family": "bert", "weights": weights_hash(folder), "compute_dtype": self._compute.dtype}
+        self._compute = compute.with_dtype(options.dtype)
+        facts = {
+            "family": "bert",
+            "weights": weights_hash(folder, compute.trust_remote_code),
+            "compute_dtype": self._compute.dtype,
+        }
         super().__init__(options, facts)
 
     @cached_property

@@ -11,6 +11,7 @@ import numpy as np
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
+from evalkit.models.trust import untrusted_code
 from evalkit.models.weights import quiet_loading
 from evalkit.terms import SIMILARITIES, Role, Similarity
 from evalkit.types import IntArray
@@ -56,11 +57,12 @@ class Checkpoint:
         """The model, of a class of sentence-transformers; raises ModelNotFoundError if it cannot be read."""
         import sentence_transformers
 
-        with readable(self.folder):
+        with readable(self.folder, "model that sentence-transformers"):
             model = getattr(sentence_transformers, model_class)(
                 str(self.folder),
                 device=compute.device,
                 local_files_only=True,
+                trust_remote_code=compute.trust_remote_code,
                 model_kwargs=model_arguments(compute),
             )
         return ready(model, compute)
@@ -78,20 +80,23 @@ def role_prompt(prompts: Mapping[str, str], default_name: str | None, role: Role
 
 
 @contextmanager
-def readable(folder: Path) -> Iterator[None]:
-    """Whatever says that there is no such model in a folder is a ModelNotFoundError."""
+def readable(folder: Path, reader: str) -> Iterator[None]:
+    """Whatever says that there is no such model in a folder is a ModelNotFoundError; for its code, UntrustedError."""
     try:
         with quiet_loading():
             yield
     except (OSError, ValueError, KeyError) as error:
-        raise ModelNotFoundError(f"{folder} holds no model that sentence-transformers can read: {error}") from error
+        if isinstance(error, ValueError) and "trust_remote_code" in str(error):  # what both libraries tell to set
+            raise untrusted_code(str(folder)) from error
+        raise ModelNotFoundError(f"{folder} holds no {reader} can read: {error}") from error
 
 
 def model_arguments(compute: Compute) -> dict[str, Any]:
-    """How transformers is to load the weights: in the dtype asked for, and no pickled ones."""
+    """How transformers is to load the weights: in the dtype asked for, and pickled ones if they are allowed only."""
     import torch
 
-    return {"dtype": getattr(torch, compute.dtype), "use_safetensors": True}
+    # None: safetensors where there are any.
+    return {"dtype": getattr(torch, compute.dtype), "use_safetensors": None if compute.allow_pickle else True}
 
 
 def ready(model: Any, compute: Compute) -> Any:

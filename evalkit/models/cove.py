@@ -16,6 +16,7 @@ from evalkit.contracts import Coverage
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.fitting import WORD
 from evalkit.models.recurrent import Recurrent, released_file, released_folder
+from evalkit.models.trust import refuse_pickles
 from evalkit.models.weights import file_hash
 from evalkit.registry.options import CoveOptions
 
@@ -32,10 +33,14 @@ _TOKEN = re.compile(WORD)
 
 
 def load_cove(name: str, options: CoveOptions, compute: Compute) -> "Cove":
-    """Find the encoder and its GloVe vectors in a folder. Raises ModelNotFoundError if one is not there."""
+    """Find the encoder and its GloVe vectors in a folder.
+
+    Raises ModelNotFoundError if one is not there, UntrustedError if the encoder is pickled and that is not allowed.
+    """
     folder = released_folder(name, CONTENTS)
     encoder = released_file(folder, "the encoder's state dict", "*.safetensors", "*.pth")
     glove = released_file(folder, "the GloVe vectors the encoder reads", "glove*.txt", "glove*.txt.gz")
+    refuse_pickles(folder, compute)
     return Cove(encoder, glove, options, compute)
 
 
@@ -131,7 +136,7 @@ def _read_encoder(path: Path) -> "nn.LSTM":
     from safetensors.torch import load_file
 
     try:
-        # weights_only: a pickle may otherwise run code of whoever made it.
+        # weights_only: nothing but tensors, even in a pickle that is allowed.
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # safetensors and pickle raise many kinds
         raise ModelNotFoundError(

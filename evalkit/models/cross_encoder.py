@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def load_cross_encoder(name: str, options: PairOptions, compute: Compute) -> "CrossEncoder":
     """Find a sequence classifier. Raises ModelNotFoundError if it cannot be found."""
-    return CrossEncoder(locate(name, options.revision), options, compute)
+    return CrossEncoder(locate(name, options.revision, compute), options, compute)
 
 
 class CrossEncoder(PairModel):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast, get_type_hints
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from evalkit.compute import Compute
-from evalkit.errors import ModelNotFoundError, OptionalDependencyError, SpecError, did_you_mean
+from evalkit.errors import ModelNotFoundError, OptionalDependencyError, SpecError, UntrustedError, did_you_mean
+from evalkit.models.trust import guarded
 from evalkit.registry.families import Kind
 from evalkit.registry.options import ComponentOptions
 from evalkit.registry.spec import parse_options, refuse_secrets
@@ -40,7 +41,9 @@ def load_component(
     arguments = read_arguments(component, options)
     if "device" in inspect.signature(component).parameters:
         arguments = {"device": compute.device, **arguments}
-    return adapt(_made(component, name, arguments), given=options.model_dump())
+    with guarded(compute, name):
+        made = _made(component, name, arguments)
+    return adapt(made, given=options.model_dump())
 
 
 def _bases() -> dict[type, str]:
@@ -53,6 +56,8 @@ def _bases() -> dict[type, str]:
 def _made(component: type[BaseModel], name: str, arguments: Mapping[str, Any]) -> Any:
     try:
         return component(**arguments)
+    except UntrustedError:
+        raise
     except Exception as error:  # whatever the class, and the library behind it, raises
         raise ModelNotFoundError(f"{name} cannot be made: {type(error).__name__}: {hide(str(error))}") from None
 

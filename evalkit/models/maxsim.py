@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
     from evalkit.models.multi_vector import MultiVector
 
+QUERIES_KEPT = 10_000
+"""Queries whose token vectors are kept from one call to the next, since batches share queries."""
 DOCUMENTS_AT_ONCE, QUERIES_AT_ONCE = 64, 1_024
 """What a search compares at once; bounds memory, whatever the size of the task."""
 
 
 def load_maxsim(name: str, options: PairOptions, compute: Compute) -> "MaxSim":
     """Find a model that gives a vector a token. Raises ModelNotFoundError if there is none."""
-    return MaxSim(locate(name, options.revision), options, compute)
+    return MaxSim(locate(name, options.revision, compute), options, compute)
 
 
 class MaxSim(PairModel):
@@ -49,9 +51,13 @@ class MaxSim(PairModel):
 
         return MultiVector(self._folder, self._options.max_length, self._compute)
 
+    @cached_property
+    def _query_tokens(self) -> "dict[str, Tensor]":
+        return {}
+
     def fit(self, texts: Sequence[str]) -> Self:
         """A copy that searches `texts`. The network is loaded first, for all copies."""
-        _ = self._network
+        _ = self._network, self._query_tokens
         fitted = copy(self)
         fitted._corpus = list(texts)
         return fitted
@@ -116,7 +122,9 @@ class MaxSim(PairModel):
         return np.concatenate([self._network.similarity(part, documents).double().cpu().numpy() for part in parts])
 
     def _tokens_of_queries(self, queries: Sequence[str]) -> "list[Tensor]":
-        # Anew in every call: what a batch holds can change the last bits, and must not depend on the calls before.
-        distinct = list(dict.fromkeys(queries))
-        vectors = dict(zip(distinct, self._network.queries(distinct), strict=True))
-        return [vectors[query] for query in queries]
+        known = self._query_tokens
+        if len(known) > QUERIES_KEPT:
+            known.clear()
+        new = list(dict.fromkeys(query for query in queries if query not in known))
+        known.update(zip(new, self._network.queries(new), strict=True))
+        return [known[query] for query in queries]

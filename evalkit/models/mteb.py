@@ -15,6 +15,7 @@ from evalkit.contracts import Advance, no_progress
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.dense import DenseEmbedder
 from evalkit.models.fitting import not_fitted, texts_hash
+from evalkit.models.trust import guarded
 from evalkit.mteb.metadata import metadata_for
 from evalkit.mteb.reference import DEFAULT_SUBSET
 from evalkit.mteb.registry import load
@@ -36,9 +37,11 @@ PLACE = {"hf_split": "test", "hf_subset": DEFAULT_SUBSET}
 def load_mteb(name: str, options: MtebOptions, compute: Compute) -> "MtebEmbedder | MtebReranker | MtebRetriever":
     """Load a model of mteb's registry: an embedder, a reranker (cross-encoder) or a retriever, whichever it is.
 
-    Raises UnknownNameError for a name that the registry lacks, ModelNotFoundError if mteb cannot load it.
+    Raises UnknownNameError for a name that the registry lacks, ModelNotFoundError if mteb cannot load it,
+    UntrustedError if it would do what the user does not allow.
     """
-    model = load(name, compute.device)
+    with guarded(compute, f"mteb's {name!r}"):
+        model = load(name, compute.device)
     facts = {"family": "mteb", "name": name, "revision": model.mteb_model_meta.revision, **_settle(model, compute)}
     if isinstance(model, EncoderProtocol):
         return MtebEmbedder(model, options, facts)

@@ -54,8 +54,10 @@ class MultiVector:
 
     def queries(self, texts: Sequence[str]) -> list[Tensor]:
         """Vectors of each query's tokens: float32 of shape (n_tokens, dim)."""
-        # Not in our batches: they cut off padding, and expansion puts a query's further tokens there.
-        return [self._exact(vectors) for vectors in self._model.encode_query(list(texts), show_progress_bar=False)]
+        # Not in our batches: they cut off padding, and expansion puts a query's further tokens there. Each is read
+        # alone: beside others its last bits would depend on them, and what is kept of it on the calls before.
+        found = self._model.encode_query(list(texts), batch_size=1, show_progress_bar=False)
+        return [self._exact(vectors) for vectors in found]
 
     def documents(self, texts: Sequence[str]) -> Iterator[tuple[int, Tensor]]:
         """Each document's row number and its tokens' vectors, float32 of shape (n_tokens, dim), in any order."""
@@ -96,8 +98,14 @@ def _is_multi_vector(checkpoint: Checkpoint) -> bool:
 
 
 def _plain(folder: Path, max_length: int | None, compute: Compute) -> Any:
-    with readable(folder):
-        transformer = Transformer(str(folder), model_kwargs=model_arguments(compute))
+    trust = {"trust_remote_code": compute.trust_remote_code}
+    with readable(folder, "model that sentence-transformers"):
+        transformer = Transformer(
+            str(folder),
+            model_kwargs={**model_arguments(compute), **trust},
+            processor_kwargs=trust,
+            config_kwargs=trust,
+        )
     tokenizer: Any = transformer.tokenizer
     tokenizer.padding_side = "right"  # so that absolute positions count from a text's first token
     modules = [transformer, MultiVectorMask(), Normalize(module_input_name="token_embeddings")]

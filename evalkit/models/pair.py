@@ -17,10 +17,10 @@ class PairModel:
     def __init__(self, folder: Path, options: PairOptions, compute: Compute) -> None:
         self._folder = folder
         self._options = options
-        self._compute = Compute(compute.device, options.dtype or compute.dtype)
+        self._compute = compute.with_dtype(options.dtype)
         self.identity: Mapping[str, object] = {
             "family": self.family,
-            "weights": weights_hash(folder),
+            "weights": weights_hash(folder, compute.trust_remote_code),
             "compute_dtype": self._compute.dtype,
             "max_length": options.max_length,
         }

@@ -27,7 +27,7 @@ class Recurrent(DenseEmbedder):
     options: RecurrentOptions
 
     def __init__(self, options: RecurrentOptions, facts: Mapping[str, object], compute: Compute) -> None:
-        self._compute = Compute(compute.device, options.dtype or compute.dtype)
+        self._compute = compute.with_dtype(options.dtype)
         super().__init__(options, {**facts, "compute_dtype": self._compute.dtype})
 
     @property

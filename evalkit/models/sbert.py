@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def load_sbert(name: str, options: SbertOptions, compute: Compute) -> "Sbert":
     """Find a sentence-transformers checkpoint. Raises ModelNotFoundError if it cannot be found."""
-    return Sbert(locate(name, options.revision), options, compute)
+    return Sbert(locate(name, options.revision, compute), options, compute)
 
 
 class Sbert(DenseEmbedder):
@@ -36,8 +36,12 @@ class Sbert(DenseEmbedder):
     options: SbertOptions
 
     def __init__(self, folder: Path, options: SbertOptions, compute: Compute) -> None:
-        self._compute = Compute(compute.device, options.dtype or compute.dtype)
-        facts = {"family": "sbert", "weights": weights_hash(folder), "compute_dtype": self._compute.dtype}
+        self._compute = compute.with_dtype(options.dtype)
+        facts = {
+            "family": "sbert",
+            "weights": weights_hash(folder, compute.trust_remote_code),
+            "compute_dtype": self._compute.dtype,
+        }
         super().__init__(options, facts)
         self._checkpoint = Checkpoint.read(folder)
 

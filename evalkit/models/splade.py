@@ -29,7 +29,7 @@ def load_splade(name: str, options: SpladeOptions, compute: Compute) -> "Splade"
     Raises ModelNotFoundError if it cannot be found, or is of another kind: sentence-transformers would give that
     an untrained layer, and its vectors would mean nothing.
     """
-    folder = locate(name, options.revision)
+    folder = locate(name, options.revision, compute)
     checkpoint = Checkpoint.read(folder)
     masked = not checkpoint.module_types and any(kind.endswith("ForMaskedLM") for kind in checkpoint.architectures)
     if checkpoint.settings.get("model_type") != "SparseEncoder" and not masked:
@@ -49,8 +49,8 @@ class Splade:
     def __init__(self, checkpoint: Checkpoint, options: SpladeOptions, compute: Compute) -> None:
         self.options = options
         self._checkpoint = checkpoint
-        self._compute = Compute(compute.device, options.dtype or compute.dtype)
-        self._weights = weights_hash(checkpoint.folder)
+        self._compute = compute.with_dtype(options.dtype)
+        self._weights = weights_hash(checkpoint.folder, compute.trust_remote_code)
 
     @property
     def identity(self) -> Mapping[str, object]:

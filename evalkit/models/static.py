@@ -23,7 +23,7 @@ TEXTS_AT_ONCE = 4096
 
 def load_static(name: str, options: StaticOptions, compute: Compute) -> "Static":
     """Load a Model2Vec model. Raises ModelNotFoundError if it cannot be found or read."""
-    return Static(locate(name, options.revision), options)
+    return Static(locate(name, options.revision, compute), options)
 
 
 class Static(DenseEmbedder):

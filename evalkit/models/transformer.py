@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from evalkit.compute import Compute
-from evalkit.errors import ModelNotFoundError, SpecError
+from evalkit.errors import SpecError
 from evalkit.models.batching import TEXTS_PER_WINDOW, Text, forward_batches
+from evalkit.models.checkpoint import model_arguments, readable
 from evalkit.models.on_cpu import tune_for_cpu
 from evalkit.models.on_gpu import tune_for_gpu
-from evalkit.models.weights import quiet_loading
 from evalkit.registry.options import Pooling
 from evalkit.types import IntArray
 
@@ -30,16 +30,12 @@ class Network:
     def __init__(self, folder: Path, auto_class: str, max_length: int | None, compute: Compute) -> None:
         import transformers
 
-        try:
-            with quiet_loading():
-                self.tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder))
-                model = getattr(transformers, auto_class).from_pretrained(
-                    str(folder), dtype=getattr(torch, compute.dtype), use_safetensors=True
-                )
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelNotFoundError(
-                f"{folder} holds no transformers model that {auto_class} can read: {error}"
-            ) from error
+        trust = compute.trust_remote_code
+        with readable(folder, f"transformers model that {auto_class}"):
+            self.tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust)
+            model = getattr(transformers, auto_class).from_pretrained(
+                str(folder), trust_remote_code=trust, **model_arguments(compute)
+            )
         self.tokenizer.padding_side = "right"  # so that absolute positions count from a text's first token
         self.model = model.eval().to(compute.device)
         if compute.device == "cpu":

@@ -5,27 +5,41 @@ package that the catalogue knows to carry the same weights.
 """
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import file_digest, sha256
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+from evalkit.compute import STRICT, Compute
 from evalkit.errors import ModelNotFoundError
+from evalkit.models.trust import LEFT_OUT, PICKLED, pickled_weights, refuse_pickles
 from evalkit.registry.catalogue import CatalogueEntry, WeightsPackage, catalogue
 
 # What loading needs; leaves out the ONNX, OpenVINO, TensorFlow and pickled copies that hubs keep beside it.
 # Stanford's ColBERT keeps its lengths and markers in artifact.metadata.
 FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*.metadata")
+CODE = "*.py"
 SETTINGS_BYTES = 10_000
-SKIPPED = ("onnx", "openvino", "coreml")
+
+# The hub's library makes a path of a revision, in its cache.
+_REVISION = re.compile(r"(?!\.)[\w-]+(?:[./][\w-]+)*")
 
 
-def locate(name: str, revision: str | None = None) -> Path:
+def locate(name: str, revision: str | None = None, compute: Compute = STRICT) -> Path:
     """The local folder with the files of model `name` (a folder, or ORG/NAME on the hub).
 
-    Raises ModelNotFoundError that lists every place looked in.
+    Raises ModelNotFoundError that lists every place looked in, and UntrustedError if the files are of a kind that the
+    user does not allow.
     """
+    folder = _find(name, revision, compute)
+    refuse_pickles(folder, compute)
+    return folder
+
+
+def _find(name: str, revision: str | None, compute: Compute) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
         if revision is not None:
@@ -33,7 +47,7 @@ def locate(name: str, revision: str | None = None) -> Path:
         return folder
     entry = next((entry for entry in catalogue().values() if entry.hub_name == name and entry.package), None)
     try:
-        return _from_hub(name, revision)
+        return _from_hub(name, revision, compute)
     except OSError as error:  # what the hub's library raises when it can neither reach nor find something
         packaged = _from_package(entry) if entry and revision is None else None
         if packaged is not None:
@@ -59,21 +73,25 @@ def quiet_loading() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def weights_hash(folder: Path) -> str:
+def weights_hash(folder: Path, code: bool = False) -> str:
     """SHA-256, in hex, over a model folder's files that decide its output: weights, tokenizer, configuration.
+
+    With `code` the model's own code too, if there is any.
 
     Depends on the files' relative names and contents only, not on where the folder is.
     """
     total = sha256()
-    for relative, path in sorted(model_files(folder).items()):
+    for relative, path in sorted(model_files(folder, code).items()):
         total.update(f"{relative.as_posix()}\0{file_hash(path)}\n".encode())
     return total.hexdigest()
 
 
-def model_files(folder: Path) -> dict[Path, Path]:
-    """The files that decide a model's output, by their place in its folder."""
-    files = {path.relative_to(folder): path for pattern in FILES for path in folder.rglob(pattern)}
-    return {relative: path for relative, path in files.items() if relative.parts[0] not in SKIPPED}
+def model_files(folder: Path, code: bool = False) -> dict[Path, Path]:
+    """The files that decide a model's output, by their place in its folder; its own code is one if `code`."""
+    patterns = (*FILES, CODE) if code else FILES
+    files = {path.relative_to(folder): path for pattern in patterns for path in folder.rglob(pattern)}
+    kept = {relative: path for relative, path in files.items() if relative.parts[0] not in LEFT_OUT}
+    return kept | pickled_weights(folder)
 
 
 def file_facts(folder: Path) -> dict[str, str]:
@@ -120,22 +138,27 @@ def file_hash(path: Path) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-def _from_hub(name: str, revision: str | None) -> Path:
+def _from_hub(name: str, revision: str | None, compute: Compute) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
+    if revision is not None and not _REVISION.fullmatch(revision):
+        raise ModelNotFoundError(f"{name!r} can have no revision {revision!r}: it is a branch, a tag or a commit.")
+
+    def download(patterns: Sequence[str]) -> Path:
+        left_out = [f"{folder}/*" for folder in LEFT_OUT]
+        how: Any = {"allow_patterns": list(patterns), "ignore_patterns": left_out, "etag_timeout": 5}
+        return Path(snapshot_download(name, revision=revision, **how))
+
+    patterns = (*FILES, CODE) if compute.trust_remote_code else FILES
     try:
-        return Path(
-            snapshot_download(
-                name,
-                revision=revision,
-                allow_patterns=list(FILES),
-                ignore_patterns=[f"{folder}/*" for folder in SKIPPED],
-                etag_timeout=5,
-            )
-        )
+        folder = download(patterns)
+        # Many models have both; then the pickled copy need not come here at all.
+        if compute.allow_pickle and not any(folder.rglob("*.safetensors")):
+            folder = download((*patterns, *PICKLED))
     except HFValidationError as error:
         raise ModelNotFoundError(f"no folder {name!r}, and it is no hub name either (ORG/NAME).") from error
+    return folder
 
 
 def _from_package(entry: CatalogueEntry) -> Path | None:

@@ -30,7 +30,7 @@ POOLED = {"mean": lambda states: states.mean(axis=0), "max": lambda states: stat
 
 
 def load(folder: Path, **options: object) -> Cove:
-    return load_cove(str(folder), CoveOptions(**options), Compute())
+    return load_cove(str(folder), CoveOptions(**options), Compute(allow_pickle=True))
 
 
 def words_of(text: str, max_length: int | None = None) -> np.ndarray:

@@ -41,7 +41,7 @@ def test_a_run_on_sts_mini(evalkit, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     save_elmo(tmp_path / "elmo", sizes, elmo_arrays(sizes))
     monkeypatch.chdir(tmp_path)
     models = ["cove:cove", "cove:cove?glove=false&pooling=max", "elmo:elmo", "elmo:elmo?layer=0"]
-    given = ["--tasks", "sts-mini", "--device", "cpu", "--no-store"]
+    given = ["--tasks", "sts-mini", "--device", "cpu", "--no-store", "--allow-pickle"]
     status, _, errors = evalkit("run", "--models", ",".join(models), *given, "--out", tmp_path / "out")
     assert (status, errors) == (0, "")
     scores = scores_of(tmp_path / "out")
