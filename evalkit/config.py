@@ -202,7 +202,7 @@ def read_suite(name: str | Path) -> dict[str, Any]:
         )
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: not UTF-8, or no such date
         raise ConfigError(f"cannot read the suite {path}: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"the suite {path} holds a {type(data).__name__}, not keys and values.")

@@ -40,7 +40,12 @@ def read_policy(given: str | Path | Mapping[str, Any] | None, **more: Any) -> Po
     elif given is not None:
         try:
             content = yaml.safe_load(Path(given).read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (
+            OSError,
+            ValueError,
+            RecursionError,
+            yaml.YAMLError,
+        ) as error:  # ValueError: not UTF-8, or no such date
             raise ConfigError(f"cannot read the policy {given}: {error}") from error
         if not isinstance(content, dict):
             raise ConfigError(f"the policy {given} holds a {type(content).__name__}, not keys and values.")

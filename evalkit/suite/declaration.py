@@ -56,7 +56,7 @@ def read_declaration(path: Path) -> StsDeclaration | RetrievalDeclaration:
     """
     try:
         declared = yaml.safe_load(path.read_bytes())
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: not UTF-8, or no such date
         raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(declared, dict):
         raise ConfigError(f"{path}: must hold keys and values: type, splits, ...")

@@ -126,6 +126,9 @@ def _read_dataset(path: Path, problems: Problems) -> dict[str, list[tuple[str, s
     except json.JSONDecodeError as error:
         problems.add(f"{path.name}: not JSON: {error.msg}", f"line {error.lineno}", fatal=True)
         return sections
+    except (ValueError, RecursionError) as error:  # a number too long, or nested too deeply
+        problems.add(f"{path.name}: not JSON that can be read: {error}", fatal=True)
+        return sections
     found = dict(top) if isinstance(top, tuple) else {}
     for section, entries in sections.items():
         if not isinstance(found.get(section), tuple):

@@ -119,7 +119,7 @@ def _json_rows(path: Path, problems: Problems) -> Iterator[Row]:
             continue
         try:
             values = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # not JSON, a number too long, or nested too deeply
             values = None
         if isinstance(values, dict):
             yield Row(values, path.name, number, problems)
