@@ -196,7 +196,8 @@ def test_memory_does_not_grow_with_the_corpus(monkeypatch):
     few, peak_of_few = peak_of_search(10_000)
     many, peak_of_many = peak_of_search(160_000)
     assert few == many == 4_096
-    assert peak_of_many < peak_of_few + 2**20
+    # The order of the ids, by which near-ties are broken, takes 24 bytes a document; the vectors would take 256.
+    assert peak_of_many < peak_of_few + 24 * 150_000 + 2**20
 
 
 def test_ids_compare_as_strings():
