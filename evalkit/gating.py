@@ -1,6 +1,7 @@
 """Compose a gate: a run, the canaries of its models, costs side by side, and the checks of a policy."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 from evalkit.compute import Compute, choose_compute
 from evalkit.config import RunConfig, read_config, read_suite
 from evalkit.contracts import Embedder
-from evalkit.errors import ConfigError
+from evalkit.errors import ConfigError, EvalkitError
 from evalkit.gate.baseline import Baseline, freeze
 from evalkit.gate.canaries import Canaries, Drift, drift, encode_canaries
 from evalkit.gate.check import Check, cell_name
@@ -24,7 +25,7 @@ from evalkit.grid.cells import NO_RERANKER
 from evalkit.measure import measure
 from evalkit.models.chosen import Chosen, adapt, choose
 from evalkit.models.weights import at_hand, file_facts
-from evalkit.pipeline import load_tasks, open_store, run_config
+from evalkit.pipeline import choose_line_up, load_tasks, open_store, run_config
 from evalkit.progress import Progress
 from evalkit.registry import ModelSpec
 from evalkit.results import Results
@@ -75,9 +76,13 @@ def gate(
     if (suite is None) == (run is None):
         raise ConfigError("a gate needs a suite to run, or a run: give one of the two.")
     before, config = frozen.results(), None
+    now: dict[str, Canaries | str] = {}
     if suite is not None:
         config = read_config(dict(suite) if isinstance(suite, Mapping) else read_suite(suite))
-        after = run_config(config)
+        line_up = choose_line_up(config)
+        heard = {label: _Heard(**vars(model)) for label, model in line_up.models.items()}
+        after = run_config(config, replace(line_up, models=heard))
+        now = {label: model.canaries[0] for label, model in heard.items() if model.canaries}
     else:
         after = run if isinstance(run, Results) else Results.read(Path(str(run)))
     if common:
@@ -87,7 +92,7 @@ def gate(
     # Where one model took the place of another on purpose, other vectors are told and do not fail.
     if pairs and held_to.drift == "fail":
         held_to = held_to.model_copy(update={"drift": "warn"})
-    drifts = {} if held_to.drift == "off" else _drifts(frozen, after, pairs, models or {})
+    drifts = {} if held_to.drift == "off" else _drifts(frozen, after, now, pairs, models or {})
     found = checks(before, after, changes, drifts, held_to)
     if held_to.latency_ratio is not None or held_to.memory_ratio is not None:
         found += _ratios(before, after, changes, held_to, config)
@@ -112,29 +117,69 @@ def _embedder(results: Results, label: str, objects: Mapping[str, object]) -> Ch
     return chosen if "embedder" in chosen.kinds else None
 
 
+@dataclass(frozen=True)
+class _Heard(Chosen):
+    """A model of a run whose canaries are taken when it is loaded, so that it is loaded once."""
+
+    canaries: list[Canaries | str] = field(default_factory=list, compare=False)
+
+    def load(self, compute: Compute, spending: Spending) -> Any:
+        """The model."""
+        model = super().load(compute, spending)
+        if isinstance(model, Embedder):
+            self.canaries[:] = [_of_model_or_why_not(model, self)]
+        return model
+
+
 def _canaries(embedder: Chosen, compute: Compute) -> Canaries:
-    model = embedder.load(compute, Spending())
+    return _of_model(embedder.load(compute, Spending()), embedder)
+
+
+def _canaries_or_why_not(embedder: Chosen, compute: Compute) -> Canaries | str:
+    try:
+        model = embedder.load(compute, Spending())
+    except EvalkitError as error:
+        return f"it cannot be loaded to compare its vectors: {error}"
+    return _of_model_or_why_not(model, embedder)
+
+
+def _of_model_or_why_not(model: Embedder, chosen: Chosen) -> Canaries | str:
+    try:
+        return _of_model(model, chosen)
+    except Exception as error:  # as in a grid, whatever a model raises is the reason that it has none
+        return f"it gives no vectors of the canary texts: {type(error).__name__}: {error}"
+
+
+def _of_model(model: Embedder, chosen: Chosen) -> Canaries:
     folder = None
-    if isinstance(embedder.source, ModelSpec) and embedder.source.name:
-        folder = at_hand(embedder.source.name, getattr(embedder.source.options, "revision", None))
+    if isinstance(chosen.source, ModelSpec) and chosen.source.name:
+        folder = at_hand(chosen.source.name, getattr(chosen.source.options, "revision", None))
     return encode_canaries(model, file_facts(folder) if folder else None)
 
 
 def _drifts(
-    frozen: Baseline, after: Results, pairs: Mapping[str, str], objects: Mapping[str, object]
+    frozen: Baseline,
+    after: Results,
+    heard: Mapping[str, Canaries | str],
+    pairs: Mapping[str, str],
+    objects: Mapping[str, object],
 ) -> dict[str, Drift | str]:
-    """By model of the baseline that the run has, what changed about its canaries, or why that is not known."""
+    """By model of the baseline that the run has, what changed about its canaries, or why that is not known.
+
+    `heard` has what the run's models gave when they were loaded; of a run that was before they are loaded now.
+    """
     compute = choose_compute(after.provenance["device"], after.provenance["dtype"])
     found: dict[str, Drift | str] = {}
     for label, then in frozen.canaries.items():
         now = pairs.get(label, label)
         if now not in _models(after):
             continue
-        try:
+        if now not in heard:
             embedder = _embedder(after, now, objects)
-            found[now] = "it has no vectors now." if embedder is None else drift(then, _canaries(embedder, compute))
-        except Exception as error:  # as in a grid, whatever a model raises is the reason that it has none
-            found[now] = f"no vectors of it can be compared: {error}"
+            told = "it has no vectors now." if embedder is None else _canaries_or_why_not(embedder, compute)
+        else:
+            told = heard[now]
+        found[now] = told if isinstance(told, str) else drift(then, told)
     return found
 
 

@@ -87,9 +87,12 @@ class LineUp:
         return specs | full
 
 
-def run_config(config: RunConfig) -> Results:
-    """Run a validated configuration. Raises Interrupted after Ctrl-C; what was finished is then written too."""
-    line_up = choose_line_up(config)
+def run_config(config: RunConfig, line_up: LineUp | None = None) -> Results:
+    """Run a validated configuration, by the line-up that it names, or by one that was made of it.
+
+    Raises Interrupted after Ctrl-C; what was finished is then written too.
+    """
+    line_up = line_up or choose_line_up(config)
     tasks = load_tasks(config)
     if not any(isinstance(task, RetrievalTask) for task in tasks):
         rankers = [label for label, model in line_up.models.items() if "embedder" not in model.kinds]

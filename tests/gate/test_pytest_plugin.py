@@ -135,6 +135,17 @@ def test_a_model_is_built_once_a_worker_and_the_store_is_shared(run_pytest, tmp_
     assert set(encoded.values()) == {1}
 
 
+def test_a_gate_loads_a_model_once_a_worker(run_pytest, tmp_path, data_dir):
+    (tmp_path / "conftest.py").write_text(LOGGED)
+    suite = {**SUITE, "models": [f"static:{data_dir / 'potion-base-4m-int8'}"]}
+    make_baseline(package.run(**suite)).write(tmp_path / "baseline.json")
+    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
+    options = ("--evalkit-suite", "suite.yaml", "--evalkit-baseline", "baseline.json")
+    status, text = run_pytest(*options, "-n", "2", code="")
+    assert (status, set(outcomes(text).values())) == (0, {"PASSED"}), text
+    assert set(Counter((tmp_path / "built.log").read_text().splitlines()).values()) == {1}
+
+
 WRONG = {
     '@pytest.mark.evalkit(task="rag-mini", model="bm26", min=0.1)': "Did you mean 'bm25'",
     '@pytest.mark.evalkit(task="rag-mini", min=0.1)': "the marker needs task=... and model=...",
