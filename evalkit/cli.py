@@ -20,6 +20,13 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 SKIPPED_SHOWN = 20
 
+TrustRemoteCode = Annotated[
+    bool | None, typer.Option("--trust-remote-code", help="Run the code that model repositories bring.")
+]
+AllowPickle = Annotated[
+    bool | None, typer.Option("--allow-pickle", help="Read pickled weights, where there are no safetensors.")
+]
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -50,12 +57,8 @@ def run(
     no_store: Annotated[bool | None, typer.Option("--no-store", help="Compute everything, keep nothing.")] = None,
     max_cost: Annotated[float | None, typer.Option(help="USD that models behind paid APIs may cost in all.")] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds for loading a model, and for a cell.")] = None,
-    trust_remote_code: Annotated[
-        bool | None, typer.Option("--trust-remote-code", help="Run the code that model repositories bring.")
-    ] = None,
-    allow_pickle: Annotated[
-        bool | None, typer.Option("--allow-pickle", help="Read pickled weights, where there are no safetensors.")
-    ] = None,
+    trust_remote_code: TrustRemoteCode = None,
+    allow_pickle: AllowPickle = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; default reports/latest.")] = None,
     published: Annotated[Path | None, typer.Option(help="CSV of published figures, shown beside your own.")] = None,
     report: Annotated[bool, typer.Option("--report", help="Write report.html too; needs evalkit[report].")] = False,
@@ -192,12 +195,8 @@ def pick(
     max_queries: Annotated[int | None, typer.Option(help="A seeded sample, for a quick look.")] = None,
     store: Annotated[Path | None, typer.Option(help="Folder of what was computed before.")] = None,
     max_cost: Annotated[float | None, typer.Option(help="USD that models behind paid APIs may cost in all.")] = None,
-    trust_remote_code: Annotated[
-        bool | None, typer.Option("--trust-remote-code", help="Run the code that model repositories bring.")
-    ] = None,
-    allow_pickle: Annotated[
-        bool | None, typer.Option("--allow-pickle", help="Read pickled weights, where there are no safetensors.")
-    ] = None,
+    trust_remote_code: TrustRemoteCode = None,
+    allow_pickle: AllowPickle = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reports/pick"),
     report: Annotated[bool, typer.Option("--report", help="Write report.html into it too.")] = False,
 ) -> None:

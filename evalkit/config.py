@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 from evalkit.compute import DeviceChoice, Dtype
 from evalkit.errors import ConfigError, UnknownNameError, did_you_mean
 from evalkit.suite.checks import OnBadData
+from evalkit.suite.declaration import UNREADABLE_YAML
 from evalkit.suite.reference import bundled_tasks
 from evalkit.terms import EngineName
 
@@ -202,7 +203,7 @@ def read_suite(name: str | Path) -> dict[str, Any]:
         )
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: not UTF-8, or no such date
+    except UNREADABLE_YAML as error:
         raise ConfigError(f"cannot read the suite {path}: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"the suite {path} holds a {type(data).__name__}, not keys and values.")

@@ -14,14 +14,14 @@ from evalkit.contracts import Embedder
 from evalkit.errors import ConfigError, EvalkitError
 from evalkit.gate.baseline import Baseline, freeze
 from evalkit.gate.canaries import Canaries, Drift, drift, encode_canaries
-from evalkit.gate.check import Check, cell_name
+from evalkit.gate.check import Check
 from evalkit.gate.checks import checks
 from evalkit.gate.common import on_common, with_reasons
 from evalkit.gate.policy import Policy, read_policy
 from evalkit.gate.retrieved import retrieved
 from evalkit.gate.verdict import Verdict
 from evalkit.grid import Means
-from evalkit.grid.cells import NO_RERANKER
+from evalkit.grid.cells import NO_RERANKER, in_words
 from evalkit.measure import measure
 from evalkit.models.chosen import Chosen, adapt, choose
 from evalkit.models.weights import at_hand, file_facts
@@ -88,7 +88,7 @@ def gate(
     if common:
         before, after = on_common(before, after, frozen)
     pairs = dict(pairs or {})
-    changes = with_reasons(compare_runs(before, after, pairs), frozen, after)
+    changes = with_reasons(compare_runs(before, after, pairs), frozen, before, after)
     # Where one model took the place of another on purpose, other vectors are told and do not fail.
     if pairs and held_to.drift == "fail":
         held_to = held_to.model_copy(update={"drift": "warn"})
@@ -195,7 +195,7 @@ def _ratios(
     old_specs, new_specs = before.provenance["specs"], after.provenance["specs"]
     pairs = changes.cells[["model_a", "reranker_a", "model_b", "reranker_b"]].astype(str).drop_duplicates()
     for model_a, reranker_a, model_b, reranker_b in pairs.itertuples(index=False, name=None):
-        name = f"{cell_name(model_b, reranker_b)}: costs"
+        name = f"{in_words(model_b, reranker_b)}: costs"
         old = [old_specs[label] for label in (model_a, reranker_a) if label != NO_RERANKER]
         new = [new_specs[label] for label in (model_b, reranker_b) if label != NO_RERANKER]
         fusions = {*before.provenance.get("fusions", {}), *after.provenance.get("fusions", {})}
@@ -213,7 +213,7 @@ def _ratios(
                 (policy.memory_ratio, "peak_memory_mb", "memory"),
             ):
                 if limit is not None:
-                    yield _ratio(f"{cell_name(model_b, reranker_b)}: {what}", cells, column, limit)
+                    yield _ratio(f"{in_words(model_b, reranker_b)}: {what}", cells, column, limit)
 
 
 def _cost(specs: Sequence[str], tasks: Sequence[RetrievalTask], config: RunConfig) -> pd.DataFrame:

@@ -180,14 +180,14 @@ def _scores(item: pytest.Item, marker: pytest.Mark) -> Any:
         pytest.fail("evalkit: the marker needs task=... and model=..., by name.", pytrace=False)
     stash = item.config.stash
     known = stash.setdefault(_results, {})
-    if repr(sorted(keys.items())) not in known:
+    key = repr(sorted(keys.items()))
+    if key not in known:
         try:
             with _one_at_a_time(item.config):
-                known[repr(sorted(keys.items()))] = _run(stash.setdefault(_models, {}), **keys)
+                known[key] = _run(stash.setdefault(_models, {}), **keys)
         except EvalkitError as error:
             pytest.fail(f"evalkit: {error}", pytrace=False)
-    results = known[repr(sorted(keys.items()))]
-    scores = results.scores
+    scores = known[key].scores
     return scores[scores["reranker"] == keys.get("reranker", "none")]
 
 

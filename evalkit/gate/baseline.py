@@ -16,7 +16,7 @@ from evalkit.results import Results
 from evalkit.results.changes import KINDS
 from evalkit.results.comparisons import SPEARMAN
 from evalkit.results.evidence import COLUMNS, Evidence
-from evalkit.results.inputs import SETTINGS, Label, of_task
+from evalkit.results.inputs import SETTINGS, Label, of_cell, of_task
 from evalkit.results.records import CELL_KEYS, GOLD, SAMPLES
 from evalkit.results.scores import ranking_metric
 
@@ -173,16 +173,16 @@ def _task(results: Results, label: Label) -> BaselineTask:
             for metric, of_metric in rows.groupby("metric", observed=True, sort=False)
             if metric in wanted
         }
-        cell = (model, reranker)
-        ranks = _of_cell(first, cell).astype({"query": str}).set_index("query")["rank"]
-        ranked = _of_cell(rankings, cell).astype({"query": str}).sort_values("rank")
+        cell = (str(model), str(reranker))
+        ranks = of_cell(first, label, cell).astype({"query": str}).set_index("query")["rank"]
+        ranked = of_cell(rankings, label, cell).astype({"query": str}).sort_values("rank")
         listed = {
             query: [row_of[str(each)] for each in found] for query, found in ranked.groupby("query")["document"]
         }
         cells.append(
             BaselineCell(
-                model=str(model),
-                reranker=str(reranker),
+                model=cell[0],
+                reranker=cell[1],
                 values={metric: _plain(values) for metric, values in by_metric.items()},
                 ranks=_plain(ranks.reindex(ids)) if len(ranks) else [],
                 retrieved=[listed.get(query, []) for query in ids] if listed else [],
@@ -206,11 +206,6 @@ def _metrics(results: Results, label: Label, there: set[str]) -> set[str]:
         main = ranking_metric(of_task(results.scores, label))
         return {main.removeprefix(SPEARMAN), GOLD}
     return {metric for metric in there if metric.partition("@")[0] in KINDS}
-
-
-def _of_cell(frame: pd.DataFrame, cell: tuple[Any, Any]) -> pd.DataFrame:
-    rows: pd.DataFrame = frame[(frame["model"] == cell[0]) & (frame["reranker"] == cell[1])]
-    return rows
 
 
 def _plain(values: pd.Series) -> list[float | None]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from evalkit.grid.cells import NO_RERANKER
+from evalkit.grid.cells import in_words
 from evalkit.results.comparisons import CellLabel
 from evalkit.results.inputs import Label
 
@@ -21,7 +21,7 @@ class Place:
     new: CellLabel
 
     def __str__(self) -> str:
-        return f"{cell_name(*self.new)} on {self.label[0]} ({self.label[1]})"
+        return f"{in_words(*self.new)} on {self.label[0]} ({self.label[1]})"
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,3 @@ class Check:
     place: Place | None = None
     queries: tuple[str, ...] = ()
     chances: Mapping[float, float] = field(default_factory=dict)
-
-
-def cell_name(model: str, reranker: str) -> str:
-    """A cell in words."""
-    return model if reranker == NO_RERANKER else f"{model} + {reranker}"

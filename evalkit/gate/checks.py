@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from evalkit.errors import ConfigError, did_you_mean
 from evalkit.gate.canaries import Drift
-from evalkit.gate.check import Check, Outcome, Place, cell_name
+from evalkit.gate.check import Check, Outcome, Place
 from evalkit.gate.margins import margin_checks
 from evalkit.gate.policy import Policy
+from evalkit.grid.cells import in_words
 from evalkit.results import Results
 from evalkit.results.changes import Changes
 from evalkit.results.records import CELL_KEYS
@@ -47,13 +48,13 @@ def _apart(task: str, split: str, reason: str) -> Check:
 def _lost(cell: tuple[str, ...]) -> Check:
     task, split, model, reranker = cell
     return Check(
-        f"{cell_name(model, reranker)} on {task} ({split}): there", "undecided",
+        f"{in_words(model, reranker)} on {task} ({split}): there", "undecided",
         "it is in the baseline and not in the run. If another took its place, say so: --pair 'OLD -> NEW'.",
     )  # fmt: skip
 
 
 def _failed(failure: Mapping[str, str]) -> Check:
-    cell = f"{cell_name(failure['model'], failure['reranker'])} on {failure['task']} ({failure['split']})"
+    cell = f"{in_words(failure['model'], failure['reranker'])} on {failure['task']} ({failure['split']})"
     return Check(f"{cell}: a score", "undecided", f"it has none: {failure['reason']}")
 
 
@@ -64,7 +65,7 @@ def _floors(after: Results, floors: Mapping[str, float]) -> Iterator[Check]:
             known = sorted({str(each) for each in after.scores["metric"].unique()})
             raise ConfigError(f"the run has no {metric!r} to hold to a floor. {did_you_mean(metric, known)}")
         for row in rows.to_dict("records"):
-            name = f"{cell_name(row['model'], row['reranker'])} on {row['task']} ({row['split']})"
+            name = f"{in_words(row['model'], row['reranker'])} on {row['task']} ({row['split']})"
             score = float(row["score"])
             outcome: Outcome = "undecided" if math.isnan(score) else "pass" if score >= least else "fail"
             interval = f"95 % interval {row['ci_low']:.4f} to {row['ci_high']:.4f}"

@@ -16,11 +16,11 @@ COMMON = "the queries in common"
 """Stands for the content hash of a task that was restricted to them."""
 
 
-def with_reasons(changes: Changes, baseline: Baseline, after: Results) -> Changes:
+def with_reasons(changes: Changes, baseline: Baseline, before: Results, after: Results) -> Changes:
     """The changes, with what the baseline knows of why tasks cannot be compared: it keeps marks, and no texts."""
     tasks = {(task.task, task.split): task for task in baseline.tasks}
     apart = tuple(
-        replace(each, reason=_what_changed(tasks[each.task, each.split], baseline, after)) for each in changes.apart
+        replace(each, reason=_what_changed(tasks[each.task, each.split], before, after)) for each in changes.apart
     )
     return replace(changes, apart=apart)
 
@@ -58,7 +58,7 @@ def _marks_then(task: BaselineTask) -> dict[str, str]:
     return dict(zip(task.ids, task.marks, strict=bool(task.marks)))
 
 
-def _what_changed(task: BaselineTask, baseline: Baseline, after: Results) -> str:
+def _what_changed(task: BaselineTask, before: Results, after: Results) -> str:
     label = (task.task, task.split)
     then, now = _marks_then(task), marks(after, label)
     if not then or not now:
@@ -71,13 +71,9 @@ def _what_changed(task: BaselineTask, baseline: Baseline, after: Results) -> str
     told = [f"{len(ids)} {how} ({_named(ids)})" for how, ids in found.items() if ids]
     if told:
         return f"its data differ: of {len(then)} {'queries' if task.documents else 'items'} " + ", ".join(told)
-    old, new = ({(t["task"], t["split"]): t for t in tasks}[label] for tasks in _tasks(baseline, after))
+    old, new = (tasks_of(run)[label] for run in (before, after))
     counts = f"{old.get('documents', 0)} then, {new.get('documents', 0)} now"
     return f"its documents differ ({counts}); queries and judgements are the same"
-
-
-def _tasks(baseline: Baseline, after: Results) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-    return baseline.provenance["tasks"], after.provenance["tasks"]
 
 
 def _named(ids: list[str]) -> str:

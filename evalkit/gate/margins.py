@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import compress
 
 import numpy as np
@@ -106,6 +107,9 @@ def hold(parts: Sequence[Part], level: float) -> list[Check]:
 
 def _sides(before: Results, after: Results, changes: Changes, metrics: Sequence[str]) -> list[Side]:
     """The cells that both have, by the metrics named, or by the main one of each task."""
+    # Of all cells of a task they are the same.
+    then, now = (cache(partial(compared, run)) for run in (before, after))
+    tags = cache(partial(_tags, after))
     found = []
     pairs = changes.cells[changes.cells["main"].astype(bool) & (changes.cells["verdict"] != "no test")]
     for row in pairs.itertuples():
@@ -115,8 +119,7 @@ def _sides(before: Results, after: Results, changes: Changes, metrics: Sequence[
         # Of the metrics named, those of the task's kind.
         named = [metric for metric in metrics if is_sts == metric.startswith(SPEARMAN)]
         for metric in named if metrics else [str(row.metric)]:
-            old, new = compared(before, *label, metric), compared(after, *label, metric)
-            found.append(Side(place, metric, old, new, _tags(after, label)))
+            found.append(Side(place, metric, then(*label, metric), now(*label, metric), tags(label)))
     return found
 
 

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError
 
 from evalkit.errors import ConfigError, did_you_mean
+from evalkit.suite.declaration import UNREADABLE_YAML
 
 
 class Policy(BaseModel):
@@ -40,12 +41,7 @@ def read_policy(given: str | Path | Mapping[str, Any] | None, **more: Any) -> Po
     elif given is not None:
         try:
             content = yaml.safe_load(Path(given).read_text(encoding="utf-8")) or {}
-        except (
-            OSError,
-            ValueError,
-            RecursionError,
-            yaml.YAMLError,
-        ) as error:  # ValueError: not UTF-8, or no such date
+        except UNREADABLE_YAML as error:
             raise ConfigError(f"cannot read the policy {given}: {error}") from error
         if not isinstance(content, dict):
             raise ConfigError(f"the policy {given} holds a {type(content).__name__}, not keys and values.")

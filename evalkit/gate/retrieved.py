@@ -7,7 +7,7 @@ from evalkit.gate.baseline import RETRIEVED
 from evalkit.gate.check import Check, Place
 from evalkit.results import Results
 from evalkit.results.comparisons import CellLabel
-from evalkit.results.inputs import Label, of_task
+from evalkit.results.inputs import Label, of_cell, of_task
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,6 @@ def retrieved(before: Results, after: Results, checks: Sequence[Check]) -> Itera
 
 
 def _first(run: Results, label: Label, cell: CellLabel, query: str) -> tuple[str, ...]:
-    rows = of_task(run.evidence.rankings, label)
-    rows = rows[(rows["model"] == cell[0]) & (rows["reranker"] == cell[1]) & (rows["query"] == query)]
-    return tuple(str(each) for each in rows[rows["rank"] <= RETRIEVED].sort_values("rank")["document"])
+    rows = of_cell(run.evidence.rankings, label, cell)
+    rows = rows[(rows["query"] == query) & (rows["rank"] <= RETRIEVED)]
+    return tuple(str(each) for each in rows.sort_values("rank")["document"])

@@ -11,6 +11,12 @@ from evalkit.types import FloatArray, Run, Task
 
 NO_RERANKER = "none"
 
+
+def in_words(model: str, reranker: str) -> str:
+    """A cell's model, and the reranker behind it if there is one, for people."""
+    return model if reranker == NO_RERANKER else f"{model} + {reranker}"
+
+
 Model = TypeVar("Model", bound=Embedder | Retriever | Reranker | ListReranker, covariant=True)
 
 

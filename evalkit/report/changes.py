@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from evalkit.grid.cells import NO_RERANKER
+from evalkit.grid.cells import in_words
 from evalkit.report.markdown import to_markdown
 from evalkit.report.table import Table, TableCell
 from evalkit.results.changes import Changes
@@ -39,7 +39,7 @@ def headline(changes: Changes) -> list[str]:
     sentences += [f"{each.task} ({each.split}) is not compared: {each.reason}." for each in changes.apart]
     for cells, which in ((changes.only_a, "first"), (changes.only_b, "second")):
         if cells:
-            names = [f"{_name(model, reranker)} on {task} ({split})" for task, split, model, reranker in cells]
+            names = [f"{in_words(model, reranker)} on {task} ({split})" for task, split, model, reranker in cells]
             more = f" and {len(names) - CELLS} more" if len(names) > CELLS else ""
             sentences.append(f"Only in the {which} run: {', '.join(names[:CELLS])}{more}.")
     return sentences
@@ -71,12 +71,8 @@ def changes_to_markdown(changes: Changes, name_a: str, name_b: str) -> str:
 
 def cell_name(row: pd.Series) -> str:
     """A pair of cells in words: "m", or "m → n" where another model took its place."""
-    old, new = _name(row["model_a"], row["reranker_a"]), _name(row["model_b"], row["reranker_b"])
+    old, new = in_words(row["model_a"], row["reranker_a"]), in_words(row["model_b"], row["reranker_b"])
     return old if old == new else f"{old} → {new}"
-
-
-def _name(model: str, reranker: str) -> str:
-    return model if reranker == NO_RERANKER else f"{model} + {reranker}"
 
 
 def _rows(frame: pd.DataFrame) -> list[pd.Series]:

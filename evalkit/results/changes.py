@@ -9,7 +9,7 @@ import pandas as pd
 
 from evalkit.errors import ConfigError
 from evalkit.results.comparisons import LEVEL, CellLabel, Compared, compared
-from evalkit.results.inputs import Label, differing_inputs, of_task, tasks_of, why_apart
+from evalkit.results.inputs import Label, differing_inputs, of_cell, of_task, tasks_of, why_apart
 from evalkit.results.records import CELL_KEYS
 from evalkit.results.results import Results
 from evalkit.results.scores import ranking_metric
@@ -224,10 +224,10 @@ def _query_rows(label: Label, pairs: Sequence[Pair], a: Results, b: Results) -> 
         return pd.DataFrame(columns=QUERY_COLUMNS)
     parts = []
     for old, new in pairs:
-        sides = [_of_cell(run.records, label, cell) for run, cell in ((a, old), (b, new))]
+        sides = [of_cell(run.records, label, cell) for run, cell in ((a, old), (b, new))]
         value = [side[side["metric"] == metric].astype({"id": str}).set_index("id")["value"] for side in sides]
         ranks = [
-            _of_cell(run.evidence.first_relevant, label, cell).astype({"query": str}).set_index("query")["rank"]
+            of_cell(run.evidence.first_relevant, label, cell).astype({"query": str}).set_index("query")["rank"]
             for run, cell in ((a, old), (b, new))
         ]
         frame = pd.DataFrame({"value_a": value[0], "value_b": value[1]})
@@ -238,8 +238,3 @@ def _query_rows(label: Label, pairs: Sequence[Pair], a: Results, b: Results) -> 
         parts.append(frame.assign(**dict(zip([*_TASK, *_PAIR], (*label, *old, *new), strict=True))))
     found = pd.concat(parts, ignore_index=True)[QUERY_COLUMNS]
     return found.sort_values("difference", kind="stable", ignore_index=True)
-
-
-def _of_cell(frame: pd.DataFrame, label: Label, cell: CellLabel) -> pd.DataFrame:
-    rows = of_task(frame, label)
-    return rows[(rows["model"] == cell[0]) & (rows["reranker"] == cell[1])]

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from evalkit.grid.cells import NO_RERANKER
+from evalkit.results.comparisons import CellLabel
 from evalkit.results.results import Results
 
 SETTINGS = ("device", "dtype", "seed", "top_k", "candidates", "python", "platform", "git_commit", "command")
@@ -22,6 +23,12 @@ def tasks_of(run: Results) -> dict[Label, Mapping[str, Any]]:
 def of_task(frame: pd.DataFrame, label: Label) -> pd.DataFrame:
     """The rows of a task."""
     return frame[(frame["task"] == label[0]) & (frame["split"] == label[1])]
+
+
+def of_cell(frame: pd.DataFrame, label: Label, cell: CellLabel) -> pd.DataFrame:
+    """The rows of a cell of a task."""
+    rows = of_task(frame, label)
+    return rows[(rows["model"] == cell[0]) & (rows["reranker"] == cell[1])]
 
 
 def why_apart(label: Label, a: Results, b: Results) -> str:

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 from evalkit.errors import ConfigError, did_you_mean
 
 DECLARATION = "task.yaml"
+UNREADABLE_YAML = (OSError, ValueError, RecursionError, yaml.YAMLError)
+"""What reading a YAML file may raise; ValueError for what is not UTF-8, and for dates and numbers that cannot be."""
 
 
 class _Declaration(BaseModel):
@@ -56,7 +58,7 @@ def read_declaration(path: Path) -> StsDeclaration | RetrievalDeclaration:
     """
     try:
         declared = yaml.safe_load(path.read_bytes())
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: not UTF-8, or no such date
+    except UNREADABLE_YAML as error:
         raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(declared, dict):
         raise ConfigError(f"{path}: must hold keys and values: type, splits, ...")
