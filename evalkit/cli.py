@@ -287,7 +287,11 @@ def _show_partial(results: "Results", out: Path | None) -> NoReturn:
     if results.missing:
         typer.echo(f"Interrupted. A partial leaderboard is in {out}.", err=True)
     else:
-        typer.echo(f"Interrupted while it was measured what the choices cost. All scores are in {out}.", err=True)
+        typer.echo(
+            f"Interrupted while it was measured what the choices cost. All scores are in {out}, and what was "
+            "measured: the same command goes on from there.",
+            err=True,
+        )
     raise typer.Exit(EXIT_INTERRUPTED)
 
 

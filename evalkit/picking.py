@@ -1,6 +1,7 @@
 """Compose a pick: from a folder of documents and questions to a run over its chunkings, and a recommendation."""
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +18,7 @@ from evalkit.decision.requirements import parse_requirements
 from evalkit.documents import Chunk, Chunking, Folder, chunk_statistics, count_tokens, read_folder, split
 from evalkit.errors import ConfigError
 from evalkit.grid import Means
-from evalkit.measure import measure
+from evalkit.measure import MeasuringInterrupted, measure
 from evalkit.models.chosen import Chosen, hybrids
 from evalkit.models.free import FreeModels, free_models
 from evalkit.models.llamaindex_class import load_llm
@@ -39,6 +40,7 @@ from evalkit.report.markdown import to_markdown
 from evalkit.report.recommendation import in_short, llamaindex_code, sentence_transformers_code, to_text
 from evalkit.report.write import write_run
 from evalkit.results import Results
+from evalkit.results.measurements import Measurements
 from evalkit.types import RetrievalTask
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 
 CHUNKINGS, RECOMMENDATION = "chunkings.csv", "recommendation.md"
 QUESTIONS, ANSWERS = "questions.jsonl", "answers.jsonl"
+MEASURED = "measured"
+"""In the output folder while models are measured: what was, so that an interrupted pick goes on from there."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ def pick(
     nothing take part (see `models.free`), and their reasons are in the provenance.
 
     Everything is checked before a model is loaded: raises EvalkitError. Raises Interrupted after Ctrl-C, when the
-    cells that were finished are written, but nothing is recommended.
+    cells that were finished are written, and what was measured, but nothing is recommended; the same pick into the
+    same `out` goes on from there.
     """
     free = None if keys.get("models") else _free(keys)
     if free is not None:
@@ -116,10 +121,16 @@ def pick(
         write_run(results, config.out)
     if results.missing:
         raise Interrupted(results)
+    kept = None if config.out is None else config.out / MEASURED
     try:
-        results = replace(results, measurements=_measured(config, line_up, tasks))
-    except KeyboardInterrupt:
+        results = replace(results, measurements=_measured(config, line_up, tasks, kept))
+    except MeasuringInterrupted as interrupted:
+        results = replace(results, measurements=interrupted.measurements)
+        if config.out is not None:
+            write_run(results, config.out)
         raise Interrupted(results) from None
+    if kept is not None:
+        shutil.rmtree(kept, ignore_errors=True)
     found = recommend(results, requirements, metric=metric, margin=margin, facts=_facts(line_up.all))
     decided = {**results.provenance["pick"], "recommendation": in_short(found)}
     results = replace(results, provenance={**results.provenance, "pick": decided})
@@ -178,7 +189,7 @@ def _tasks(
     return [make_task(name, folder, chunking, found, questions, **sample) for chunking, found in chunks.items()]
 
 
-def _measured(config: RunConfig, line_up: LineUp, tasks: Sequence[RetrievalTask]) -> Any:
+def _measured(config: RunConfig, line_up: LineUp, tasks: Sequence[RetrievalTask], kept: Path | None) -> Measurements:
     with Progress() as progress:
         return measure(
             tasks,
@@ -189,6 +200,7 @@ def _measured(config: RunConfig, line_up: LineUp, tasks: Sequence[RetrievalTask]
             means=Means(line_up.compute, open_store(config), progress),
             spending=line_up.spending,
             seed=config.seed,
+            kept=kept,
         )
 
 

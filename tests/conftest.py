@@ -16,6 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # ranx, a peer that results are held to, compiles for most of a minute with numba; interpreted it is exact too.
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
+# The cores are shared out among the processes that run tests, and to what they start.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 os.environ.setdefault("EVALKIT_DATA", str(ROOT.parent / "shared" / "data"))
 
 
@@ -31,7 +34,9 @@ def data_dir() -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def _shared_store(tmp_path_factory: pytest.TempPathFactory) -> None:
     """One fresh store for the whole suite: nothing of the user's is read, and tests share what they compute."""
-    os.environ["EVALKIT_STORE"] = str(tmp_path_factory.mktemp("store"))
+    folder = tmp_path_factory.getbasetemp()
+    of_all = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    os.environ["EVALKIT_STORE"] = str(of_all / "store")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from evalkit.results import Results
 from evalkit.suite import load_task
 
 KEYS = {"top_k": "5,10", "device": "cpu", "seed": 3}
-MINILM = "all-MiniLM-L6-v2"
+MINILM = "all-MiniLM-L6-v2?max_length=64"  # for time
 
 
 @pytest.fixture(scope="module")
@@ -229,24 +229,62 @@ def test_an_interrupted_pick_is_partial(evalkit, tmp_path, monkeypatch):
     assert [cell["model"] for cell in Results.read(tmp_path / "out").missing] == ["tfidf"]
 
 
-def test_interrupted_while_measuring_all_scores_are_there(evalkit, tmp_path, monkeypatch):
-    from evalkit import picking
-
+def test_interrupted_while_measuring_the_next_pick_goes_on(evalkit, tmp_path, monkeypatch):
     documents(tmp_path)
-
-    def stop(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(picking, "measure", stop)
-    status, out, err = evalkit(
-        "pick", tmp_path / "docs", "--questions", tmp_path / "questions.csv", "--models", "bm25,tfidf",
-        "--chunk-size", "whole", "--device", "cpu", "--out", tmp_path / "out",
+    command = (
+        "pick", tmp_path / "docs", "--questions", tmp_path / "questions.csv", "--models", "bm25,tfidf,bow",
+        "--rerankers", "tfidf", "--chunk-size", "whole", "--device", "cpu", "--store", tmp_path / "store",
+        "--out", tmp_path / "out",
     )  # fmt: skip
+    with monkeypatch.context() as patched:
+        measured = stop_at(patched, 2)
+        status, out, err = evalkit(*command)
+    assert measured == ["bm25", "tfidf"]
     assert status == 130, err
     assert "PARTIAL" not in out
+    assert "not measured: it was interrupted before" in out
     assert "All scores are in" in err
-    assert set(Results.read(tmp_path / "out").scores["model"]) == {"bm25", "tfidf"}
     assert not (tmp_path / "out" / "recommendation.md").exists()
+    partial = Results.read(tmp_path / "out")
+    cells = partial.measurements.cells.set_index(["model", "reranker"])
+    assert set(partial.scores["model"]) == {"bm25", "tfidf", "bow"}
+    assert cells.index[cells["note"] == ""].tolist() == [("bm25", "none")]
+
+    with monkeypatch.context() as patched:
+        stop_at(patched, 4)  # at the reranker: all first stages are measured
+        assert evalkit(*command)[0] == 130
+    first_stages = Results.read(tmp_path / "out").measurements.cells.query("note == ''").set_index("model")
+    assert set(first_stages.index) == {"bm25", "tfidf", "bow"}
+
+    status, _, err = evalkit(*command)
+    assert status == 0, err
+    assert (tmp_path / "out" / "recommendation.md").exists()
+    assert not (tmp_path / "out" / "measured").exists()
+    results = Results.read(tmp_path / "out")
+    assert results.provenance["computed"] == 0
+    pd.testing.assert_frame_equal(results.scores, partial.scores, check_exact=True)
+    whole = results.measurements.cells
+    assert (whole["note"] == "").all()
+    # Two measurements of one model are never equal to the last digit: these are the ones that were kept.
+    of_first = whole.query("reranker == 'none'").set_index("model")
+    pd.testing.assert_frame_equal(of_first, first_stages, check_exact=True, check_like=True, check_dtype=False)
+    assert of_first.loc["bm25", "latency_p50_ms"] == cells.loc[("bm25", "none"), "latency_p50_ms"]
+
+
+def stop_at(monkeypatch, number: int) -> list[str]:
+    """Ctrl-C comes when the model of this number is measured; the labels of those that began to be."""
+    from evalkit.measure import cells
+
+    in_child, began = cells.in_child, []
+
+    def measured(job):
+        began.append(job.label)
+        if len(began) == number:
+            raise KeyboardInterrupt
+        return in_child(job)
+
+    monkeypatch.setattr(cells, "in_child", measured)
+    return began
 
 
 def test_interrupted_while_sampling_the_sample_is_there(evalkit, tmp_path, monkeypatch):

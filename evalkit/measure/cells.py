@@ -1,7 +1,9 @@
 """Measure every cell of a grid: each model once, in a process of its own, and each reranker on its own candidates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +13,27 @@ from evalkit.compute import Compute
 from evalkit.grid import FusedEntrant, Means
 from evalkit.grid.cells import NO_RERANKER, Cell
 from evalkit.measure.child import Job, attempt, in_child
+from evalkit.measure.kept import kept_or_measured
 from evalkit.measure.prices import charges_are_known, price_per_million
 from evalkit.measure.work import FirstStage, FirstWork, Limits, Measured, SecondStage, SecondWork, fused
 from evalkit.models.chosen import Chosen
+from evalkit.progress import Progress
 from evalkit.registry import ModelSpec
 from evalkit.registry.options import ApiOptions
 from evalkit.results.measurements import COLUMNS, TRUNCATED_COLUMNS, Measurements
 from evalkit.search.fusion import LIST_DEPTH
 from evalkit.spending import Spending
 from evalkit.types import RetrievalTask
+
+NOT_MEASURED = "not measured: it was interrupted before"
+
+
+class MeasuringInterrupted(KeyboardInterrupt):
+    """Ctrl-C while cells were measured: `measurements` has a row of each, and says which were not measured."""
+
+    def __init__(self, measurements: Measurements) -> None:
+        super().__init__()
+        self.measurements = measurements
 
 
 def measure(
@@ -34,6 +48,7 @@ def measure(
     seed: int = 0,
     queries: int = 50,
     seconds: float = 10.0,
+    kept: Path | None = None,
 ) -> Measurements:
     """What each cell costs: a row a task, first stage (fusions too) and reranker ("none" too); see `Measurements`.
 
@@ -45,14 +60,17 @@ def measure(
 
     `tasks` are the run's, with all their queries: which relevant documents are cut is told of all of them, however
     few queries are timed. Without a store the corpus is encoded once more.
+
+    What was measured of each model is kept in the folder `kept`, if there is one, and not measured again. Raises
+    MeasuringInterrupted after Ctrl-C.
     """
     limits = Limits(queries, seconds, seed)
-    first: dict[str, Measured | str] = {}
-    for label, model in models.items():
-        with means.progress.step(f"measuring {label}", 1, "models"):
-            fused_too = any(label in fusion.parts for fusion in fusions)
-            asked = FirstWork(tuple(tasks), max(candidates, LIST_DEPTH) if fused_too else candidates)
-            first[label] = _measured(model, asked, means, spending, limits)
+    work: dict[str, FirstWork | SecondWork] = {}
+    for label in models:
+        fused_too = any(label in fusion.parts for fusion in fusions)
+        work[label] = FirstWork(tuple(tasks), max(candidates, LIST_DEPTH) if fused_too else candidates)
+    of_model = partial(_measured, means=means, spending=spending, limits=limits, kept=kept)
+    first, interrupted = _each(models, work, means.progress, of_model)
     first |= {fusion.label: _fused(fusion, first, tasks, candidates, means.compute) for fusion in fusions}
     parts = [
         (row, label, measured.stages[row])
@@ -62,11 +80,10 @@ def measure(
     handed_on = tuple(
         (row, stage.queries, tuple(of_query[:candidates] for of_query in stage.found)) for row, _, stage in parts
     )
-    work = SecondWork(tuple(tasks), handed_on)
-    second: dict[str, Measured | str] = {}
-    for label, model in rerankers.items() if parts else ():
-        with means.progress.step(f"measuring {label}", 1, "models"):
-            second[label] = _measured(model, work, means, spending, limits)
+    second: dict[str, Measured | str] = dict.fromkeys(rerankers, NOT_MEASURED)
+    if parts and not interrupted:
+        behind_all = dict.fromkeys(rerankers, SecondWork(tuple(tasks), handed_on))
+        second, interrupted = _each(rerankers, behind_all, means.progress, of_model)
     made_of = {**{label: (label,) for label in models}, **{fusion.label: fusion.parts for fusion in fusions}}
     place = {(row, label): number for number, (row, label, _) in enumerate(parts)}
     rows: list[dict[str, Any]] = []
@@ -88,18 +105,46 @@ def measure(
         for reader, stage in zip((label, reranker), stages, strict=False):
             cut = stage.reading.cut if stage.reading else ()
             truncated |= dict.fromkeys((task.name, task.split, reader, *pair) for pair in cut)
-    return Measurements(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(list(truncated), columns=TRUNCATED_COLUMNS))
+    cut_off = pd.DataFrame(list(truncated), columns=TRUNCATED_COLUMNS)
+    measurements = Measurements(pd.DataFrame(rows, columns=COLUMNS), cut_off)
+    if interrupted:
+        raise MeasuringInterrupted(measurements)
+    return measurements
+
+
+def _each(
+    models: Mapping[str, Chosen],
+    work: Mapping[str, FirstWork | SecondWork],
+    progress: Progress,
+    of_model: Callable[[Chosen, FirstWork | SecondWork], Measured | str],
+) -> tuple[dict[str, Measured | str], bool]:
+    """What was measured of each model, or why it was not; and whether Ctrl-C came."""
+    found: dict[str, Measured | str] = dict.fromkeys(models, NOT_MEASURED)
+    for label, model in models.items():
+        try:
+            with progress.step(f"measuring {label}", 1, "models"):
+                found[label] = of_model(model, work[label])
+        except KeyboardInterrupt:
+            return found, True
+    return found, False
 
 
 def _measured(
-    model: Chosen, work: FirstWork | SecondWork, means: Means, spending: Spending, limits: Limits
+    model: Chosen,
+    work: FirstWork | SecondWork,
+    means: Means,
+    spending: Spending,
+    limits: Limits,
+    kept: Path | None,
 ) -> Measured | str:
     """What was measured, or the reason why it could not be."""
     spec = model.source
     if isinstance(spec, ModelSpec) and not isinstance(spec.options, ApiOptions):
         root = None if means.store is None else means.store.root
-        return in_child(Job(spec, model.label, work, means.compute, root, limits))
-    return attempt(lambda: work.do(model.load(means.compute, spending), model.label, means, limits, None))
+        return in_child(Job(spec, model.label, work, means.compute, root, limits, kept))
+    return attempt(
+        lambda: kept_or_measured(kept, work, model.load(means.compute, spending), model.label, means, limits, None)
+    )
 
 
 def _fused(
@@ -135,8 +180,8 @@ def _prices(ahead: Sequence[Chosen], behind: Sequence[Chosen]) -> dict[str, floa
 def _figures(ahead: FirstStage, behind: SecondStage | None = None) -> dict[str, float]:
     """The figures of a cell, by column."""
     n = len(ahead.queries if behind is None else behind.rerank)
-    embed, search = 1000 * ahead.embed[:n], 1000 * ahead.search[:n]
-    rerank = np.full(n, np.nan) if behind is None else 1000 * behind.rerank
+    embed, search = 1000 * np.array(ahead.embed[:n]), 1000 * np.array(ahead.search[:n])
+    rerank = np.full(n, np.nan) if behind is None else 1000 * np.array(behind.rerank)
     # The stages of one query are added before any percentile: those of the sum are not the sum of theirs.
     latency = np.nan_to_num(embed) + search + np.nan_to_num(rerank)
     documents, pairs = ahead.reading, behind.reading if behind else None

@@ -14,6 +14,7 @@ from typing import Any
 from evalkit.compute import Compute
 from evalkit.errors import EvalkitError
 from evalkit.grid import Means
+from evalkit.measure.kept import kept_or_measured
 from evalkit.measure.memory import start_counting
 from evalkit.measure.work import FirstWork, Limits, Measured, SecondWork
 from evalkit.progress import Progress
@@ -27,7 +28,7 @@ _TORCH = {"transformers", "sentence_transformers"}
 
 @dataclass(frozen=True)
 class Job:
-    """A model to build and what is to be measured of it."""
+    """A model to build and what is to be measured of it; `kept` is the folder of `kept_or_measured`."""
 
     spec: ModelSpec
     label: str
@@ -35,6 +36,7 @@ class Job:
     compute: Compute
     store: Path | None
     limits: Limits
+    kept: Path | None
 
 
 def in_child(job: Job) -> Measured | str:
@@ -69,7 +71,7 @@ def _perform(job: Job) -> Measured:
     store = None if job.store is None else Store(job.store)
     means = Means(job.compute, store, Progress())
     model: Any = build(job.spec, job.compute)
-    return job.work.do(model, job.label, means, job.limits, before)
+    return kept_or_measured(job.kept, job.work, model, job.label, means, job.limits, before)
 
 
 def _import_libraries(spec: ModelSpec) -> None:

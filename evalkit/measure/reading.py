@@ -76,5 +76,5 @@ def _reading(
     most = math.inf if limit is None else limit
     lengths = count([query.text for query, _ in relevant], [texts[document] for _, document in relevant])
     cut = tuple((query.id, document) for (query, document), n in zip(relevant, lengths, strict=True) if n > most)
-    p50, p95, largest = np.percentile(counts, [50, 95, 100]) if len(counts) else (np.nan,) * 3
+    p50, p95, largest = np.percentile(counts, [50, 95, 100]).tolist() if len(counts) else (math.nan,) * 3
     return Reading(p50, p95, largest, float(np.mean(counts > most)) if len(counts) else np.nan, cut)

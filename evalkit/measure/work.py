@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from scipy.sparse import issparse
@@ -14,13 +14,13 @@ from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, Vecto
 from evalkit.errors import ConfigError
 from evalkit.grid import Means
 from evalkit.grid.encoding import for_task, prepared
-from evalkit.grid.live import Found, LiveModel, found, fuse_lists, second_stage
+from evalkit.grid.live import Found, LiveModel, fuse_lists, second_stage
 from evalkit.measure.memory import peak_megabytes
 from evalkit.measure.reading import Reading, read_documents, read_pairs
 from evalkit.search.fusion import Fusion
 from evalkit.search.ranking import id_ranks
 from evalkit.spending import Paid
-from evalkit.types import FloatArray, RetrievalTask, Run
+from evalkit.types import RetrievalTask, Run
 
 LEAST_QUERIES = 3
 """Timed however long they take."""
@@ -32,6 +32,8 @@ PAID_QUERIES, PAID_DOCUMENTS = 5, 16
 """The most that is asked of a paid API."""
 
 Item = TypeVar("Item")
+FoundRows = tuple[tuple[int, float], ...]
+"""What was found for a query, best first: rows of the corpus, and scores."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class FirstStage:
-    """A model on a task. `embed` and `search` are seconds of each query, float64 of shape (n_queries,).
+    """A model on a task. `embed` and `search` are the seconds of each query.
 
-    `embed` is NaN where a query has no vector. `queries` are the texts, and `found` what was found for each.
+    `embed` is NaN where a query has no vector. `queries` are the texts, and `found` what was found for each: rows of
+    the corpus, and scores.
     """
 
     documents: int
@@ -59,17 +62,17 @@ class FirstStage:
     vector_bytes: float
     reading: Reading | None
     queries: tuple[str, ...]
-    embed: FloatArray
-    search: FloatArray
-    found: tuple[tuple[Found, ...], ...]
+    embed: tuple[float, ...]
+    search: tuple[float, ...]
+    found: tuple[FoundRows, ...]
     usd_per_query: float
 
 
 @dataclass(frozen=True)
 class SecondStage:
-    """A reranker behind a model on a task: seconds of each query, float64 of shape (n_queries,)."""
+    """A reranker behind a model on a task: the seconds of each query."""
 
-    rerank: FloatArray
+    rerank: tuple[float, ...]
     reading: Reading | None
     usd_per_query: float
 
@@ -88,6 +91,12 @@ class FirstWork:
 
     tasks: tuple[RetrievalTask, ...]
     candidates: int
+    stage: ClassVar[type] = FirstStage
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What it depends on, as plain data."""
+        return {"tasks": _identities(self.tasks), "candidates": self.candidates}
 
     def do(
         self, model: Embedder | Retriever, label: str, means: Means, limits: Limits, before: float | None
@@ -112,7 +121,13 @@ class SecondWork:
     """A reranker gets what first stages found: for each task, by model, queries and what was found for each."""
 
     tasks: tuple[RetrievalTask, ...]
-    parts: tuple[tuple[int, tuple[str, ...], tuple[tuple[Found, ...], ...]], ...]
+    parts: tuple[tuple[int, tuple[str, ...], tuple[FoundRows, ...]], ...]
+    stage: ClassVar[type] = SecondStage
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What it depends on, as plain data."""
+        return {"tasks": _identities(self.tasks), "parts": self.parts}
 
     def do(
         self,
@@ -129,12 +144,17 @@ class SecondWork:
         stages = []
         for row, task in enumerate(self.tasks):
             reranker = prepared(model, task.name, [document.content for document in task.corpus])
-            for number, (of_task, queries, candidates) in enumerate(self.parts):
+            for number, (of_task, queries, rows) in enumerate(self.parts):
                 if of_task == row:
+                    candidates = [tuple((task.corpus[at], score) for at, score in of_query) for of_query in rows]
                     # Blanks at the end change nothing but the text: what a model keeps of queries is not met again.
                     asked = [query + " " * number for query in queries]
                     stages.append(_reranked(reranker, task, asked, candidates, means, limits))
         return Measured(peak_megabytes(means.compute, before), tuple(stages))
+
+
+def _identities(tasks: Sequence[RetrievalTask]) -> list[list[str]]:
+    return [[task.content_hash, *(query.id for query in task.queries)] for task in tasks]
 
 
 def _paid(limits: Limits) -> Limits:
@@ -181,7 +201,7 @@ def _rates(model: Embedder | Retriever, task: RetrievalTask, compute: Compute, l
     vectors = model.encode(sample, "document")
     rate = len(sample) / (clock(compute) - started)
     model.encode([query], "query")
-    return _Rates(rate, fitting + len(contents) / rate, vectors.shape[1], _vector_bytes(model, vectors))
+    return _Rates(rate, fitting + len(contents) / rate, float(vectors.shape[1]), _vector_bytes(model, vectors))
 
 
 def _vector_bytes(model: Embedder, vectors: Vectors) -> float:
@@ -206,7 +226,7 @@ def _answers(
         start = clock(means.compute)
         embedded = live.embed(text)
         middle = clock(means.compute)
-        answers.append(tuple(found(live.search(text, embedded, candidates), live.corpus)))
+        answers.append(_rows(live.search(text, embedded, candidates)))
         end = clock(means.compute)
         asked.append(text)
         embed.append(np.nan if embedded is None else middle - start)
@@ -219,8 +239,8 @@ def _answers(
         rates.vector_bytes,
         read_documents(live.model, task, limits.seed),
         tuple(asked),
-        np.array(embed),
-        np.array(search),
+        tuple(embed),
+        tuple(search),
         tuple(answers),
         (_spent(model) - before) / len(asked),
     )
@@ -236,15 +256,13 @@ def fused(
     """
     if fusion.method == "weighted" and fusion.weight is None:
         fusion = replace(fusion, weight=0.5)
-    row_of = {document.id: row for row, document in enumerate(task.corpus)}
     id_rank = id_ranks([document.id for document in task.corpus])
     n = min(len(stage.queries) for stage in stages)
     seconds, answers = [], []
     for query in range(n):
         lists = [stage.found[query] for stage in stages]
         started = clock(compute)
-        runs = [_run(of_model, row_of) for of_model in lists]
-        answers.append(tuple(found(fuse_lists(runs, fusion, id_rank, candidates), task.corpus)))
+        answers.append(_rows(fuse_lists([_run(of_model) for of_model in lists], fusion, id_rank, candidates)))
         seconds.append(clock(compute) - started)
     dense = [stage for stage in stages if not np.isnan(stage.dim)]
     return FirstStage(
@@ -255,16 +273,22 @@ def fused(
         sum(stage.vector_bytes for stage in dense) if dense else np.nan,
         None,
         stages[0].queries[:n],
-        np.sum([stage.embed[:n] for stage in dense], axis=0) if dense else np.full(n, np.nan),
-        np.sum([stage.search[:n] for stage in stages], axis=0) + seconds,
+        tuple(map(sum, zip(*(stage.embed[:n] for stage in dense), strict=True))) if dense else (math.nan,) * n,
+        tuple(map(sum, zip(seconds, *(stage.search[:n] for stage in stages), strict=True))),
         tuple(answers),
         sum(stage.usd_per_query for stage in stages),
     )
 
 
-def _run(found: Sequence[Found], row_of: Mapping[str, int]) -> Run:
-    """What was found for one query, as a run; it may be nothing."""
-    rows = np.array([row_of[document.id] for document, _ in found], dtype=np.int64)
+def _rows(run: Run) -> FoundRows:
+    """What a run of one query has found."""
+    pairs = zip(run.documents[0].tolist(), run.scores[0].tolist(), strict=True)
+    return tuple((row, score) for row, score in pairs if row >= 0)
+
+
+def _run(found: FoundRows) -> Run:
+    """The run that `_rows` was made of; it may be of nothing."""
+    rows = np.array([row for row, _ in found], dtype=np.int64)
     return Run(rows[None, :], np.array([score for _, score in found], dtype=np.float64)[None, :])
 
 
@@ -285,7 +309,7 @@ def _reranked(
         second_stage(reranker, query, candidates, means)
         seconds.append(clock(means.compute) - started)
     return SecondStage(
-        np.array(seconds),
+        tuple(seconds),
         read_pairs(reranker, task, queries, found),
         (_spent(reranker) - before) / len(seconds),
     )

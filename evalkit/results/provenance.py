@@ -72,11 +72,16 @@ def make_provenance(
         "computed": None if store is None else store.computed,
         "costs": {model: _cost(spent) for model, spent in spending.models.items()},
         "failures": [{**vars(failure.cell), "reason": failure.reason} for failure in outcome.failures],
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": package_versions(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "git_commit": _git_commit(),
     }
+
+
+def package_versions() -> dict[str, str]:
+    """The version of each of `PACKAGES` that is installed."""
+    return {name: found for name in PACKAGES if (found := _version(name))}
 
 
 def _published(path: Path | None, scores: Sequence[PublishedScore]) -> dict[str, Any] | None:

@@ -7,6 +7,8 @@ from api_server import DIM, ApiServer
 from evalkit.compute import Compute
 from evalkit.registry import build, parse_spec
 
+TIMEOUT = 3
+"""Seconds: what a stalled request takes, and far more than any other does, however busy the machine."""
 EMBEDDERS = {
     "openai": "text-embedding-3-small",
     "openai-compatible": "served",
@@ -26,7 +28,7 @@ _PATHS = {"openai-compatible": "/openai/v1", "cohere": "/cohere", "google": "/go
 def spec_of(family: str, server: ApiServer, **options) -> str:
     """The spec of a family's model on the server."""
     provider = family.removesuffix("-rerank")
-    given = {"api_base": server.url + _PATHS.get(provider, f"/{provider}/v1"), "timeout": 1}
+    given = {"api_base": server.url + _PATHS.get(provider, f"/{provider}/v1"), "timeout": TIMEOUT}
     if family in EMBEDDERS:
         given["dimensions"] = DIM
     options = "&".join(f"{key}={value}" for key, value in (given | options).items())
