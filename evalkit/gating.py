@@ -16,7 +16,7 @@ from evalkit.gate.baseline import Baseline, freeze
 from evalkit.gate.canaries import Canaries, Drift, drift, encode_canaries
 from evalkit.gate.check import Check
 from evalkit.gate.checks import checks
-from evalkit.gate.common import on_common, with_reasons
+from evalkit.gate.common import on_the_same, rechunked_labels, with_reasons
 from evalkit.gate.policy import Policy, read_policy
 from evalkit.gate.retrieved import retrieved
 from evalkit.gate.verdict import Verdict
@@ -59,6 +59,7 @@ def gate(
     run: Results | str | Path | None = None,
     policy: Policy | str | Path | Mapping[str, Any] | None = None,
     pairs: Mapping[str, str] | None = None,
+    rechunked: Mapping[str, str] | None = None,
     common: bool = False,
     strict: bool = False,
     models: Mapping[str, object] | None = None,
@@ -66,8 +67,10 @@ def gate(
     """Whether a run is good enough beside a baseline: `suite` is run now, or `run` was before.
 
     `policy` says what it is held to (see `gate.policy.Policy`). `pairs` names, by its label in the baseline, a model
-    that took the place of another. Tasks whose data differ are refused, unless `common` restricts them to the
-    queries whose text and judgements are the same. `models` gives, by label, objects in place of specs.
+    that took the place of another, and `rechunked`, by its name in the baseline, a task whose documents were cut
+    anew: its questions are compared, whatever the chunks (see `gate.common.rechunked_labels` for names). Other tasks
+    whose data differ are refused, unless `common` restricts them to the queries whose text and judgements are the
+    same. `models` gives, by label, objects in place of specs.
 
     The same inputs give the same verdict. Raises EvalkitError for input that cannot be used.
     """
@@ -75,7 +78,7 @@ def gate(
     held_to = policy if isinstance(policy, Policy) else read_policy(policy)
     if (suite is None) == (run is None):
         raise ConfigError("a gate needs a suite to run, or a run: give one of the two.")
-    before, config = frozen.results(), None
+    config = None
     now: dict[str, Canaries | str] = {}
     if suite is not None:
         config = read_config(dict(suite) if isinstance(suite, Mapping) else read_suite(suite))
@@ -85,10 +88,11 @@ def gate(
         now = {label: model.canaries[0] for label, model in heard.items() if model.canaries}
     else:
         after = run if isinstance(run, Results) else Results.read(Path(str(run)))
-    if common:
-        before, after = on_common(before, after, frozen)
+    cut_anew = rechunked_labels(rechunked or {}, frozen.results(), after)
+    frozen = frozen.renamed(cut_anew)
+    before, after = on_the_same(frozen.results(), after, frozen, cut_anew.values(), common)
     pairs = dict(pairs or {})
-    changes = with_reasons(compare_runs(before, after, pairs), frozen, before, after)
+    changes = with_reasons(compare_runs(before, after, pairs), frozen, before, after, cut_anew.values())
     # Where one model took the place of another on purpose, other vectors are told and do not fail.
     if pairs and held_to.drift == "fail":
         held_to = held_to.model_copy(update={"drift": "warn"})

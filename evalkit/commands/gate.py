@@ -57,6 +57,10 @@ def gate(
     drift: Annotated[str | None, typer.Option(help="What other vectors are: fail, warn or off; fail.")] = None,
     confidence: Annotated[float | None, typer.Option(help="Of all intervals together; 0.95.")] = None,
     pair: Pairs = None,
+    rechunked: Annotated[
+        list[str] | None,
+        typer.Option(metavar="'OLD -> NEW'", help="A task whose documents were cut anew; a name if it kept it."),
+    ] = None,
     common: Annotated[bool, typer.Option("--common", help="Where data differ: compare the common queries.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="What cannot be told is no pass: status 2.")] = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for gate.md, gate.xml and gate.json.")] = Path(
@@ -86,8 +90,8 @@ def gate(
         confidence=confidence,
     )
     verdict = run_gate(
-        baseline, suite=suite, run=run, policy=held_to, pairs=dict(map(old_and_new, pair or ())), common=common,
-        strict=strict,
+        baseline, suite=suite, run=run, policy=held_to, pairs=dict(map(old_and_new, pair or ())),
+        rechunked=dict(_old_and_new_task(text) for text in rechunked or ()), common=common, strict=strict,
     )  # fmt: skip
     write_verdict(verdict, out)
     console = Console()
@@ -104,6 +108,13 @@ def old_and_new(text: str) -> tuple[str, str]:
     if not (old and arrow and new):
         raise typer.BadParameter(f"--pair {text!r}: write 'OLD -> NEW', the labels of two models.")
     return old, new
+
+
+def _old_and_new_task(text: str) -> tuple[str, str]:
+    old, arrow, new = (part.strip() for part in text.partition("->"))
+    if not old or bool(arrow) != bool(new):
+        raise typer.BadParameter(f"--rechunked {text!r}: write 'OLD -> NEW', names of tasks or splits, or one name.")
+    return old, new or old
 
 
 def _metric_and_score(text: str) -> tuple[str, str]:

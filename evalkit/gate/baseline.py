@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.errors import ConfigError
 from evalkit.gate.canaries import Canaries
@@ -46,12 +46,12 @@ class BaselineCell(_Part):
 
 
 class BaselineTask(_Part):
-    """A task: ids of its queries or pairs, a mark of each one's text and judgements, and documents for the cells."""
+    """A task: ids of its queries or pairs, the `Mark` of each, and documents for the cells."""
 
     task: str
     split: str
     ids: list[str]
-    marks: list[str] = []
+    marks: list[Annotated[str, Field(pattern=r"^[0-9a-f]{8}:[0-9a-f]{8}$")]] = []
     documents: list[str] = []
     cells: list[BaselineCell]
 
@@ -76,6 +76,30 @@ class Baseline(_Part):
         ]
         frame = pd.concat(records, ignore_index=True)[[*CELL_KEYS, "id", "metric", "value"]]
         return Results(frame.astype({"value": "float64"}), self.provenance, evidence=self._evidence())
+
+    def renamed(self, names: Mapping[Label, Label]) -> "Baseline":
+        """The same with other names of tasks. Raises ConfigError for a name that another task has."""
+        labels = [(task.task, task.split) for task in self.tasks]
+        taken = [names.get(label, label) for label in labels]
+        twice = next((label for label in taken if taken.count(label) > 1), None)
+        if twice is not None:
+            raise ConfigError(
+                f"{twice[0]} ({twice[1]}) is in the baseline too: it cannot be what another task became. Compare "
+                "one chunking at a time, with a baseline of it alone."
+            )
+
+        def rename(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            new = (dict(zip(("task", "split"), names.get(_label(row), _label(row)), strict=True)) for row in rows)
+            return [{**row, **label} for row, label in zip(rows, new, strict=True)]
+
+        parts = {
+            key: rename(self.provenance[key]) for key in ("tasks", "cells", "failures") if key in self.provenance
+        }
+        tasks = [
+            task.model_copy(update={"task": new[0], "split": new[1]})
+            for task, new in zip(self.tasks, taken, strict=True)
+        ]
+        return self.model_copy(update={"tasks": tasks, "provenance": {**self.provenance, **parts}})
 
     def _evidence(self) -> Evidence:
         rankings, first = [], []
@@ -120,6 +144,10 @@ class Baseline(_Part):
             raise ConfigError(f"the baseline {path} is damaged: {place}: {first['msg']}. Make it again.") from error
 
 
+def _label(row: Mapping[str, Any]) -> Label:
+    return row["task"], row["split"]
+
+
 def freeze(results: Results, canaries: Mapping[str, Canaries]) -> Baseline:
     """The baseline of a run. Raises ConfigError for a run that was interrupted, or has no scores."""
     if results.missing:
@@ -132,10 +160,30 @@ def freeze(results: Results, canaries: Mapping[str, Canaries]) -> Baseline:
     return Baseline(provenance=provenance, tasks=tasks, canaries=dict(canaries))
 
 
-def marks(results: Results, label: Label) -> dict[str, str]:
-    """A short hash of each query's text and judgements, or each pair's texts and gold score, by its id.
+class Mark(NamedTuple):
+    """What makes a query, or a pair, the same: short hashes of its text (or texts), and of how it is judged."""
 
-    What makes it the same question; empty where the run does not have the texts.
+    text: str
+    judged: str
+
+    @classmethod
+    def of(cls, text: object, judged: object) -> "Mark":
+        """The mark of plain data."""
+        return cls(*(sha256(json.dumps(each).encode()).hexdigest()[:8] for each in (text, judged)))
+
+    @classmethod
+    def parse(cls, text: str) -> "Mark":
+        """Read what `str` wrote."""
+        return cls(*text.split(":"))
+
+    def __str__(self) -> str:
+        return f"{self.text}:{self.judged}"
+
+
+def marks(results: Results, label: Label) -> dict[str, Mark]:
+    """The mark of each query's text and judgements, or each pair's texts and gold score, by its id.
+
+    Empty where the run does not have the texts.
     """
     queries = of_task(results.evidence.queries, label)
     judged = of_task(results.evidence.judgements, label).sort_values(["query", "document"])
@@ -144,7 +192,7 @@ def marks(results: Results, label: Label) -> dict[str, str]:
         for query, rows in judged.groupby("query", sort=False)
     }
     found = {
-        str(query): [text, grades.get(query, [])]
+        str(query): Mark.of(text, grades.get(query, []))
         for query, text in zip(queries["query"], queries["text"], strict=True)
     }
     pairs = of_task(results.evidence.pairs, label)
@@ -152,8 +200,8 @@ def marks(results: Results, label: Label) -> dict[str, str]:
         records = of_task(results.records, label)
         gold = records[records["metric"] == GOLD].astype({"id": str}).drop_duplicates("id").set_index("id")["value"]
         texts = zip(pairs["id"].astype(str), pairs["sentence1"], pairs["sentence2"], strict=True)
-        found = {identifier: [first, second, repr(gold.get(identifier))] for identifier, first, second in texts}
-    return {each: sha256(json.dumps(content).encode()).hexdigest()[:12] for each, content in found.items()}
+        found = {each: Mark.of([first, second], repr(gold.get(each))) for each, first, second in texts}
+    return found
 
 
 def _task(results: Results, label: Label) -> BaselineTask:
@@ -192,7 +240,7 @@ def _task(results: Results, label: Label) -> BaselineTask:
         task=label[0],
         split=label[1],
         ids=ids,
-        marks=[known[query] for query in ids] if known else [],
+        marks=[str(known[query]) for query in ids] if known else [],
         documents=documents,
         cells=cells,
     )

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from evalkit.errors import ConfigError, did_you_mean
 from evalkit.gate.canaries import Drift
 from evalkit.gate.check import Check, Outcome, Place
+from evalkit.gate.common import cut_anew
 from evalkit.gate.margins import margin_checks
 from evalkit.gate.policy import Policy
 from evalkit.grid.cells import in_words
 from evalkit.results import Results
 from evalkit.results.changes import Changes
+from evalkit.results.inputs import Label, tasks_of
 from evalkit.results.records import CELL_KEYS
 
 CAUSES = 8
@@ -27,6 +29,7 @@ def checks(
     """
     found = [_apart(each.task, each.split, each.reason) for each in changes.apart]
     failed = {tuple(failure[key] for key in CELL_KEYS) for failure in after.failures}
+    found += [_cut_anew(label, before, after) for label in cut_anew(before, after)]
     found += [_lost(cell) for cell in changes.only_a if cell not in failed]
     found += [_failed(failure) for failure in after.failures]
     found += margin_checks(before, after, changes, policy)
@@ -41,7 +44,17 @@ def checks(
 def _apart(task: str, split: str, reason: str) -> Check:
     return Check(
         f"{task} ({split}): the same data", "undecided",
-        f"{reason}. Make a new baseline, or compare on the common queries: --common.",
+        f"{reason}. Make a new baseline, or compare on the common queries: --common. If the documents were only cut "
+        "anew, say so: --rechunked.",
+    )  # fmt: skip
+
+
+def _cut_anew(label: Label, before: Results, after: Results) -> Check:
+    then, now = (tasks_of(run)[label]["documents"] for run in (before, after))
+    return Check(
+        f"{label[0]} ({label[1]}): chunks", "note",
+        f"its documents were cut anew, {then} then, {now} now: the same questions are compared, each with its own "
+        "relevant chunks.",
     )  # fmt: skip
 
 

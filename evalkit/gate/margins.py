@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from evalkit.errors import ConfigError, did_you_mean
 from evalkit.gate.check import Check, Place
+from evalkit.gate.common import cut_anew
 from evalkit.gate.policy import Policy
 from evalkit.results import Results
 from evalkit.results.changes import Changes
@@ -106,7 +107,11 @@ def hold(parts: Sequence[Part], level: float) -> list[Check]:
 
 
 def _sides(before: Results, after: Results, changes: Changes, metrics: Sequence[str]) -> list[Side]:
-    """The cells that both have, by the metrics named, or by the main one of each task."""
+    """The cells that both have, by the metrics named, or by the main one of each task.
+
+    Where documents were cut anew it is the hit rate: nDCG is relative to the number of relevant chunks.
+    """
+    rechunked = cut_anew(before, after)
     # Of all cells of a task they are the same.
     then, now = (cache(partial(compared, run)) for run in (before, after))
     tags = cache(partial(_tags, after))
@@ -118,7 +123,9 @@ def _sides(before: Results, after: Results, changes: Changes, metrics: Sequence[
         is_sts = GOLD in set(of_task(before.records, label)["metric"])
         # Of the metrics named, those of the task's kind.
         named = [metric for metric in metrics if is_sts == metric.startswith(SPEARMAN)]
-        for metric in named if metrics else [str(row.metric)]:
+        main = str(row.metric)
+        default = f"hit_rate@{main.partition('@')[2]}" if label in rechunked else main
+        for metric in named if metrics else [default]:
             found.append(Side(place, metric, then(*label, metric), now(*label, metric), tags(label)))
     return found
 

@@ -87,8 +87,9 @@ def compare_runs(a: Results, b: Results, pairs: Mapping[str, str] | None = None)
         both[label] = [(cell, other) for cell, other in new.items() if other in there_b.get(label, [])]
     if not any(both.values()) and not apart:
         raise ConfigError(
-            f"no cell is in both runs. The first has {_listed(there_a)}; the second {_listed(there_b)}. If one took "
-            "the place of another, say so: --pair 'OLD -> NEW'."
+            f"no cell is in both runs. The first has {_listed(there_a)}; the second {_listed(there_b)}. If one "
+            "took the place of another, say so: --pair 'OLD -> NEW' for models, in a gate --rechunked 'OLD -> NEW' "
+            "for tasks whose documents were cut anew."
         )
     cells, queries = [], []
     for label, matched in both.items():
