@@ -1,5 +1,6 @@
 """Recognising the layouts that a task can have on disk, without reading its data."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -54,6 +55,9 @@ def describe(path: Path) -> TaskInfo:
 
 def _declared(folder: Path) -> TaskInfo:
     declared = read_declaration(folder / DECLARATION)
+    texts = [] if isinstance(declared, StsDeclaration) else [declared.corpus, declared.queries]
+    for file in (*declared.splits.values(), *texts):
+        _check_inside(file, folder)
     task = TaskInfo(
         name=declared.name or folder.resolve().name,
         type=declared.type,
@@ -67,6 +71,17 @@ def _declared(folder: Path) -> TaskInfo:
         return replace(task, score_range=declared.score_range)
     corpus, queries = _plain_or_gz(folder / declared.corpus), _plain_or_gz(folder / declared.queries)
     return replace(task, corpus=corpus, queries=queries)
+
+
+def _check_inside(file: str, folder: Path) -> None:
+    """Raise ConfigError for a path that leaves the folder: the task may come from anybody, and its texts are shown.
+
+    Links in the folder are followed, since the hub's cache is made of them.
+    """
+    if os.path.isabs(file) or os.path.normpath(file).split(os.sep)[0] == os.pardir:
+        raise ConfigError(
+            f"{folder / DECLARATION}: {file!r} is outside of the task's folder. Put the file into it, or a link."
+        )
 
 
 def _beir(folder: Path, corpus: Path, queries: Path) -> TaskInfo:

@@ -12,7 +12,7 @@ from evalkit.suite.blocks import corpus_files, read_in_blocks, stays_on_disk
 from evalkit.suite.checks import Judgement, OnBadData, Problems
 from evalkit.suite.layouts import TaskInfo
 from evalkit.suite.making import make_retrieval, make_sts
-from evalkit.suite.reading import read_lines, read_qrels, read_rows
+from evalkit.suite.reading import HALF_A_CHARACTER, has_half_a_character, read_lines, read_qrels, read_rows
 from evalkit.suite.reference import find_task
 from evalkit.types import Document, Query, RetrievalTask, StsTask
 
@@ -128,6 +128,9 @@ def _read_dataset(path: Path, problems: Problems) -> dict[str, list[tuple[str, s
         return sections
     except (ValueError, RecursionError) as error:  # a number too long, or nested too deeply
         problems.add(f"{path.name}: not JSON that can be read: {error}", fatal=True)
+        return sections
+    if has_half_a_character(text, top):
+        problems.add(f"{path.name}: {HALF_A_CHARACTER}", fatal=True)
         return sections
     found = dict(top) if isinstance(top, tuple) else {}
     for section, entries in sections.items():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from evalkit.suite.checks import Problems
 
+HALF_A_CHARACTER = "half a surrogate pair, which is no text"
 QRELS_COLUMNS = ("query-id", "corpus-id", "score")
 PARQUET_ROWS_AT_ONCE = 4_096
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -113,6 +114,17 @@ def read_columns(path: Path) -> tuple[str, ...]:
     return tuple(row.values) if row else ()
 
 
+def has_half_a_character(text: str, values: object) -> bool:
+    r"""Whether JSON, by its text and values, names one half of a surrogate pair without the other ("\ud83d")."""
+    if "\\ud" not in text and "\\uD" not in text:  # quick, for large corpora
+        return False
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def _json_rows(path: Path, problems: Problems) -> Iterator[Row]:
     for number, line in read_lines(path, problems):
         if not line.strip():
@@ -121,7 +133,9 @@ def _json_rows(path: Path, problems: Problems) -> Iterator[Row]:
             values = json.loads(line)
         except (ValueError, RecursionError):  # not JSON, a number too long, or nested too deeply
             values = None
-        if isinstance(values, dict):
+        if isinstance(values, dict) and has_half_a_character(line, values):
+            problems.add(f"{path.name}: {HALF_A_CHARACTER}", f"line {number}", fatal=True)
+        elif isinstance(values, dict):
             yield Row(values, path.name, number, problems)
         else:
             problems.add(f"{path.name}: not a JSON object", f"line {number}", fatal=True)
