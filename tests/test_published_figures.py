@@ -14,7 +14,7 @@ SBERT, MEAN, CLS, MAX = f"sbert:{MODEL}", f"bert:{MODEL}", f"bert:{MODEL}?poolin
 @pytest.fixture(scope="module")
 def stsb(data_dir: Path) -> pd.DataFrame:
     """Rows: models; columns: metrics."""
-    results = evalkit.run(models=[SBERT, MEAN, CLS, MAX], tasks=[str(data_dir / "stsb-en")])
+    results = evalkit.run(models=[SBERT], tasks=[str(data_dir / "stsb-en")])
     assert not results.failures
     return results.leaderboard().set_index("model")
 
@@ -24,7 +24,10 @@ def test_all_minilm_l6_v2_on_the_english_sts_benchmark(stsb: pd.DataFrame) -> No
     assert stsb.loc[SBERT, "spearman_cosine"] == pytest.approx(0.8203, abs=0.0002)
 
 
-def test_mean_pooling_is_what_the_checkpoint_does_and_cls_and_max_are_worse(stsb: pd.DataFrame) -> None:
+def test_mean_pooling_is_what_the_checkpoint_does_and_cls_and_max_are_worse(data_dir: Path) -> None:
+    results = evalkit.run(models=[SBERT, MEAN, CLS, MAX], tasks=[str(data_dir / "stsb-en")], max_queries=300)
+    assert not results.failures
+    stsb = results.leaderboard().set_index("model")
     assert set(stsb.index) == {SBERT, MEAN, CLS, MAX}
     assert stsb.loc[MEAN, "spearman_cosine"] == pytest.approx(stsb.loc[SBERT, "spearman_cosine"], abs=1e-6)
     assert stsb.loc[[CLS, MAX], "spearman_cosine"].between(0.6, 0.8).all()

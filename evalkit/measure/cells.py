@@ -47,7 +47,7 @@ def measure(
     spending: Spending,
     seed: int = 0,
     queries: int = 50,
-    seconds: float = 10.0,
+    seconds: float = 5.0,
     kept: Path | None = None,
 ) -> Measurements:
     """What each cell costs: a row a task, first stage (fusions too) and reranker ("none" too); see `Measurements`.
