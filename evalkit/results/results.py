@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from evalkit.errors import ConfigError
 from evalkit.results.comparisons import PLACES, against_best
@@ -103,11 +104,16 @@ class Results:
 
     @classmethod
     def read(cls, folder: Path) -> "Results":
-        """Read what `write` wrote. Raises ConfigError if the folder holds no results."""
+        """Read what `write` wrote. Raises ConfigError if the folder holds no results, or they are damaged."""
         for name in (PROVENANCE, RECORDS):
             if not (folder / name).is_file():
                 raise ConfigError(f"{folder} holds no results of a run: {name} is missing.")
-        provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
-        figures = read_published(folder / PUBLISHED) if provenance.get("published") else ()
-        records, evidence = pd.read_parquet(folder / RECORDS), Evidence.read(folder / EVIDENCE)
-        return cls(records, provenance, published_frame(figures), evidence, Measurements.read(folder))
+        try:
+            provenance = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+            if not isinstance(provenance, dict):
+                raise ValueError(f"{PROVENANCE} holds a {type(provenance).__name__}")
+            figures = read_published(folder / PUBLISHED) if provenance.get("published") else ()
+            records, evidence = pd.read_parquet(folder / RECORDS), Evidence.read(folder / EVIDENCE)
+            return cls(records, provenance, published_frame(figures), evidence, Measurements.read(folder))
+        except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
+            raise ConfigError(f"the results in {folder} cannot be read: {error}. Run it again.") from error
