@@ -11,7 +11,7 @@ from evalkit.results import Results
 from evalkit.suite import load_task
 
 KEYS = {"top_k": "5,10", "device": "cpu", "seed": 3}
-MINILM = "all-MiniLM-L6-v2?max_length=64"  # for time
+MINILM = "all-MiniLM-L6-v2?max_length=8"  # short, for time
 
 
 @pytest.fixture(scope="module")

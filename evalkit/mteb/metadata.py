@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 LocalKind = Literal["STS", "Retrieval"]
 HASH_DIGITS = 12
+LABEL_LENGTH = 100
+"""Of a name at most: mteb's names become names of files."""
 LANGUAGE = "und-Zyyy"
 """ISO codes for a language and script that nobody stated."""
 
@@ -22,7 +24,7 @@ def local_metadata(name: str, split: str, kind: LocalKind, content_hash: str) ->
     from mteb.abstasks.retrieval import AbsTaskRetrieval
     from mteb.abstasks.sts import AbsTaskSTS
 
-    label = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
+    label = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")[:LABEL_LENGTH]
     return TaskMetadata(
         name=f"{label}-{content_hash[:HASH_DIGITS]}",
         description=f"The task {name!r} of an evalkit run.",

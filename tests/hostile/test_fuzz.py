@@ -172,6 +172,11 @@ def _questions(file: Path) -> object:
     return read_questions(file, read_folder(file.parent / "docs"))
 
 
+def _mteb(file: Path) -> object:
+    (file.parent / "model_meta.json").write_text(json.dumps({"name": "org/model", "revision": "x"}))
+    return read_mteb(file)
+
+
 def _task(file: Path) -> object:
     return load_task(str(file)), load_task(str(file), on_bad_data="warn")
 
@@ -189,7 +194,7 @@ LOADERS = {
     "questions.jsonl": _questions,
     "published.csv": read_published,
     "baseline.json": Baseline.read,
-    "mteb.json": read_mteb,
+    "mteb.json": _mteb,
     "glove.txt": read_glove,
     "word2vec.txt": read_word2vec,
     "word2vec.bin": read_word2vec,
