@@ -1,0 +1,119 @@
+"""Peak memory by size of corpus: loading, encoding and searching one that stays on disk.
+
+A corpus in parquet of N documents of about 40 words, 100 queries, vectors of 384 float32 (1,536 bytes each) that
+cost next to nothing to compute. Each figure is of a process of its own: the most memory it held, less what it held
+once everything was imported (on Linux). "load" reads and checks the task; "encode" is a first run, which encodes the
+corpus into the store and searches it; "search" is a second one, which searches what the store has.
+
+What stays flat is what does not grow with N; the table tells what does, in bytes a document.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from hashlib import sha512
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import evalkit
+from evalkit.models.dense import DenseEmbedder
+from evalkit.registry import parse_spec
+from evalkit.suite import load_task
+
+DIM, QUERIES, AT_ONCE = 384, 100, 50_000
+STEPS = ("load", "encode", "search")
+
+
+class Hashed(DenseEmbedder):
+    """Vectors of what a text hashes to."""
+
+    def __init__(self) -> None:
+        super().__init__(parse_spec("sbert:hashed").options, {"family": "hashed"})
+
+    def raw(self, texts: Sequence[str], prompt: str, advance: object) -> np.ndarray:
+        """Float32 of shape (n_texts, DIM)."""
+        found = b"".join(sha512(text.encode()).digest() * (DIM // 64) for text in texts)
+        return np.frombuffer(found, dtype=np.int8).reshape(-1, DIM).astype(np.float32)
+
+
+def write_task(folder: Path, documents: int) -> None:
+    """The corpus in row groups, and queries that each have one relevant document."""
+    rng = np.random.default_rng(0)
+    words = np.array(["".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz"), 6)) for _ in range(5_000)])
+    (folder / "qrels").mkdir(parents=True)
+    schema = pa.schema([("_id", pa.string()), ("text", pa.string())])
+    with pq.ParquetWriter(folder / "corpus.parquet", schema) as writer:
+        for start in range(0, documents, AT_ONCE):
+            rows = range(start, min(documents, start + AT_ONCE))
+            texts = [" ".join(line) for line in words[rng.integers(len(words), size=(len(rows), 40))]]
+            writer.write_table(pa.table([[f"document-{row}" for row in rows], texts], schema=schema))
+    queries = [{"_id": f"q{row}", "text": f"question {row}"} for row in range(QUERIES)]
+    (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)))
+    judged = "\n".join(f"q{row}\tdocument-{row}\t1" for row in range(QUERIES))
+    (folder / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}\n")
+
+
+def megabytes(field: str) -> float:
+    """A figure of this process, in units of 10^6 bytes: VmRSS now, VmHWM the highest so far."""
+    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    if found is None:
+        raise SystemExit(f"/proc/self/status has no {field}: this benchmark needs Linux.")
+    return int(found[1]) * 1024 / 1e6
+
+
+def step(name: str, folder: Path) -> float:
+    """Megabytes that a step took at most, beyond what its process held before."""
+    small = folder / "small"
+    if not small.exists():
+        write_task(small, QUERIES)
+    run(small, folder / f"store of {name}")  # what is imported, compiled and opened once
+    Path("/proc/self/clear_refs").write_text("5")  # the highest use so far is forgotten
+    before = megabytes("VmRSS")
+    if name == "load":
+        load_task(str(folder / "large"))
+    else:
+        run(folder / "large", folder / "store")
+    return megabytes("VmHWM") - before
+
+
+def run(task: Path, store: Path) -> None:
+    """A run of the model on the task."""
+    keys = {"models": [("hashed", Hashed())], "top_k": 100, "device": "cpu"}
+    results = evalkit.run(tasks=str(task), store=store, **keys)
+    if results.failures:
+        raise SystemExit(str(results.failures))
+
+
+def main() -> None:
+    """Measure, and print a table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", default="200000,1000000", help="sizes, comma-separated")
+    parser.add_argument("--step", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.step:
+        print(step(asked.step[0], Path(asked.step[1])))
+        return
+    sizes = [int(size) for size in asked.documents.split(",")]
+    peaks: dict[str, list[float]] = {name: [] for name in STEPS}
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as name:
+            write_task(Path(name) / "large", size)
+            for each in STEPS:
+                command = [sys.executable, __file__, "--step", each, name]
+                peaks[each].append(float(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
+    print("| step | " + " | ".join(f"{size:,} documents" for size in sizes) + " | bytes a document |")
+    print("|---|" + "---|" * (len(sizes) + 1))
+    for each, found in peaks.items():
+        slope = (found[-1] - found[0]) * 1e6 / (sizes[-1] - sizes[0]) if len(sizes) > 1 else float("nan")
+        print(f"| {each} | " + " | ".join(f"{peak:.0f} MB" for peak in found) + f" | {slope:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
