@@ -88,7 +88,7 @@ def gate(
         now = {label: model.canaries[0] for label, model in heard.items() if model.canaries}
     else:
         after = run if isinstance(run, Results) else Results.read(Path(str(run)))
-    cut_anew = rechunked_labels(rechunked or {}, frozen.results(), after)
+    cut_anew = rechunked_labels(rechunked or {}, frozen, after)
     frozen = frozen.renamed(cut_anew)
     before, after = on_the_same(frozen.results(), after, frozen, cut_anew.values(), common)
     pairs = dict(pairs or {})

@@ -88,17 +88,16 @@ class Baseline(_Part):
                 "one chunking at a time, with a baseline of it alone."
             )
 
-        def rename(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            new = (dict(zip(("task", "split"), names.get(_label(row), _label(row)), strict=True)) for row in rows)
-            return [{**row, **label} for row, label in zip(rows, new, strict=True)]
+        def new_name(task: str, split: str) -> dict[str, str]:
+            task, split = names.get((task, split), (task, split))
+            return {"task": task, "split": split}
 
         parts = {
-            key: rename(self.provenance[key]) for key in ("tasks", "cells", "failures") if key in self.provenance
+            key: [{**row, **new_name(row["task"], row["split"])} for row in self.provenance[key]]
+            for key in ("tasks", "cells", "failures")
+            if key in self.provenance
         }
-        tasks = [
-            task.model_copy(update={"task": new[0], "split": new[1]})
-            for task, new in zip(self.tasks, taken, strict=True)
-        ]
+        tasks = [task.model_copy(update=new_name(task.task, task.split)) for task in self.tasks]
         return self.model_copy(update={"tasks": tasks, "provenance": {**self.provenance, **parts}})
 
     def _evidence(self) -> Evidence:
@@ -142,10 +141,6 @@ class Baseline(_Part):
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             raise ConfigError(f"the baseline {path} is damaged: {place}: {first['msg']}. Make it again.") from error
-
-
-def _label(row: Mapping[str, Any]) -> Label:
-    return row["task"], row["split"]
 
 
 def freeze(results: Results, canaries: Mapping[str, Canaries]) -> Baseline:

@@ -17,14 +17,14 @@ COMMON, QUESTIONS = "the queries in common", "the questions of the baseline"
 """Stand for the content hash of a task that was restricted to them."""
 
 
-def rechunked_labels(names: Mapping[str, str], before: Results, after: Results) -> dict[Label, Label]:
+def rechunked_labels(names: Mapping[str, str], baseline: Baseline, after: Results) -> dict[Label, Label]:
     """The tasks whose documents were cut anew: that of the baseline, and that of the run.
 
     A name is a task's, its split's, or both: "how", "64/16", "how (64/16)". Raises ConfigError for a name that is no
     retrieval task's, or several's.
     """
     return {
-        _find(old, tasks_of(before), "the baseline"): _find(new, tasks_of(after), "the run")
+        _find(old, tasks_of(baseline), "the baseline"): _find(new, tasks_of(after), "the run")
         for old, new in names.items()
     }
 

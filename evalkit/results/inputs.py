@@ -1,7 +1,7 @@
 """What went into two runs: their tasks, and all that is not the same."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -15,7 +15,15 @@ Label = tuple[str, str]
 """A task and its split."""
 
 
-def tasks_of(run: Results) -> dict[Label, Mapping[str, Any]]:
+class HasProvenance(Protocol):
+    """A run, or what was frozen of one."""
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What run.json holds."""
+
+
+def tasks_of(run: HasProvenance) -> dict[Label, Mapping[str, Any]]:
     """What a run says of its tasks, by name and split."""
     return {(task["task"], task["split"]): task for task in run.provenance["tasks"]}
 
