@@ -42,6 +42,10 @@ def split_list(text: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
+def _place(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
+
+
 def _listed(value: Any) -> Any:
     """A single value, or a comma-separated string, as the list it stands for."""
     if isinstance(value, str):
@@ -102,8 +106,9 @@ class RunConfig(BaseModel):
     seed: int = Field(0, ge=0)
     max_queries: PositiveInt | None = Field(None, description="a seeded sample of queries or pairs, for a quick look")
     on_bad_data: OnBadData = "error"
-    store: Path | None = Field(
-        None, description="folder of vectors and scores computed before; unset: the user's cache"
+    store: Annotated[str, BeforeValidator(_place)] | None = Field(
+        None,
+        description="vectors and scores computed before: a folder or s3://bucket/folder; unset: the user's cache",
     )
     no_store: bool = Field(False, description="compute everything, and keep nothing")
     max_cost: float | None = Field(

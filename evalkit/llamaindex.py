@@ -105,7 +105,7 @@ class EvalkitRetriever(BaseRetriever):
         candidates: int | None = None,
         device: DeviceChoice = "auto",
         dtype: Dtype = "float32",
-        store: Path | None = None,
+        store: str | Path | None = None,
         no_store: bool = False,
         objects: Mapping[str, object] | None = None,
         **retriever: Any,

@@ -1,1 +1,1 @@
-"""Commands of the command line that have a room of their own."""
+"""The commands of the command line, in a file each or with their kin; `evalkit.cli` puts them together."""

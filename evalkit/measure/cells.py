@@ -140,7 +140,7 @@ def _measured(
     """What was measured, or the reason why it could not be."""
     spec = model.source
     if isinstance(spec, ModelSpec) and not isinstance(spec.options, ApiOptions):
-        root = None if means.store is None else means.store.root
+        root = None if means.store is None else str(means.store.root)
         return in_child(Job(spec, model.label, work, means.compute, root, limits, kept))
     return attempt(
         lambda: kept_or_measured(kept, work, model.load(means.compute, spending), model.label, means, limits, None)

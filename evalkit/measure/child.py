@@ -34,7 +34,7 @@ class Job:
     label: str
     work: FirstWork | SecondWork
     compute: Compute
-    store: Path | None
+    store: str | None
     limits: Limits
     kept: Path | None
 

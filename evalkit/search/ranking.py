@@ -60,7 +60,8 @@ def best(scores: FloatArray, id_rank: IntArray, depth: int) -> Run:
 
 def without_identical(run: Run, query_ids: Sequence[str], document_ids: Sequence[str], depth: int) -> Run:
     """The run without documents that have the id of the query, cut at `depth`."""
-    row_of = {identifier: row for row, identifier in enumerate(document_ids)}
+    asked = set(query_ids)
+    row_of = {identifier: row for row, identifier in enumerate(document_ids) if identifier in asked}
     own = np.array([row_of.get(identifier, -1) for identifier in query_ids], dtype=np.int64)[:, None]
     absent = (run.documents < 0) | (run.documents == own)
     order = np.argsort(absent, axis=1, kind="stable")[:, :depth]

@@ -21,6 +21,8 @@ SECONDS_PER_COMMIT = 2.5
 """What is computed in that time is committed together; a commit takes a fiftieth of it."""
 UNIT_CHARACTERS = {"cpu": 1 << 17, "mps": 1 << 18, "cuda": 1 << 20}
 """Characters of texts that are computed together, by device: seconds of work, and what a kill can lose."""
+COMMIT_BYTES = 1 << 26
+"""Or so many bytes: what is cheap to compute would fill the memory in that time."""
 BLOCK_TEXTS = 1 << 16
 """Texts read at once, and sorted by length; bounds memory, whatever the number of texts."""
 
@@ -187,7 +189,8 @@ def _commit(table: Table, keys: pa.Array, parts: Parts, check: Check) -> None:
         for rows, values in parts:
             check(values, rows)
             came.append((rows, values))
-            if time.perf_counter() - since >= SECONDS_PER_COMMIT:
+            size = sum(values.nbytes for _, values in came)
+            if size >= COMMIT_BYTES or time.perf_counter() - since >= SECONDS_PER_COMMIT:
                 append()
                 since = time.perf_counter()
     finally:

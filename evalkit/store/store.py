@@ -2,29 +2,30 @@
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from platformdirs import user_cache_path
 
 from evalkit.errors import StoreError
+from evalkit.store.folder import Folder, first_line
 from evalkit.store.keys import fingerprint
-from evalkit.store.table import Table, damage_named
+from evalkit.store.table import Table, damage_named, opened
 
 SCHEMA = "v1"
+TABLE = ".lance"
+USED = "used"
+"""An empty file in a table's folder, as old as the last use of it."""
 TableKind = Literal["vectors", "scores"]
 
 
-def default_root() -> Path:
+def default_root() -> str:
     """The store under the user's cache folder, or $EVALKIT_STORE."""
-    chosen = os.environ.get("EVALKIT_STORE")
-    return Path(chosen) if chosen else user_cache_path("evalkit") / "store"
+    return os.environ.get("EVALKIT_STORE") or str(user_cache_path("evalkit") / "store")
 
 
 @dataclass(frozen=True)
@@ -33,21 +34,22 @@ class TableInfo:
 
     kind: TableKind
     model: str
-    path: Path
+    folder: Folder
     rows: int
     bytes: int
     used: datetime
 
 
 class Store:
-    """Tables of vectors and of pair scores, by fingerprint. Raises StoreError if the folder cannot be written.
+    """Tables of vectors and of pair scores, by fingerprint, in a folder or in an object store (s3://bucket/folder).
 
-    `reused` and `computed` count texts and pairs since the store was opened.
+    Raises StoreError if nothing can be written there. `reused` and `computed` count texts and pairs since the store
+    was opened.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._tables = root / SCHEMA
+    def __init__(self, root: str | Path | Folder) -> None:
+        self.root = Folder(str(root))
+        self._tables = self.root / SCHEMA
         self.reused = 0
         self.computed = 0
         self.check_writable()
@@ -55,45 +57,51 @@ class Store:
     def check_writable(self) -> None:
         """Raise StoreError if nothing can be written, before anything is computed that could not be kept."""
         try:
-            self._tables.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self._tables) as probe:
-                probe.write(b"x")
+            self._tables.check_writable()
         except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else first_line(error)
             raise StoreError(
-                f"the store at {self.root} cannot be written: {error.strerror}. Choose another with --store, "
+                f"the store at {self.root} cannot be written: {reason}. Choose another with --store, "
                 "or run with --no-store."
             ) from error
 
     def table(self, kind: TableKind, model: str, identity: Mapping[str, object]) -> Table:
         """The table of what the model with this identity computed; `model` is a name for people."""
-        path = self._tables / kind / f"{fingerprint(identity)}.lance"
-        with suppress(OSError):  # not there yet, or another user's
-            os.utime(path)
-        return Table(path, {"model": model.partition("?")[0], "identity": dict(identity)})
+        folder = self._tables / kind / f"{fingerprint(identity)}{TABLE}"
+        table = Table(folder, {"model": model.partition("?")[0], "identity": dict(identity)})
+        if table.exists:
+            with suppress(OSError):  # another user's
+                folder.write(USED)
+        return table
 
     def ls(self) -> Iterator[TableInfo]:
         """All tables, the last used first."""
-        import lance
+        yield from sorted(self._infos(), key=lambda info: info.used, reverse=True)
 
-        infos = []
-        for path in self._tables.glob("*/*.lance"):
-            kind: TableKind = "vectors" if path.parent.name == "vectors" else "scores"
-            size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-            used = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            try:
-                with damage_named(path):
-                    dataset = lance.dataset(str(path))
-                    model = json.loads(dataset.schema.metadata[b"facts"])["model"]
-                    infos.append(TableInfo(kind, model, path, dataset.count_rows(), size, used))
-            except StoreError:
-                infos.append(TableInfo(kind, "unreadable: run `evalkit store verify`", path, 0, size, used))
-        yield from sorted(infos, key=lambda info: info.used, reverse=True)
+    def _infos(self) -> Iterator[TableInfo]:
+        for kind in get_args(TableKind):
+            for folder in (self._tables / kind).folders():
+                files = folder.files()
+                if not folder.name.endswith(TABLE) or not files:
+                    continue
+                size = sum(file.size for file in files)
+                used = max((file.base_name == USED, file.mtime) for file in files)[1]
+                try:
+                    with damage_named(folder):
+                        dataset = opened(folder)
+                        if dataset is None:
+                            continue
+                        model = json.loads(dataset.schema.metadata[b"facts"])["model"]
+                        rows = dataset.count_rows()
+                except StoreError:
+                    model, rows = "unreadable: run `evalkit store verify`", 0
+                yield TableInfo(kind, model, folder, rows, size, used)
 
     def verify(self) -> Iterator[tuple[TableInfo, str]]:
         """Check every row of every table; altered rows are removed, and an unreadable table is set aside."""
         for info in self.ls():
             try:
-                table = Table(info.path, {})
+                table = Table(info.folder, {})
                 altered = table.altered()
                 if altered.size:
                     table.drop(altered)
@@ -101,14 +109,14 @@ class Store:
                 else:
                     yield info, "sound"
             except StoreError:
-                aside = info.path.with_suffix(".damaged")
-                shutil.rmtree(aside, ignore_errors=True)
-                info.path.rename(aside)
+                aside = info.folder.parent / f"{info.folder.name.removesuffix(TABLE)}.damaged"
+                aside.delete()
+                info.folder.move(aside)
                 yield info, f"could not be read and is set aside as {aside.name}"
 
-    def other_versions(self) -> list[Path]:
+    def other_versions(self) -> list[Folder]:
         """Folders that other versions of evalkit keep their tables in; nothing is read from them."""
-        return sorted(path for path in self.root.iterdir() if path.is_dir() and path.name != SCHEMA)
+        return [folder for folder in self.root.folders() if folder.name != SCHEMA]
 
     def prune(
         self, older_than: timedelta | None = None, model: str | None = None, max_size: int | None = None
@@ -131,5 +139,5 @@ class Store:
             yield self._remove(info)
 
     def _remove(self, info: TableInfo) -> TableInfo:
-        shutil.rmtree(info.path)
+        info.folder.delete()
         return info

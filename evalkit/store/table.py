@@ -6,8 +6,6 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import lance
 import numpy as np
@@ -16,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evalkit.errors import StoreError
+from evalkit.store.folder import Folder, first_line
 from evalkit.types import IntArray
 
 KEY_BYTES = 16
@@ -30,6 +29,8 @@ FOOTER = struct.Struct("<QQQIIHH4s")
 buffers and columns there are; the format's version, and its mark.
 """
 OFFSET_BYTES = 16
+DATA = "data"
+"""Where Lance keeps the files with rows, in a table's folder."""
 
 
 class Table:
@@ -39,20 +40,24 @@ class Table:
     kept in the table. Raises StoreError when the table cannot be read or written.
     """
 
-    def __init__(self, path: Path, facts: Mapping[str, object]) -> None:
-        self.path = path
+    def __init__(self, folder: Folder, facts: Mapping[str, object]) -> None:
+        self.folder = folder
         self._facts = facts
         self._dataset: lance.LanceDataset | None = None
         self.refresh()
 
     def refresh(self) -> None:
         """See what other tables' appends, in this process or another, have added."""
-        if not self.path.exists():
-            return
-        with damage_named(self.path):
-            dataset = lance.dataset(str(self.path))
-            check_layout(dataset, self.path)
+        with damage_named(self.folder):
+            dataset = opened(self.folder)
+            if dataset is not None:
+                check_layout(dataset, self.folder)
             self._dataset = dataset
+
+    @property
+    def exists(self) -> bool:
+        """Whether the table has been made."""
+        return self._dataset is not None
 
     def find(self, keys: pa.Array) -> IntArray:
         """The row of each key, -1 where there is none: int64 of shape (n_keys,). Keys are read in blocks."""
@@ -66,7 +71,7 @@ class Table:
         rows: IntArray = np.full(len(asked.dictionary), -1, dtype=np.int64)
         start = 0
         if self._dataset is not None:
-            with damage_named(self.path):
+            with damage_named(self.folder):
                 for batch in self._dataset.to_batches(columns=["key"], batch_size=KEYS_AT_ONCE):
                     there = np.asarray(pc.fill_null(pc.index_in(batch["key"], value_set=asked.dictionary), -1))
                     known, places = np.unique(there, return_index=True)  # of equal keys, the first row
@@ -81,13 +86,13 @@ class Table:
         distinct, position = np.unique(rows, return_inverse=True)
         if self._dataset is None or not distinct.size:
             return np.empty((0, 0), dtype=np.float32)
-        with damage_named(self.path):
+        with damage_named(self.folder):
             found = self._dataset.take(distinct, columns=["key", "checksum", "value"])
             values = _values(found)
             if len(values) != len(distinct):
                 raise ValueError(f"{len(distinct)} rows were asked for, and {len(values)} came")
         if altered := int((_checksums(found["key"], values) != found["checksum"].to_numpy()).sum()):
-            raise _damage(self.path, f"{altered} of {len(distinct)} rows read were altered")
+            raise _damage(self.folder, f"{altered} of {len(distinct)} rows read were altered")
         return values[position]
 
     def append(self, keys: pa.Array, values: NDArray[np.generic]) -> None:
@@ -101,19 +106,19 @@ class Table:
         )
         rows = pa.table([keys, checksums, column], schema=schema)
         try:
-            if not self.path.exists():
+            if self._dataset is None:
                 self._make(schema)
-            lance.write_dataset(rows, str(self.path), mode="append")
+            lance.write_dataset(rows, str(self.folder), mode="append")
         except (OSError, ValueError) as error:
             raise StoreError(
-                f"cannot write to the store at {self.path.parent.parent}: {_first_line(error)}. Free space there or "
+                f"cannot write to the store at {self.folder.parent.parent}: {first_line(error)}. Free space there or "
                 "allow writing, choose another with --store, or run with --no-store."
             ) from error
 
     def compact(self) -> None:
         """Merge the many small files that many commits leave. If it fails, nothing is lost."""
         if self._dataset is not None and len(self._dataset.get_fragments()) > FRAGMENTS_BEFORE_COMPACTION:
-            with suppress(StoreError), damage_named(self.path):  # another process compacts too, or a full disk
+            with suppress(StoreError), damage_named(self.folder):  # another process compacts too, or a full disk
                 self._dataset.optimize.compact_files()
                 self._dataset.cleanup_old_versions(older_than=OLD_VERSIONS_KEPT)
             self.refresh()
@@ -123,7 +128,7 @@ class Table:
         if self._dataset is None:
             return np.empty(0, dtype=np.int64)
         bad, start = [], 0
-        with damage_named(self.path):
+        with damage_named(self.folder):
             for batch in self._dataset.to_batches(columns=["key", "checksum", "value"], batch_size=65_536):
                 rows = pa.Table.from_batches([batch])
                 wrong = _checksums(rows["key"], _values(rows)) != rows["checksum"].to_numpy()
@@ -134,35 +139,50 @@ class Table:
     def drop(self, rows: IntArray) -> None:
         """Write the table anew without some rows."""
         if self._dataset is not None:
-            with damage_named(self.path):
+            with damage_named(self.folder):
                 kept = np.setdiff1d(np.arange(len(self)), rows)
-                lance.write_dataset(self._dataset.take(kept), str(self.path), mode="overwrite")
+                lance.write_dataset(self._dataset.take(kept), str(self.folder), mode="overwrite")
             self.refresh()
 
     def __len__(self) -> int:
         return 0 if self._dataset is None else int(self._dataset.count_rows())
 
     def _make(self, schema: pa.Schema) -> None:
-        """Make the table with no rows, beside its place, and move it there: whole or not at all, and once."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=self.path.parent, prefix="new-") as folder:
-            lance.write_dataset(schema.empty_table(), f"{folder}/table")
-            with suppress(OSError):  # another process made it meanwhile
-                Path(folder, "table").rename(self.path)
+        """Make the table, with no rows, once: where two processes try, one of them makes it.
+
+        Not by `write_dataset`, which overwrites a table that another process has made since it looked.
+        """
+        nothing = lance.LanceOperation.Overwrite(schema, [])
+        try:
+            self._dataset = lance.LanceDataset.commit(str(self.folder), nothing, max_retries=0)
+        except OSError:
+            self.refresh()
+            if self._dataset is None:
+                raise
 
 
 @contextmanager
-def damage_named(path: Path) -> Iterator[None]:
+def damage_named(folder: Folder) -> Iterator[None]:
     """Whatever reading a table raises is a StoreError that names it."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # on some damage lance panics, which Python sees as a BaseException
-        raise _damage(path, _first_line(error)) from error
+        raise _damage(folder, first_line(error)) from error
 
 
-def check_layout(dataset: lance.LanceDataset, path: Path) -> None:
+def opened(folder: Folder) -> lance.LanceDataset | None:
+    """The newest version of the table in a folder; None if it has none, and no rows that one could have had."""
+    try:
+        return lance.dataset(str(folder))
+    except ValueError as error:
+        if "was not found" in str(error) and not (folder / DATA).files():
+            return None
+        raise
+
+
+def check_layout(dataset: lance.LanceDataset, folder: Folder) -> None:
     """Raise ValueError for columns of another version, and for data files whose footer contradicts itself.
 
     From such a footer Lance would make room for billions of columns, and end the whole process.
@@ -174,24 +194,23 @@ def check_layout(dataset: lance.LanceDataset, path: Path) -> None:
         raise ValueError("its columns are not those that this version of evalkit writes")
     for fragment in dataset.get_fragments():
         for each in fragment.data_files():
-            file = path / "data" / each.path
-            with file.open("rb") as opened:
-                size = opened.seek(0, 2)
-                opened.seek(max(0, size - FOOTER.size))
-                end = opened.read()
+            with (folder / DATA).open(each.path) as file:
+                size = file.seek(0, 2)
+                file.seek(max(0, size - FOOTER.size))
+                end = file.read()
             if len(end) < FOOTER.size:
-                raise ValueError(f"{file.name} is cut short")
+                raise ValueError(f"{each.path} is cut short")
             _, columns_at, buffers_at, buffers, columns, *_ = FOOTER.unpack(end)
             if (
                 columns_at + columns * OFFSET_BYTES != buffers_at
                 or buffers_at + buffers * OFFSET_BYTES + FOOTER.size != size
             ):
-                raise ValueError(f"the footer of {file.name} contradicts itself")
+                raise ValueError(f"the footer of {each.path} contradicts itself")
 
 
-def _damage(path: Path, what: str) -> StoreError:
+def _damage(folder: Folder, what: str) -> StoreError:
     return StoreError(
-        f"the store's table {path} is damaged: {what}. `evalkit store verify` sets the damage aside; "
+        f"the store's table {folder} is damaged: {what}. `evalkit store verify` sets the damage aside; "
         "the next run computes it again."
     )
 
@@ -205,7 +224,3 @@ def _checksums(keys: pa.Array | pa.ChunkedArray, values: NDArray[np.generic]) ->
     content = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1)
     sums = (zlib.crc32(row.data, zlib.crc32(key)) for key, row in zip(keys.to_pylist(), content, strict=True))
     return np.fromiter(sums, np.uint32, len(values))
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0].partition(", /")[0]

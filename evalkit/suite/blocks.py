@@ -20,6 +20,8 @@ IN_MEMORY_BYTES = 1 << 28
 """Up to this size a JSONL corpus is read into memory as a whole, and larger ones are read in blocks."""
 BLOCK_DOCUMENTS = 4_096
 """Read at once where single documents are asked for."""
+READ_BYTES = 1 << 20
+"""Read of a parquet column at once; without a limit that is a whole group of rows."""
 
 
 def corpus_files(path: Path) -> list[Path]:
@@ -133,20 +135,39 @@ class Contents(Sequence[str]):
 
 
 class _Parquet:
+    """Read from where the last read ended, since a group of rows can hold a million of them."""
+
     def __init__(self, path: Path) -> None:
         import pyarrow.parquet as pq
 
-        self._file = pq.ParquetFile(path)
+        self._file = pq.ParquetFile(path, buffer_size=READ_BYTES)
         metadata = self._file.metadata
         self.rows = metadata.num_rows
         self._ends = np.cumsum([metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)])
         self._columns = [name for name in ("_id", "title", "text") if name in self._file.schema_arrow.names]
+        self._batch: pa.RecordBatch
+        self._open(0)
 
     def read(self, start: int, stop: int) -> list[Document]:
-        first, last = np.searchsorted(self._ends, [start, stop - 1], side="right")
-        table = self._file.read_row_groups(list(range(first, last + 1)), columns=self._columns)
-        offset = int(self._ends[first - 1]) if first else 0
-        return [_document(row) for row in table.slice(start - offset, stop - start).to_pylist()]
+        if start < self._first or self._group(start) > self._group(self._first + len(self._batch)):
+            self._open(self._group(start))
+        documents: list[Document] = []
+        while True:
+            wanted = self._batch[max(0, start - self._first) : max(0, stop - self._first)]
+            documents += [_document(row) for row in wanted.to_pylist()]
+            if self._first + len(self._batch) >= stop:
+                return documents
+            self._first += len(self._batch)
+            self._batch = next(self._coming)
+
+    def _group(self, row: int) -> int:
+        """The group of rows that a row is in."""
+        return int(np.searchsorted(self._ends, row, side="right"))
+
+    def _open(self, group: int) -> None:
+        groups = list(range(group, len(self._ends)))
+        self._coming: Iterator[pa.RecordBatch] = self._file.iter_batches(BLOCK_DOCUMENTS, groups, self._columns)
+        self._first, self._batch = int(self._ends[group - 1]) if group else 0, pa.RecordBatch.from_pylist([])
 
 
 class _Lines:

@@ -12,8 +12,10 @@ from typing import IO
 
 from evalkit.types import Document, FloatArray, Qrels, Query
 
-RUN = 1 << 18
-"""Records sorted in memory at once; at a hundred million there are some four hundred files."""
+RUN = 1 << 16
+"""Records sorted in memory at once."""
+FILES = 256
+"""Files of sorted records that are open at once; more are merged into one."""
 
 
 def hash_sts(sentences1: Sequence[str], sentences2: Sequence[str], gold: FloatArray) -> str:
@@ -40,24 +42,27 @@ def _sorted_on_disk(records: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, .
     """Records in order: sorted in runs that fit in memory, which are kept in a file each and merged."""
     coming = iter(records)
     with ExitStack() as files:
-        run = sorted(islice(coming, RUN))
-        runs: list[Iterator[tuple[str, ...]]] = []
-        while run:
-            following = sorted(islice(coming, RUN))
-            if not following and not runs:
-                yield from run  # all of them
-                return
+
+        def kept(run: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
             file = files.enter_context(TemporaryFile("w+b"))
             for record in run:
                 pickle.dump(record, file)
             file.seek(0)
-            runs.append(_unpickled(file))
-            run = following
+            return _unpickled(file)
+
+        runs: list[Iterator[tuple[str, ...]]] = []
+        while run := sorted(islice(coming, RUN)):
+            if len(run) < RUN:  # the last, which need not be kept
+                runs.append(iter(run))
+                break
+            runs.append(kept(run))
+            if len(runs) == FILES:
+                runs = [kept(merge(*runs))]
         yield from merge(*runs)
 
 
 def _unpickled(file: IO[bytes]) -> Iterator[tuple[str, ...]]:
-    with suppress(EOFError):
+    with file, suppress(EOFError):
         while True:
             yield pickle.load(file)
 

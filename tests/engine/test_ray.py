@@ -126,7 +126,7 @@ def test_scores_are_the_same_bytes_by_both_engines(some_passages, tmp_path, monk
         assert results.failures == []
     assert (tmp_path / "ray" / "scores.csv").read_bytes() == (tmp_path / "local" / "scores.csv").read_bytes()
     kept = [Store(tmp_path / f"{engine}-store").ls() for engine in ("local", "ray")]
-    by_engine = [{info.path.name: Table(info.path, {}) for info in infos} for infos in kept]
+    by_engine = [{info.folder.name: Table(info.folder, {}) for info in infos} for infos in kept]
     assert by_engine[0].keys() == by_engine[1].keys()
     for name, table in by_engine[0].items():
         other = by_engine[1][name]

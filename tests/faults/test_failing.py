@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 
@@ -146,15 +147,22 @@ def test_results_that_may_not_be_written(evalkit, mounted):
     assert errors.startswith(f"error: the results cannot be written to {folder / 'out'}: {os.strerror(errno.EROFS)}")
 
 
-def test_a_folder_that_one_has_no_permission_for(tmp_path):
-    tmp_path.chmod(0o500)
-    try:
-        if os.access(tmp_path, os.W_OK):
-            pytest.skip("root may write everywhere")
-        with pytest.raises(ConfigError, match=os.strerror(errno.EACCES)):
-            few(tmp_path / "out")
-    finally:
-        tmp_path.chmod(0o700)
+@pytest.mark.parametrize(("kept", "message"), [("out", "the results cannot be"), ("store", "the store at")])
+def test_a_folder_that_one_has_no_permission_for(kept, message, tmp_path):
+    folders = {"out": tmp_path / "results", "store": tmp_path / "vectors"}
+    folders[kept] = tmp_path / "closed" / kept
+    folders[kept].parent.mkdir(mode=0o500)
+    command = [sys.executable, "-c", "from evalkit.cli import main; main()"]
+    command += ["run", "--models", "bm25", "--tasks", "rag-mini", "--max-queries", "5"]
+    command += ["--out", str(folders["out"]), "--store", str(folders["store"])]
+    if os.access(folders[kept].parent, os.W_OK):  # root may write everywhere, unless that is taken from it
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {message}")
+    assert str(folders[kept]) in done.stderr
+    assert os.strerror(errno.EACCES) in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_broken_off_while_files_are_moved_the_folder_reads_as_no_run(tmp_path, monkeypatch):

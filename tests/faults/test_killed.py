@@ -134,8 +134,8 @@ def test_processes_on_one_store_and_one_output_folder(ask, task, undisturbed, tm
     assert not records.duplicated(["task", "split", "model", "reranker", "id", "metric"]).any()
     alone, shared = Store(undisturbed / "store"), Store(tmp_path / "store")
     assert [found for _, found in shared.verify()] == ["sound"] * 3
-    rows = {info.path.name: info.rows for info in shared.ls()}
-    assert {info.path.name for info in alone.ls()} == rows.keys()
+    rows = {info.folder.name: info.rows for info in shared.ls()}
+    assert {info.folder.name for info in alone.ls()} == rows.keys()
     log = Counter(json.dumps(text) for _, *text in batches(tmp_path))
     assert sum(rows.values()) == sum(len(json.loads(batch)[1]) * times for batch, times in log.items()), (
         "rows are lost"

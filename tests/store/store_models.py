@@ -8,6 +8,7 @@ import numpy as np
 from evalkit.models.dense import DenseEmbedder
 from evalkit.registry import parse_spec
 from evalkit.registry.options import SbertOptions
+from evalkit.store.folder import Folder
 from evalkit.store.keys import text_keys
 from evalkit.store.table import Table
 
@@ -41,7 +42,7 @@ def append_to_all(folder: Path, who: int, processes: int, barrier) -> None:
     module.FRAGMENTS_BEFORE_COMPACTION = 4  # so that processes compact while others append
     for number in range(3):
         barrier.wait(60)
-        table = Table(folder / f"{number}.lance", {"model": "m"})
+        table = Table(Folder(f"{folder}/{number}.lance"), {"model": "m"})
         for row in range(APPENDED):
             table.append(text_keys([f"{who} {row}", f"all {row}"], ""), np.full((2, 4), row, dtype=np.float32))
             table.refresh()

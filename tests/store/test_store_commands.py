@@ -4,6 +4,7 @@ import os
 import re
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from fakes import FakeReranker, retrieval_task, run
@@ -25,7 +26,8 @@ def aged(store):
     ages = {"sbert:org/small": 0, "sbert:org/large": 10, "ce:ranker": 40}
     for info in store.ls():
         used = time.time() - ages[info.model] * DAY - 60
-        os.utime(info.path, (used, used))
+        info.folder.write("used")
+        os.utime(f"{info.folder}/used", (used, used))
     return store
 
 
@@ -99,11 +101,11 @@ def test_prune_must_be_told_what(aged, evalkit):
 
 def test_the_store_is_where_the_environment_says(evalkit, monkeypatch, tmp_path):
     monkeypatch.setenv("EVALKIT_STORE", str(tmp_path / "elsewhere"))
-    assert default_root() == tmp_path / "elsewhere"
+    assert default_root() == str(tmp_path / "elsewhere")
     assert evalkit("store", "verify") == (0, "", "")
     assert (tmp_path / "elsewhere").is_dir()
     monkeypatch.delenv("EVALKIT_STORE")
-    assert default_root().parts[-2:] == ("evalkit", "store")
+    assert Path(default_root()).parts[-2:] == ("evalkit", "store")
 
 
 @pytest.mark.parametrize(

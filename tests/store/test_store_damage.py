@@ -12,6 +12,7 @@ from store_models import Counting, glove_file
 from evalkit.errors import StoreError
 from evalkit.results import Results
 from evalkit.store import Store
+from evalkit.store.folder import Folder
 from evalkit.store.keys import text_keys
 from evalkit.store.table import Table
 
@@ -40,12 +41,12 @@ def flip_in(table: Path, needle: bytes) -> None:
 def filled(store) -> Path:
     """The table of the model's vectors for the task."""
     run([TASK], {"m": Counting()}, store=store)
-    return next(store.ls()).path
+    return Path(str(next(store.ls()).folder))
 
 
 @pytest.mark.parametrize("what", ["value", "checksum", "key"])
 def test_an_altered_row_is_not_served_and_verify_removes_it(store, filled, what):
-    table = Table(filled, {})
+    table = Table(Folder(str(filled)), {})
     key = text_keys(["dog"], "")
     row = table.find(key)
     stored = table._dataset.take(row)
@@ -58,7 +59,7 @@ def test_an_altered_row_is_not_served_and_verify_removes_it(store, filled, what)
 
     models = {"m": Counting()}
     if what == "key":  # it is the row of no text now
-        assert Table(filled, {}).find(key) == [-1]
+        assert Table(Folder(str(filled)), {}).find(key) == [-1]
     else:
         message = f"the store's table {filled} is damaged: 1 of 3 rows read were altered. {NEXT_STEP}"
         assert failures(run([TASK], models, store=store)) == {("pets", "m", "none"): message}
@@ -100,7 +101,7 @@ def test_an_unreadable_table_is_an_error_and_verify_sets_it_aside(store, filled,
     (reason,) = failures(outcome).values()
     assert re.fullmatch(f"{re.escape(start)}.+{re.escape(NEXT_STEP)}", reason)
     aside = filled.with_suffix(".damaged")
-    told = {info.path: found for info, found in store.verify()}
+    told = {Path(str(info.folder)): found for info, found in store.verify()}
     assert told.pop(filled) == f"could not be read and is set aside as {aside.name}"
     assert list(told.values()) == ["sound"]
     assert aside.is_dir()
@@ -113,7 +114,7 @@ def test_an_unreadable_table_is_an_error_and_verify_sets_it_aside(store, filled,
 def test_no_flipped_byte_changes_what_is_served(store, filled, part):
     """Wherever it is, vectors come unaltered, or are missing, or it is a StoreError; lance panics at some of them."""
     keys = text_keys(["cat", "dog", "hen"], "")
-    expected = Table(filled, {}).take(Table(filled, {}).find(keys))
+    expected = Table(Folder(str(filled)), {}).take(Table(Folder(str(filled)), {}).find(keys))
     newest = min((filled / "_versions").glob("*.manifest"))  # their numbers count down
     file = data_file(filled) if part == "data" else newest
     content = file.read_bytes()
@@ -122,7 +123,7 @@ def test_no_flipped_byte_changes_what_is_served(store, filled, part):
     for position in (*everywhere, *range(len(content) - FOOTER, len(content))):
         flip(file, position)
         try:
-            table = Table(filled, {})
+            table = Table(Folder(str(filled)), {})
             rows = table.find(keys)
             there = rows >= 0
             if there.any():
@@ -176,13 +177,13 @@ def test_columns_of_another_version_are_named_and_set_aside(store, filled):
 
 
 def test_a_store_of_another_version_is_named_and_nothing_is_served_from_it(store, filled, evalkit):
-    filled.parents[1].rename(store.root / "v0")
+    filled.parents[1].rename(f"{store.root}/v0")
     again = Counting()
     run([TASK], {"m": again}, store=Store(store.root))
     assert len(again.read) == 4
     _, shown, _ = evalkit("store", "verify", "--store", store.root)
     assert f"{store.root / 'v0'} is of another version of evalkit and is not read." in shown
-    assert list((store.root / "v0").rglob("*.lance"))
+    assert list(Path(str(store.root), "v0").rglob("*.lance"))
 
 
 def test_the_command_line_names_the_damage_and_mends_it(evalkit, tmp_path, encoded):
@@ -191,15 +192,15 @@ def test_the_command_line_names_the_damage_and_mends_it(evalkit, tmp_path, encod
     arguments = ["run", "--models", glove_file(tmp_path, 16), "--tasks", pets, "--device", "cpu", *kept]
     assert evalkit(*arguments, "--out", tmp_path / "first")[0] == 0
     info = next(Store(tmp_path / "store").ls())
-    table = Table(info.path, {})
-    flip_in(info.path, table.take(table.find(text_keys(["fish swim"], ""))).tobytes())
+    table = Table(info.folder, {})
+    flip_in(Path(str(info.folder)), table.take(table.find(text_keys(["fish swim"], ""))).tobytes())
 
     assert evalkit(*arguments, "--out", tmp_path / "damaged")[0] == 1
     (failure,) = Results.read(tmp_path / "damaged").failures
     assert failure["reason"] == (
-        f"the store's table {info.path} is damaged: 1 of 3 rows read were altered. {NEXT_STEP}"
+        f"the store's table {info.folder} is damaged: 1 of 3 rows read were altered. {NEXT_STEP}"
     )
-    name = f"vectors of {info.model} ({info.path.name[:12]}…)"
+    name = f"vectors of {info.model} ({info.folder.name[:12]}…)"
     assert evalkit("store", "verify", *kept) == (1, f"{name}: 1 of 6 rows were altered and are removed\n", "")
     assert evalkit("store", "verify", *kept) == (0, f"{name}: sound\n", "")
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from store_models import APPENDED, Counting, append_to_all, glove_file
 
 from evalkit.store import Store, reuse
 from evalkit.store import table as table_module
-from evalkit.store.keys import text_keys
+from evalkit.store.folder import Folder
+from evalkit.store.keys import fingerprint, text_keys
 from evalkit.store.table import Table
 
 SLOW = """
@@ -68,7 +70,7 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path):
         worker.join()
     assert [worker.exitcode for worker in workers] == [0] * processes
     for number in range(3):
-        table = Table(tmp_path / f"{number}.lance", {})
+        table = Table(Folder(f"{tmp_path}/{number}.lance"), {})
         assert len(table) == processes * APPENDED * 2
         assert table.altered().size == 0
         for who in (*range(processes), "all"):
@@ -78,9 +80,13 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path):
 
 
 def test_a_table_killed_while_it_was_made_is_no_table(store):
-    """It is made beside its place, so that it is there whole or not at all."""
+    """It is one when it has a version, which is written last."""
     task = retrieval_task({"1": "cat"}, {"q1": "meow"})
-    (store.root / "v1" / "vectors" / "new-abc" / "table" / "data").mkdir(parents=True)
+    begun = Path(f"{store.root}/v1/vectors/{fingerprint(Counting().raw_identity)}.lance")
+    (begun / "_versions").mkdir(parents=True)
+    (begun / "_transactions").mkdir()
+    (begun / "_transactions" / "0-5f0c.txn").write_bytes(b"half")
+    assert list(store.ls()) == []
     assert not failures(run([task], {"m": Counting()}, store=store))
     assert [info.rows for info in store.ls()] == [2]
 

@@ -12,8 +12,9 @@ from evalkit.models.bm25 import Bm25
 from evalkit.models.words import load_word2vec
 from evalkit.registry import expand
 from evalkit.registry.options import Bm25Options, TrainedWordOptions
-from evalkit.store import Store
+from evalkit.store import Store, reuse
 from evalkit.store.keys import text_keys
+from evalkit.store.table import Table
 
 PETS = retrieval_task({"1": "cat", "2": "cat", "3": "dog"}, {"q1": "cat", "q2": "meow"})
 CARS = retrieval_task({"1": "van", "2": "dog"}, {"q1": "meow"}, name="cars")
@@ -192,3 +193,18 @@ def test_scores_are_the_same_bytes_with_a_store_without_and_from_a_warm_one(mode
     assert facts["none"] == (None, None)
     assert facts["cold"][0] > 0
     assert facts["warm"] == (0, sum(facts["cold"]))
+
+
+def test_what_is_cheap_to_compute_is_committed_before_it_fills_the_memory(store, monkeypatch):
+    monkeypatch.setattr(reuse, "UNIT_CHARACTERS", {"cpu": 1})
+    monkeypatch.setattr(reuse, "COMMIT_BYTES", 2 * 8 * 4)  # two vectors
+    rows, append = [], Table.append
+
+    def noting(self, keys, values):
+        rows.append(len(values))
+        append(self, keys, values)
+
+    monkeypatch.setattr(Table, "append", noting)
+    run([PETS, CARS, PAIRS], {"m": Counting()}, store=store)
+    assert sum(rows) == len(TEXTS)
+    assert max(rows) == 2

@@ -1,5 +1,6 @@
 """A corpus that stays on disk: the same task as one in memory, read in blocks."""
 
+import itertools
 import json
 import re
 
@@ -55,6 +56,7 @@ def parquet(folder, parts):
 def small_blocks(monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK_DOCUMENTS", 7)
     monkeypatch.setattr(hashing, "RUN", 50)
+    monkeypatch.setattr(hashing, "FILES", 3)
 
 
 @pytest.fixture
@@ -77,7 +79,19 @@ def test_the_same_task_as_in_memory(write, parts, expected, tmp_path):
     assert (found.queries, found.qrels, found.excluded) == (expected.queries, expected.qrels, expected.excluded)
     assert list(found.corpus) == list(expected.corpus)
     assert list(found.document_ids) == list(expected.document_ids)
-    for index in (slice(5, 40), slice(None), slice(350, 999), slice(3, 30, 4), slice(8, 8)):
+    asked = [
+        (5, 40),
+        (None,),
+        (350, 999),
+        (3, 30, 4),
+        (8, 8),
+        (100, 120),
+        (120, 125),
+        (124, 141),
+        (250, 251),
+        (60, 300),
+    ]
+    for index in itertools.starmap(slice, asked):
         assert found.corpus[index] == list(expected.corpus[index])
         assert found.contents[index] == expected.contents[index]
     assert [found.corpus[row] for row in (359, 0, -1, 14)] == [expected.corpus[row] for row in (359, 0, -1, 14)]

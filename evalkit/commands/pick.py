@@ -1,0 +1,123 @@
+"""`evalkit pick`: from a folder of documents to a choice."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evalkit.commands.shared import EXIT_FAILED_CELLS, AllowPickle, StorePlace, TrustRemoteCode, show_partial
+
+SKIPPED_SHOWN = 20
+
+
+def pick(
+    documents: Annotated[Path, typer.Argument(help="Folder of txt, md, html, pdf and docx files.")],
+    models: Annotated[
+        str | None, typer.Option(help="Specs or names, comma-separated; default: what is free and here.")
+    ] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(help="CSV or JSONL: question, and passage, quote or file; default: made from the documents."),
+    ] = None,
+    llm: Annotated[
+        str | None,
+        typer.Option(help="Language model that writes the questions: llamaindex:MODULE.CLASS?argument=value."),
+    ] = None,
+    passages: Annotated[int, typer.Option(help="Passages that it writes questions on.")] = 50,
+    rerankers: Annotated[str | None, typer.Option(help="Rerankers; 'none' always takes part.")] = None,
+    chunk_size: Annotated[str, typer.Option(help="Tokens a chunk, comma-separated, or whole.")] = "512",
+    chunk_overlap: Annotated[str, typer.Option(help="Tokens that chunks share, comma-separated.")] = "64",
+    require: Annotated[str, typer.Option(help="Such as 'latency_p95<50ms, dim<=512, licence~apache|mit'.")] = "",
+    margin: Annotated[float, typer.Option(help="What a cheaper choice may be worse by, a fraction.")] = 0.02,
+    metric: Annotated[str | None, typer.Option(help="Default: hit_rate at the largest k.")] = None,
+    hybrid: Annotated[bool, typer.Option(help="Fuse each embedder with BM25, by ranks and by scores.")] = True,
+    budget: Annotated[str | None, typer.Option(help="Time, such as 10m: choices are cut on samples to fit.")] = None,
+    top_k: Annotated[str | None, typer.Option(help="Ranks that metrics are cut at, e.g. 5 or 1,5,10.")] = None,
+    candidates: Annotated[int | None, typer.Option(help="Documents reranked; default twice the top k.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random draw; default 0.")] = None,
+    max_queries: Annotated[int | None, typer.Option(help="A seeded sample, for a quick look.")] = None,
+    store: StorePlace = None,
+    max_cost: Annotated[float | None, typer.Option(help="USD that models behind paid APIs may cost in all.")] = None,
+    trust_remote_code: TrustRemoteCode = None,
+    allow_pickle: AllowPickle = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reports/pick"),
+    report: Annotated[bool, typer.Option("--report", help="Write report.html into it too.")] = False,
+) -> None:
+    """From a folder of your documents to a choice of model, reranker and chunking."""
+    not_keys = ("documents", "chunk_size", "chunk_overlap", "budget", "report")
+    keys = {key: value for key, value in locals().items() if value is not None and key not in (*not_keys, "not_keys")}
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from evalkit.picking import pick as run_pick
+    from evalkit.pipeline import Interrupted
+    from evalkit.report.chunkings import chunking_table
+    from evalkit.report.recommendation import to_text
+    from evalkit.report.tables import make_tables
+    from evalkit.report.terminal import print_tables
+    from evalkit.report.write import REPORT
+    from evalkit.store.amounts import parse_age
+
+    if report:
+        from evalkit.report.html import require_report, write_report
+
+        require_report()
+    console = Console()
+    seconds = None if budget is None else parse_age(budget).total_seconds()
+    sizes = None if chunk_size.strip() == "whole" else _whole_numbers(chunk_size, "--chunk-size")
+    try:
+        picked = run_pick(
+            documents,
+            chunk_size=sizes,
+            chunk_overlap=_whole_numbers(chunk_overlap, "--chunk-overlap"),
+            budget=seconds,
+            **keys,
+        )
+    except Interrupted as interrupted:
+        show_partial(interrupted.results, out)
+    if report:
+        write_report({out.resolve().name: picked.results}, out / REPORT)
+    tables = make_tables(picked.results)
+    if picked.recommendation.choice is not None:
+        k = max(picked.results.provenance["top_k"])
+        tables = [*tables, chunking_table(picked.chunkings, picked.recommendation.choice, k)]
+    print_tables(tables, console)
+    console.print(Markdown(to_text(picked.recommendation, picked.results)))
+    skipped = picked.results.provenance["pick"]["documents"]["skipped"]
+    if skipped:
+        typer.echo(f"{len(skipped)} file(s) were not read (run.json names all, with the reasons):", err=True)
+    for each in skipped[:SKIPPED_SHOWN]:
+        typer.echo(f"  {each['name']}: {each['reason']}", err=True)
+    for reason in picked.results.provenance["pick"]["why_these_models"]:
+        typer.echo(reason)
+    _tell_questions(picked.results.provenance["pick"]["questions"], out)
+    typer.echo(f"Written to {out}: recommendation.md (with the code for it), leaderboard.md, chunkings.csv and more")
+    if picked.results.failures:
+        typer.echo(f"{len(picked.results.failures)} cell(s) failed; the reasons are in the last table.", err=True)
+        raise typer.Exit(EXIT_FAILED_CELLS)
+
+
+def _tell_questions(questions: Mapping[str, Any], out: Path) -> None:
+    if questions["origin"] == "given":
+        return
+    dropped = sum(questions["drops"].values())
+    why = "; ".join(f"{number} {reason}" for reason, number in questions["drops"].items())
+    typer.echo(
+        f"{questions['count']} questions, {questions['origin']}; left out: {dropped}{f' ({why})' if why else ''}."
+    )
+    if "edited" in questions:
+        changes = ", ".join(f"{number} {what}" for what, number in questions["edited"].items())
+        typer.echo(f"They are used as they were edited: {changes}.")
+    typer.echo(f"The questions are in {out}/questions.jsonl: edit them, and the next pick uses them as they are.")
+
+
+def _whole_numbers(text: str, option: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"{option} {text!r}: whole numbers of tokens, comma-separated, such as 256,512."
+        ) from None

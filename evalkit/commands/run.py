@@ -1,0 +1,93 @@
+"""`evalkit run`: models on tasks, rerankers behind them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalkit.commands.shared import EXIT_FAILED_CELLS, AllowPickle, StorePlace, TrustRemoteCode, show_partial
+
+if TYPE_CHECKING:
+    from evalkit.config import RunConfig
+
+
+def run(
+    suite: Annotated[
+        str | None,
+        typer.Argument(help="YAML file with the keys below, or a bundled suite; options win over it."),
+    ] = None,
+    models: Annotated[str | None, typer.Option(help="Specs or catalogue names, comma-separated.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="Task names, paths or mteb:NAME, comma-separated.")] = None,
+    rerankers: Annotated[str | None, typer.Option(help="Rerankers; 'none' always takes part.")] = None,
+    top_k: Annotated[str | None, typer.Option(help="Ranks that metrics are cut at, e.g. 5 or 1,5,10.")] = None,
+    candidates: Annotated[int | None, typer.Option(help="Documents reranked; default twice the top k.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    engine: Annotated[str | None, typer.Option(help="local, or ray: models run on the workers of a cluster.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random draw; default 0.")] = None,
+    max_queries: Annotated[int | None, typer.Option(help="A seeded sample, for a quick look.")] = None,
+    on_bad_data: Annotated[str | None, typer.Option(help="error, or warn to use faulty data.")] = None,
+    store: StorePlace = None,
+    no_store: Annotated[bool | None, typer.Option("--no-store", help="Compute everything, keep nothing.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="USD that models behind paid APIs may cost in all.")] = None,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds for loading a model, and for a cell.")] = None,
+    trust_remote_code: TrustRemoteCode = None,
+    allow_pickle: AllowPickle = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; default reports/latest.")] = None,
+    published: Annotated[Path | None, typer.Option(help="CSV of published figures, shown beside your own.")] = None,
+    report: Annotated[bool, typer.Option("--report", help="Write report.html too; needs evalkit[report].")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and what it costs.")] = False,
+) -> None:
+    """Run models on tasks, rerankers behind them, and write the leaderboards."""
+    asked = locals().items()
+    given = {key: value for key, value in asked if key not in ("suite", "report", "dry_run") and value is not None}
+    from rich.console import Console
+
+    from evalkit.config import read_config, read_suite
+    from evalkit.pipeline import Interrupted, run_config
+    from evalkit.report.tables import make_tables
+    from evalkit.report.terminal import print_tables
+    from evalkit.report.write import REPORT
+
+    keys = {"out": Path("reports/latest"), **(read_suite(suite) if suite else {}), **given}
+    config = read_config(keys)
+    if dry_run:
+        _show_plan(config)
+        return
+    if report:
+        from evalkit.report.html import require_report, write_report
+
+        require_report()
+    try:
+        results = run_config(config)
+    except Interrupted as interrupted:
+        show_partial(interrupted.results, config.out)
+    if report and config.out:
+        write_report({config.out.resolve().name: results}, config.out / REPORT)
+    print_tables(make_tables(results), Console())
+    typer.echo(
+        f"Written to {config.out}: leaderboard.md, leaderboard.csv, scores.csv, results.parquet, run.json, evidence"
+        + (f", {REPORT}" if report else "")
+    )
+    if config.no_store is False:
+        reused, computed = results.provenance["reused"], results.provenance["computed"]
+        typer.echo(f"Store: {reused} texts and pairs were there, {computed} were computed.")
+    if results.failures:
+        typer.echo(f"{len(results.failures)} cell(s) failed; the reasons are in the last table.", err=True)
+        raise typer.Exit(EXIT_FAILED_CELLS)
+
+
+def _show_plan(config: "RunConfig") -> None:
+    from rich.console import Console
+
+    from evalkit.pipeline import plan_config
+    from evalkit.report.plan import plan_tables
+    from evalkit.report.terminal import print_tables
+
+    plan = plan_config(config)
+    console = Console()
+    if plan.description:
+        console.print(plan.description.strip(), markup=False, highlight=False)
+    print_tables(plan_tables(plan), console)
+    if any(model.problem for model in plan.models):
+        raise typer.Exit(EXIT_FAILED_CELLS)

@@ -1,0 +1,126 @@
+"""A folder on this machine or in an object store: what a store does with files, beside Lance's tables."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO, cast
+from uuid import uuid4
+
+from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSystem
+
+from evalkit.errors import StoreError
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder by its path, or its address in an object store, such as s3://bucket/name.
+
+    An object store has no empty folders: there, a folder is the files that it holds.
+    """
+
+    address: str
+
+    def __str__(self) -> str:
+        return self.address
+
+    def __truediv__(self, name: str) -> "Folder":
+        return Folder(f"{self.address.rstrip('/')}/{name}")
+
+    @property
+    def name(self) -> str:
+        """The last part of the address."""
+        return self.address.rstrip("/").rpartition("/")[2]
+
+    @property
+    def parent(self) -> "Folder":
+        """The folder that it is in."""
+        return Folder(self.address.rstrip("/").rpartition("/")[0])
+
+    def files(self) -> list[FileInfo]:
+        """All files in it and in folders below; none if it is not there. Their paths are those of `inside`."""
+        return [info for info in self._listed(recursive=True) if info.type == FileType.File]
+
+    def folders(self) -> list["Folder"]:
+        """The folders directly in it, by name."""
+        found = self._listed(recursive=False)
+        return [self / name for name in sorted(info.base_name for info in found if info.type == FileType.Directory)]
+
+    def inside(self, path: str) -> str:
+        """The path of a file relative to this folder, with slashes."""
+        return path[len(self._path.rstrip("/")) + 1 :]
+
+    def open(self, name: str) -> BinaryIO:
+        """A file in it, for reading from any place."""
+        return cast(BinaryIO, self._system.open_input_file(f"{self._path}/{name}"))
+
+    def write(self, name: str) -> None:
+        """Write an empty file in this folder, which is made if need be; of an older one the time becomes new."""
+        self._make(self._path)
+        self._system.open_output_stream(f"{self._path}/{name}").close()
+
+    def check_writable(self) -> None:
+        """Raise OSError if no file can be written."""
+        probe = f"probe-{uuid4().hex}"
+        self.write(probe)
+        self._system.delete_file(f"{self._path}/{probe}")
+
+    def delete(self) -> None:
+        """Delete it with all that is in it, if it is there."""
+        if self._system.get_file_info(self._path).type == FileType.Directory:
+            self._system.delete_dir(self._path)
+
+    def move(self, to: "Folder") -> None:
+        """Move each file; an object store can move no more at once."""
+        for info in self.files():
+            new = f"{to._path}/{self.inside(info.path)}"
+            self._make(new.rpartition("/")[0])
+            self._system.move(info.path, new)
+        self.delete()
+
+    def _listed(self, *, recursive: bool) -> list[FileInfo]:
+        found: list[FileInfo] = self._system.get_file_info(
+            FileSelector(self._path, recursive=recursive, allow_not_found=True)
+        )
+        return found
+
+    def _make(self, path: str) -> None:
+        if isinstance(self._system, LocalFileSystem):
+            self._system.create_dir(path, recursive=True)
+
+    @property
+    def _system(self) -> FileSystem:
+        return self._place[0]
+
+    @property
+    def _path(self) -> str:
+        return self._place[1]
+
+    @property
+    def _place(self) -> tuple[FileSystem, str]:
+        found = re.fullmatch(r"(\w{2,}://[^/]+)/*(.*?)/*", self.address)
+        if not found:
+            return _LOCAL, str(Path(self.address).absolute())
+        system, root = _system_of(found[1])
+        return system, f"{root}/{found[2]}".rstrip("/")
+
+
+_LOCAL = LocalFileSystem()
+
+
+@lru_cache(maxsize=16)
+def _system_of(bucket: str) -> tuple[FileSystem, str]:
+    """The object store of an address, by what the environment says of keys and end points, and the bucket's path."""
+    try:
+        system, path = FileSystem.from_uri(bucket)
+    except (ValueError, OSError) as error:
+        raise StoreError(
+            f"{bucket} is no place for a store: {first_line(error)}. Give a folder, or an address such as "
+            "s3://bucket/folder."
+        ) from error
+    return system, path
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the places in libraries' sources that follow."""
+    return str(error).partition("\n")[0].partition(", /")[0]
