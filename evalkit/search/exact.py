@@ -16,7 +16,7 @@ from evalkit.search.ranking import BLOCK_CELLS, best, id_ranks, rank
 from evalkit.terms import Device, Similarity
 from evalkit.types import FloatArray, IntArray, Run
 
-BLOCK_BYTES = 1 << 26
+BLOCK_BYTES = 1 << 24
 """Documents are taken in blocks of about this size, so that memory does not grow with the corpus."""
 SPARE = 32
 """Candidates kept beyond the depth: near-ties that float32 may have put in the wrong order."""
@@ -57,7 +57,7 @@ def _filter_then_score(
     left = _left(queries, similarity)
     longest = 0.0
     with Filter(left, depth + SPARE, device) as kept:
-        for start, block in _blocks(corpus):
+        for start, block in _blocks(corpus, DOCUMENTS_AT_ONCE[device]):
             for first in range(0, len(block), DOCUMENTS_AT_ONCE[device]):
                 right, lengths = _right(block[first : first + DOCUMENTS_AT_ONCE[device]], similarity)
                 longest = max(longest, float(lengths.max(initial=0)))
@@ -112,7 +112,7 @@ def _rescore(
 ) -> FloatArray:
     """Scores in float64, of the shape of `documents`; NaN where those are -1."""
     scores = np.full(documents.shape, np.nan)
-    rows = max(1, BLOCK_BYTES // (32 * documents.shape[1] * queries.shape[1]))
+    rows = max(1, BLOCK_BYTES // (8 * documents.shape[1] * queries.shape[1]))
     with ThreadPoolExecutor(blas_threads()) as pool:
         for start in range(0, len(queries), rows):
             part = documents[start : start + rows]
@@ -209,7 +209,7 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return wide.astype(np.float32)
 
 
-def _blocks(corpus: VectorRows) -> Iterator[tuple[int, Any]]:
-    size = max(1, BLOCK_BYTES // (4 * max(1, corpus.shape[1])))
+def _blocks(corpus: VectorRows, at_least: int = 1) -> Iterator[tuple[int, Any]]:
+    size = max(at_least, BLOCK_BYTES // (4 * max(1, corpus.shape[1])))
     for start in range(0, corpus.shape[0], size):
         yield start, corpus[start : start + size]

@@ -1,11 +1,11 @@
 """A corpus that stays on disk and is read in blocks: parquet or JSONL, one file or a folder of them."""
 
 import json
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, overload
 
@@ -14,14 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evalkit.suite.checks import Problems
+from evalkit.suite.reading import open_parquet
 from evalkit.types import Document, IntArray
 
 IN_MEMORY_BYTES = 1 << 28
 """Up to this size a JSONL corpus is read into memory as a whole, and larger ones are read in blocks."""
 BLOCK_DOCUMENTS = 4_096
 """Read at once where single documents are asked for."""
-READ_BYTES = 1 << 20
-"""Read of a parquet column at once; without a limit that is a whole group of rows."""
 
 
 def corpus_files(path: Path) -> list[Path]:
@@ -138,9 +137,7 @@ class _Parquet:
     """Read from where the last read ended, since a group of rows can hold a million of them."""
 
     def __init__(self, path: Path) -> None:
-        import pyarrow.parquet as pq
-
-        self._file = pq.ParquetFile(path, buffer_size=READ_BYTES)
+        self._file = open_parquet(path)
         metadata = self._file.metadata
         self.rows = metadata.num_rows
         self._ends = np.cumsum([metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)])
@@ -196,13 +193,13 @@ def read_in_blocks(path: Path, documents: Iterable[Document], problems: Problems
 
     A repeated id is fatal: what stays on disk cannot leave a document out.
     """
-    blocks, coming = [], iter(documents)
-    while block := list(islice(coming, BLOCK_DOCUMENTS)):
-        blocks.append(pa.array([document.id for document in block], pa.large_string()))
-        for document in block:
-            if not document.content.strip():
-                problems.add(f"{path.name}: document with no text", repr(document.id))
-    ids = pa.concat_arrays([pa.array([], pa.large_string()), *blocks])
+    ends, content = array("q", [0]), bytearray()  # as they come: many small Arrow arrays take ten times the memory
+    for document in documents:
+        content += document.id.encode()
+        ends.append(len(content))
+        if not document.content.strip():
+            problems.add(f"{path.name}: document with no text", repr(document.id))
+    ids = pa.Array.from_buffers(pa.large_string(), len(ends) - 1, [None, pa.py_buffer(ends), pa.py_buffer(content)])
     if pc.count_distinct(ids).as_py() < len(ids):
         for identifier, times in Counter(ids.to_pylist()).items():
             if times > 1:

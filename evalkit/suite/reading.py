@@ -9,12 +9,17 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evalkit.suite.checks import Problems
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
 
 HALF_A_CHARACTER = "half a surrogate pair, which is no text"
 QRELS_COLUMNS = ("query-id", "corpus-id", "score")
 PARQUET_ROWS_AT_ONCE = 4_096
+PARQUET_BYTES_AT_ONCE = 1 << 20
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -141,13 +146,19 @@ def _json_rows(path: Path, problems: Problems) -> Iterator[Row]:
             problems.add(f"{path.name}: not a JSON object", f"line {number}", fatal=True)
 
 
+def open_parquet(path: Path) -> "ParquetFile":
+    """A parquet file, read by a megabyte a column; by default all that was read stays in memory."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(path, buffer_size=PARQUET_BYTES_AT_ONCE, pre_buffer=False)
+
+
 def _parquet_rows(path: Path, problems: Problems) -> Iterator[Row]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
         number = 0
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=PARQUET_ROWS_AT_ONCE):
+        for batch in open_parquet(path).iter_batches(batch_size=PARQUET_ROWS_AT_ONCE):
             for values in batch.to_pylist():
                 number += 1
                 yield Row(values, path.name, number, problems)
