@@ -140,6 +140,7 @@ def test_near_ties_that_single_precision_cannot_tell_apart(monkeypatch, similari
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 def test_blocks_change_nothing(monkeypatch, similarity, kind, size, spare):
     monkeypatch.setattr(exact, "BLOCK_BYTES", size)
+    monkeypatch.setitem(filter.DOCUMENTS_AT_ONCE, "cpu", 1)  # no block is smaller
     monkeypatch.setattr(exact, "BLOCK_CELLS", size)
     monkeypatch.setattr(exact, "SPARE", spare)
     rng = np.random.default_rng(4)
