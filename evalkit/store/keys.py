@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evalkit.store.table import KEY_BYTES
+from evalkit.store.table import KEY_BYTES, as_bytes
 
 
 def fingerprint(identity: Mapping[str, object]) -> str:
@@ -37,10 +37,8 @@ def concatenated(parts: Sequence[pa.Array]) -> pa.Array:
 
 def first_of_each(keys: pa.Array) -> NDArray[np.bool_]:
     """True for the first row of each distinct key: of shape (n_keys,)."""
-    halves = np.frombuffer(keys.buffers()[1], dtype=np.uint64).reshape(-1, 2)[keys.offset : keys.offset + len(keys)]
-    order = np.lexsort((halves[:, 0], halves[:, 1]))  # stable: equal keys stay in the order of their rows
-    first = np.ones(len(keys), dtype=np.bool_)
-    first[order[1:]] = (halves[order[1:]] != halves[order[:-1]]).any(axis=1)
+    first = np.zeros(len(keys), dtype=np.bool_)
+    first[np.unique(as_bytes(keys), return_index=True)[1]] = True
     return first
 
 

@@ -1,6 +1,7 @@
 """What was computed once is never computed again, and nothing else is served in its place."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from fakes import FakeEmbedder, FakeReranker, failures, retrieval_task, run, sts_task, write_tasks
 from store_models import Counting
@@ -12,8 +13,9 @@ from evalkit.models.bm25 import Bm25
 from evalkit.models.words import load_word2vec
 from evalkit.registry import expand
 from evalkit.registry.options import Bm25Options, TrainedWordOptions
-from evalkit.store import Store, reuse
-from evalkit.store.keys import text_keys
+from evalkit.store import Store, reuse, table
+from evalkit.store.folder import Folder
+from evalkit.store.keys import first_of_each, text_keys
 from evalkit.store.table import Table
 
 PETS = retrieval_task({"1": "cat", "2": "cat", "3": "dog"}, {"q1": "cat", "q2": "meow"})
@@ -208,3 +210,24 @@ def test_what_is_cheap_to_compute_is_committed_before_it_fills_the_memory(store,
     run([PETS, CARS, PAIRS], {"m": Counting()}, store=store)
     assert sum(rows) == len(TEXTS)
     assert max(rows) == 2
+
+
+@pytest.mark.parametrize("at_once", [3, 1_000])
+def test_keys_are_found_as_by_a_dict(tmp_path, monkeypatch, at_once):
+    """Keys that differ in their last bytes only, which may be 0; of rows with one key, the first counts."""
+    monkeypatch.setattr(table, "KEYS_AT_ONCE", at_once)
+    rng = np.random.default_rng(0)
+    known = [bytes(14) + bytes(pair) for pair in rng.integers(0, 3, (40, 2)).tolist()]
+    asked = [bytes(14) + bytes(pair) for pair in rng.integers(0, 4, (100, 2)).tolist()]
+    kept = Table(Folder(f"{tmp_path}/t.lance"), {})
+    assert kept.find(pa.array(asked, pa.binary(16))).tolist() == [-1] * len(asked)
+    for start in (0, 25):
+        part = known[start : start + 25]
+        kept.append(pa.array(part, pa.binary(16)), np.zeros((len(part), 2), dtype=np.float32))
+    kept.refresh()
+    first = {key: row for row, key in reversed(list(enumerate(known)))}
+    found = kept.find(pa.array([b"?" * 16, *asked], pa.binary(16))[1:])
+    assert found.tolist() == [first.get(key, -1) for key in asked]
+    assert kept.find(pa.array([], pa.binary(16))).tolist() == []
+    repeated = first_of_each(pa.array(asked, pa.binary(16)))
+    assert repeated.tolist() == [key not in asked[:row] for row, key in enumerate(asked)]
