@@ -97,7 +97,7 @@ def run(task: Path, store: Path) -> None:
 def main() -> None:
     """Measure, print and write reports/benchmarks/streaming.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--documents", default="200000,1000000", help="sizes, comma-separated")
+    parser.add_argument("--documents", default="200000,1000000,2000000", help="sizes, comma-separated")
     parser.add_argument("--step", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.step:

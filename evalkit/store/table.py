@@ -120,7 +120,8 @@ class Table:
         """Merge the many small files that many commits leave. If it fails, nothing is lost."""
         if self._dataset is not None and len(self._dataset.get_fragments()) > FRAGMENTS_BEFORE_COMPACTION:
             with suppress(StoreError), damage_named(self.folder):  # another process compacts too, or a full disk
-                self._dataset.optimize.compact_files()
+                # Pages are copied as they are: decoding them takes three times the memory, and longer.
+                self._dataset.optimize.compact_files(num_threads=1, compaction_mode="try_binary_copy")
                 self._dataset.cleanup_old_versions(older_than=OLD_VERSIONS_KEPT)
             self.refresh()
 

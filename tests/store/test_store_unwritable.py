@@ -100,7 +100,7 @@ def test_a_disk_that_fills_midway_keeps_what_was_committed(store, monkeypatch):
 
 @pytest.mark.usefixtures("one_text_a_commit")
 def test_a_disk_too_full_to_compact_does_not_stop_a_run(store, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(table, "FRAGMENTS_BEFORE_COMPACTION", 1)
