@@ -3,9 +3,9 @@
     seconds = overhead + operations / rate
 
 Operations are floating-point operations: of a transformer's weight matrices and attention by each text's tokens
-(encode, rerank), of a dot product of every query with every document (search). Overhead and rate are measured with
-other texts of other sizes, 2 and 8 times the base (medians); then 1, 4 and 16 times the base are predicted from their
-tokens and counts alone, and run. It fails if a prediction is off by more than 20 %.
+(encode, rerank), of a dot product of every query with every document (search). Overhead and rate are fitted to
+runs of 1/2, 2 and 8 times a base; runs of 1, 4 and 16 times the base, on other texts, are predicted from their tokens
+and counts alone. All are run in turn. It fails if a prediction is off by more than 20 %.
 
 Texts are beginnings of 10-K passages, 10 to 120 words long. `--table` prints the table of docs/scale.md, from what
 was measured before and from what it says is assumed of GPUs.
@@ -15,16 +15,18 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import nnls
 from side_by_side import REPORTS, data_dir, report
 
 DIM, QUERIES, TOP = 384, 200, 100
-SIZES, CALIBRATION = (1, 4, 16), (2, 8)
-ROUNDS = 3
+SIZES, CALIBRATION = (1, 4, 16), (0.5, 2, 8)
+ROUNDS, SECONDS = 3, 45
+"""Each input is run so often, and until so many seconds have gone."""
 ALLOWED = 0.2
 
 
@@ -56,39 +58,49 @@ class Step:
     operations: Callable[[Any], float]
     do: Callable[[Any], object]
 
-    def seconds(self, given: Any) -> float:
-        """Seconds that it takes, the median of several times."""
-        took = []
-        for _ in range(ROUNDS):
-            started = time.perf_counter()
-            self.do(given)
-            took.append(time.perf_counter() - started)
-        return statistics.median(took)
+    def inputs(self) -> dict[float, Any]:
+        """An input for each size, no two of the same texts."""
+        return {size: self.make(int(self.base * size), round(10 * size)) for size in (*CALIBRATION, *SIZES)}
 
-    def constants(self) -> tuple[float, float]:
-        """Overhead in seconds, and operations a second."""
-        small, large = (self.make(self.base * size, size) for size in CALIBRATION)
-        self.do(small)
-        (fewer, more), (shorter, longer) = ([of(small), of(large)] for of in (self.operations, self.seconds))
-        rate = (more - fewer) / (longer - shorter)
-        return shorter - fewer / rate, rate
+    def measured(self, inputs: Mapping[float, Any]) -> dict[float, float]:
+        """Median seconds by size, of runs in turn."""
+        seconds: dict[float, list[float]] = {size: [] for size in inputs}
+        self.do(inputs[SIZES[0]])
+        began = time.perf_counter()
+        while len(seconds[SIZES[0]]) < ROUNDS or time.perf_counter() - began < SECONDS:
+            for size, given in inputs.items():
+                started = time.perf_counter()
+                self.do(given)
+                seconds[size].append(time.perf_counter() - started)
+        return {size: statistics.median(took) for size, took in seconds.items()}
 
-    def rows(self, overhead: float, rate: float) -> list[dict[str, object]]:
-        """A row a size: predicted and measured seconds, and by how much the first is off."""
-        found: list[dict[str, object]] = []
+    def table(self) -> tuple[float, float, list[dict[str, object]]]:
+        """Overhead in seconds, operations a second, and a row a size: what is predicted, and what was measured."""
+        inputs = self.inputs()
+        seconds = self.measured(inputs)
+        operations = {size: self.operations(given) for size, given in inputs.items()}
+        overhead, rate = fit([operations[size] for size in CALIBRATION], [seconds[size] for size in CALIBRATION])
+        rows: list[dict[str, object]] = []
         for size in SIZES:
-            given = self.make(self.base * size, 50 + size)
-            predicted, took = overhead + self.operations(given) / rate, self.seconds(given)
-            found.append(
+            predicted = overhead + operations[size] / rate
+            rows.append(
                 {
                     "size": f"{self.base * size:,} {self.what}",
-                    "operations": f"{self.operations(given):.3g}",
+                    "operations": f"{operations[size]:.3g}",
                     "predicted_s": round(predicted, 3),
-                    "measured_s": round(took, 3),
-                    "off_by_percent": round(100 * (predicted / took - 1), 1),
+                    "measured_s": round(seconds[size], 3),
+                    "off_by_percent": round(100 * (predicted / seconds[size] - 1), 1),
                 }
             )
-        return found
+        return overhead, rate, rows
+
+
+def fit(operations: Sequence[float], seconds: Sequence[float]) -> tuple[float, float]:
+    """Overhead and operations a second, both at least 0, whose relative errors are least."""
+    unit = max(operations)  # so that both unknowns are near 1
+    left = [[1 / took, count / unit / took] for count, took in zip(operations, seconds, strict=True)]
+    overhead, inverse = nnls(np.array(left), np.ones(len(left)))[0]
+    return float(overhead), float(unit / inverse)
 
 
 def texts_of(passages: Sequence[str], count: int, seed: int) -> list[str]:
@@ -124,7 +136,7 @@ def steps(device: str) -> dict[str, Step]:
     return {
         "encode": Step(
             "documents",
-            125,
+            60,
             lambda count, seed: texts_of(passages, count, seed),
             lambda texts: read(embedder.tokens(texts, "document"), embedder.max_tokens),
             lambda texts: embedder.encode(texts, "document"),
@@ -138,14 +150,14 @@ def steps(device: str) -> dict[str, Step]:
         ),
         "rerank": Step(
             "pairs",
-            60,
+            30,
             pairs,
             lambda given: read(reranker.pair_tokens(*given), reranker.max_tokens),
             lambda given: reranker.score(*given),
         ),
         "tokenise": Step(
             "documents",
-            500,
+            2_000,
             lambda count, seed: texts_of(passages, count, seed),
             lambda texts: float(sum(map(len, texts))),
             lambda texts: embedder.tokens(texts, "document"),
@@ -157,9 +169,9 @@ def measure(device: str) -> None:
     """Measure, print and write reports/benchmarks/scale.json."""
     parts: dict[str, list[dict[str, object]]] = {"constants": []}
     for name, step in steps(device).items():
-        overhead, rate = step.constants()
+        overhead, rate, rows = step.table()
         parts["constants"].append({"step": name, "overhead_s": round(overhead, 4), "rate": float(f"{rate:.3g}")})
-        parts[name] = step.rows(overhead, rate)
+        parts[name] = rows
     report("scale", parts, {"rate": "operations a second; of tokenise, characters a second"})
     predicted = [row for rows in parts.values() for row in rows if "off_by_percent" in row]
     off = [row for row in predicted if abs(float(str(row["off_by_percent"]))) > 100 * ALLOWED]
