@@ -190,7 +190,7 @@ PASSAGE_TOKENS, PAIR_TOKENS, ASKED, RERANKED = 75, 90, 6_980, 100
 
 
 def table() -> str:
-    """Hours by corpus, model and number of GPUs, in Markdown."""
+    """Minutes by corpus, model and number of GPUs, in Markdown."""
     streamed = json.loads((REPORTS / "streaming.json").read_text())["steps"]
     of = {row["step"]: row["1,000,000: s"] / 1e6 for row in streamed}
     lines = [
@@ -208,8 +208,8 @@ def table() -> str:
             stored = documents * (4 * shape.hidden + 20) / 1e9
             for gpus in GPUS:
                 whole = load + max(encode / gpus, commit) + search / gpus + rerank / gpus
-                hours = (encode / gpus, load + commit, search / gpus, rerank / gpus, whole)
-                cells = " | ".join(f"{seconds / 3600:.2f} h" for seconds in hours)
+                each = (encode / gpus, load + commit, search / gpus, rerank / gpus, whole)
+                cells = " | ".join(f"{seconds / 60:,.1f}" for seconds in each)
                 lines.append(f"| {corpus} | {model} | {gpus} | {cells} | {stored:,.0f} GB |")
     return "\n".join(lines)
 
