@@ -1,10 +1,12 @@
 """docs/scale.md: its table is what the cost model gives, and the model counts what PyTorch counts."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+
+ROOT = Path(__file__).resolve().parents[1]
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
