@@ -97,5 +97,6 @@ def store_table(title: str, tables: Iterable["TableInfo"]) -> Table:
 def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], search: str) -> Table:
     found = [row for row in rows if search.lower() in " ".join(row).lower()]
     cells = tuple(tuple(TableCell(text) for text in row) for row in found)
-    note = "" if found else f"Nothing contains {search!r}."
+    nothing = f"Nothing contains {search!r}." if search else "There is nothing yet."
+    note = "" if found else nothing
     return Table(title, columns, cells, note, text_columns=len(columns))

@@ -48,7 +48,9 @@ def test_ls_lists_the_last_used_first(aged, evalkit, monkeypatch):
 
 
 def test_ls_of_an_empty_store(evalkit, tmp_path):
-    assert evalkit("store", "ls", "--store", tmp_path / "new")[0] == 0
+    status, shown, _ = evalkit("store", "ls", "--store", tmp_path / "new")
+    assert status == 0
+    assert "There is nothing yet." in shown
     assert evalkit("store", "verify", "--store", tmp_path / "new") == (0, "", "")
 
 
