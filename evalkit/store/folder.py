@@ -1,6 +1,7 @@
 """A folder on this machine or in an object store: what a store does with files, beside Lance's tables."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -38,7 +39,7 @@ class Folder:
         return Folder(self.address.rstrip("/").rpartition("/")[0])
 
     def files(self) -> list[FileInfo]:
-        """All files in it and in folders below; none if it is not there. Their paths are those of `inside`."""
+        """All files in it and in folders below; none if it is not there."""
         return [info for info in self._listed(recursive=True) if info.type == FileType.File]
 
     def folders(self) -> list["Folder"]:
@@ -46,24 +47,24 @@ class Folder:
         found = self._listed(recursive=False)
         return [self / name for name in sorted(info.base_name for info in found if info.type == FileType.Directory)]
 
-    def inside(self, path: str) -> str:
-        """The path of a file relative to this folder, with slashes."""
-        return path[len(self._path.rstrip("/")) + 1 :]
-
     def open(self, name: str) -> BinaryIO:
         """A file in it, for reading from any place."""
         return cast(BinaryIO, self._system.open_input_file(f"{self._path}/{name}"))
 
     def write(self, name: str) -> None:
-        """Write an empty file in this folder, which is made if need be; of an older one the time becomes new."""
+        """Write a file of one byte in this folder, which is made if need be; of an older one the time becomes new."""
         self._make(self._path)
-        self._system.open_output_stream(f"{self._path}/{name}").close()
+        with self._system.open_output_stream(f"{self._path}/{name}") as file:
+            file.write(b"x")
 
     def check_writable(self) -> None:
         """Raise OSError if no file can be written."""
         probe = f"probe-{uuid4().hex}"
-        self.write(probe)
-        self._system.delete_file(f"{self._path}/{probe}")
+        try:
+            self.write(probe)
+        finally:
+            with suppress(OSError):  # it was not written
+                self._system.delete_file(f"{self._path}/{probe}")
 
     def delete(self) -> None:
         """Delete it with all that is in it, if it is there."""
@@ -73,7 +74,7 @@ class Folder:
     def move(self, to: "Folder") -> None:
         """Move each file; an object store can move no more at once."""
         for info in self.files():
-            new = f"{to._path}/{self.inside(info.path)}"
+            new = to._path + info.path.removeprefix(self._path)
             self._make(new.rpartition("/")[0])
             self._system.move(info.path, new)
         self.delete()

@@ -68,11 +68,19 @@ def test_a_store_on_a_file_system_that_has_become_read_only(mounted):
 
 def test_a_full_disk(evalkit, tmp_path, mounted, monkeypatch):
     monkeypatch.setenv("COLUMNS", "2000")
-    root = mounted("size=128k") / "store"
+    root = mounted("size=100k") / "store"  # the vectors of the documents alone are 108 kB
     status, shown, _ = run_with_and_without(evalkit, tmp_path, root)
     assert status == 1
     start = f"cannot write to the store at {root / 'v1'}: "
     assert re.search(f"{re.escape(start)}.*{os.strerror(errno.ENOSPC)}.*\\. {FULL}", shown)
+
+
+def test_a_disk_that_is_full_is_told_before_anything_is_computed(mounted):
+    folder = mounted("size=64k")
+    store = Store(folder / "store")
+    (folder / "filler").write_bytes(b"x" * (os.statvfs(folder).f_bavail * os.statvfs(folder).f_bsize))
+    with pytest.raises(StoreError, match=f"cannot be written: {os.strerror(errno.ENOSPC)}"):
+        store.check_writable()
 
 
 @pytest.mark.usefixtures("one_text_a_commit")
