@@ -23,6 +23,7 @@ import torch
 from scipy.stats import spearmanr
 from sentence_transformers import SentenceTransformer
 from side_by_side import data_dir, measure, report, table
+from transformer import Shape
 
 from evalkit.compute import Compute, Dtype
 from evalkit.contracts import no_progress
@@ -55,12 +56,6 @@ def matrix_products(device: str, dtype: Dtype, packed: bool) -> Callable[[], Non
             torch.cuda.synchronize()
 
     return run
-
-
-def operations(lengths: np.ndarray, hidden: int, layers: int, inner: int) -> float:
-    """Floating-point operations of a BERT's matrix products over texts of these lengths in tokens."""
-    weights = layers * (4 * hidden**2 + 2 * hidden * inner)
-    return float(2 * weights * lengths.sum() + layers * 4 * hidden * (lengths.astype(float) ** 2).sum())
 
 
 def peer_encode(model: SentenceTransformer, size: int, autocast: bool, texts: list[str]) -> np.ndarray:
@@ -109,7 +104,8 @@ def compare(
     limit = tokenizer.max_seq_length or 512
     lengths = np.array([min(limit, len(ids)) for ids in tokenizer.tokenizer(texts)["input_ids"]])
     config = json.loads((folder / "config.json").read_text())
-    work = operations(lengths, config["hidden_size"], config["num_hidden_layers"], config["intermediate_size"])
+    shape = Shape(config["num_hidden_layers"], config["hidden_size"], config["intermediate_size"])
+    work = shape.operations(lengths)
     rows = table(seconds, "evalkit")
     for row, times in zip(rows, seconds.values(), strict=True):
         median = statistics.median(times)

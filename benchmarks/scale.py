@@ -22,27 +22,13 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 from side_by_side import REPORTS, data_dir, report
+from transformer import Shape
 
 DIM, QUERIES, TOP = 384, 200, 100
 SIZES, CALIBRATION = (1, 4, 16), (0.5, 2, 8)
 ROUNDS, SECONDS = 3, 45
 """Each input is run so often, and until so many seconds have gone."""
 ALLOWED = 0.2
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A transformer: layers, hidden size, inner size of its feed-forward layers."""
-
-    layers: int
-    hidden: int
-    inner: int
-
-    def operations(self, tokens: np.ndarray) -> float:
-        """Floating-point operations over texts of so many tokens each: products with weights, and attention."""
-        weights = self.layers * (4 * self.hidden**2 + 2 * self.hidden * self.inner)
-        attention = self.layers * 4 * self.hidden
-        return float(2 * weights * tokens.sum() + attention * (tokens.astype(float) ** 2).sum())
 
 
 MINILM, BASE = Shape(6, 384, 1536), Shape(12, 768, 3072)

@@ -33,7 +33,9 @@ from mteb.similarity_functions import dot_score as mteb_dot_score
 from sentence_transformers.util import dot_score, semantic_search
 from side_by_side import measure, report, table
 
+from evalkit.compute import Compute
 from evalkit.contracts import VectorRows
+from evalkit.measure.memory import peak_megabytes, start_counting
 from evalkit.search.exact import search
 from evalkit.store import Store, StoredVectors, encode_once
 from evalkit.terms import Role
@@ -168,16 +170,9 @@ def peak(way: str, folder: Path, chunks: tuple[int, int]) -> float:
     """MB used in one search beyond what was used before it."""
     run, _ = prepare(way, folder, chunks)
     faiss.omp_set_num_threads(torch.get_num_threads())
-    Path("/proc/self/clear_refs").write_text("5")  # the highest use from now on
-    before = memory("VmRSS")
+    before = start_counting()
     run()
-    return (memory("VmHWM") - before) / 1e3
-
-
-def memory(kind: str) -> int:
-    """KB of this process, as Linux counts them."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:"))
+    return peak_megabytes(Compute(), before)
 
 
 def peaks(folder: Path, chunks: tuple[int, int]) -> dict[str, float]:

@@ -11,7 +11,6 @@ what evalkit needs for itself: reading, keys, commits, the search. No model is f
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,8 @@ import pyarrow.parquet as pq
 from side_by_side import report
 
 import evalkit
+from evalkit.compute import Compute
+from evalkit.measure.memory import peak_megabytes, start_counting
 from evalkit.models.dense import DenseEmbedder
 from evalkit.registry import parse_spec
 from evalkit.suite import load_task
@@ -63,27 +64,18 @@ def write_task(folder: Path, documents: int) -> None:
     (folder / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}\n")
 
 
-def megabytes(field: str) -> float:
-    """A figure of this process, in units of 10^6 bytes: VmRSS now, VmHWM the highest so far."""
-    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    if found is None:
-        raise SystemExit(f"/proc/self/status has no {field}: this benchmark needs Linux.")
-    return int(found[1]) * 1024 / 1e6
-
-
 def step(name: str, folder: Path) -> tuple[float, float]:
     """Megabytes that a step took at most, beyond what its process held before, and seconds."""
     small = folder / "small"
     if not small.exists():
         write_task(small, QUERIES)
     run(small, folder / f"store of {name}")  # what is imported, compiled and opened once
-    Path("/proc/self/clear_refs").write_text("5")  # the highest use so far is forgotten
-    before, started = megabytes("VmRSS"), time.perf_counter()
+    before, started = start_counting(), time.perf_counter()
     if name == "load":
         load_task(str(folder / "large"))
     else:
         run(folder / "large", folder / "store")
-    return megabytes("VmHWM") - before, time.perf_counter() - started
+    return peak_megabytes(Compute(), before), time.perf_counter() - started
 
 
 def run(task: Path, store: Path) -> None:

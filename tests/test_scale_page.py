@@ -18,7 +18,7 @@ def scale(monkeypatch):
     import scale
 
     yield scale
-    for name in ("scale", "side_by_side"):
+    for name in ("scale", "side_by_side", "transformer"):
         sys.modules.pop(name, None)
 
 

@@ -6,7 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
-from evalkit.commands.shared import EXIT_FAILED_CELLS, AllowPickle, StorePlace, TrustRemoteCode, show_partial
+from evalkit.commands.shared import (
+    AllowPickle,
+    Candidates,
+    Device,
+    Dtype,
+    MaxCost,
+    MaxQueries,
+    Rerankers,
+    Seed,
+    StorePlace,
+    TopK,
+    TrustRemoteCode,
+    exit_if_cells_failed,
+    show_partial,
+)
 
 SKIPPED_SHOWN = 20
 
@@ -25,7 +39,7 @@ def pick(
         typer.Option(help="Language model that writes the questions: llamaindex:MODULE.CLASS?argument=value."),
     ] = None,
     passages: Annotated[int, typer.Option(help="Passages that it writes questions on.")] = 50,
-    rerankers: Annotated[str | None, typer.Option(help="Rerankers; 'none' always takes part.")] = None,
+    rerankers: Rerankers = None,
     chunk_size: Annotated[str, typer.Option(help="Tokens a chunk, comma-separated, or whole.")] = "512",
     chunk_overlap: Annotated[str, typer.Option(help="Tokens that chunks share, comma-separated.")] = "64",
     require: Annotated[str, typer.Option(help="Such as 'latency_p95<50ms, dim<=512, licence~apache|mit'.")] = "",
@@ -33,14 +47,14 @@ def pick(
     metric: Annotated[str | None, typer.Option(help="Default: hit_rate at the largest k.")] = None,
     hybrid: Annotated[bool, typer.Option(help="Fuse each embedder with BM25, by ranks and by scores.")] = True,
     budget: Annotated[str | None, typer.Option(help="Time, such as 10m: choices are cut on samples to fit.")] = None,
-    top_k: Annotated[str | None, typer.Option(help="Ranks that metrics are cut at, e.g. 5 or 1,5,10.")] = None,
-    candidates: Annotated[int | None, typer.Option(help="Documents reranked; default twice the top k.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of every random draw; default 0.")] = None,
-    max_queries: Annotated[int | None, typer.Option(help="A seeded sample, for a quick look.")] = None,
+    top_k: TopK = None,
+    candidates: Candidates = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    seed: Seed = None,
+    max_queries: MaxQueries = None,
     store: StorePlace = None,
-    max_cost: Annotated[float | None, typer.Option(help="USD that models behind paid APIs may cost in all.")] = None,
+    max_cost: MaxCost = None,
     trust_remote_code: TrustRemoteCode = None,
     allow_pickle: AllowPickle = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reports/pick"),
@@ -95,9 +109,7 @@ def pick(
         typer.echo(reason)
     _tell_questions(picked.results.provenance["pick"]["questions"], out)
     typer.echo(f"Written to {out}: recommendation.md (with the code for it), leaderboard.md, chunkings.csv and more")
-    if picked.results.failures:
-        typer.echo(f"{len(picked.results.failures)} cell(s) failed; the reasons are in the last table.", err=True)
-        raise typer.Exit(EXIT_FAILED_CELLS)
+    exit_if_cells_failed(picked.results)
 
 
 def _tell_questions(questions: Mapping[str, Any], out: Path) -> None:

@@ -5,7 +5,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.commands.shared import EXIT_FAILED_CELLS, AllowPickle, StorePlace, TrustRemoteCode, show_partial
+from evalkit.commands.shared import (
+    EXIT_FAILED_CELLS,
+    AllowPickle,
+    Candidates,
+    Device,
+    Dtype,
+    MaxCost,
+    MaxQueries,
+    Rerankers,
+    Seed,
+    StorePlace,
+    TopK,
+    TrustRemoteCode,
+    exit_if_cells_failed,
+    show_partial,
+)
 
 if TYPE_CHECKING:
     from evalkit.config import RunConfig
@@ -18,18 +33,18 @@ def run(
     ] = None,
     models: Annotated[str | None, typer.Option(help="Specs or catalogue names, comma-separated.")] = None,
     tasks: Annotated[str | None, typer.Option(help="Task names, paths or mteb:NAME, comma-separated.")] = None,
-    rerankers: Annotated[str | None, typer.Option(help="Rerankers; 'none' always takes part.")] = None,
-    top_k: Annotated[str | None, typer.Option(help="Ranks that metrics are cut at, e.g. 5 or 1,5,10.")] = None,
-    candidates: Annotated[int | None, typer.Option(help="Documents reranked; default twice the top k.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    rerankers: Rerankers = None,
+    top_k: TopK = None,
+    candidates: Candidates = None,
+    device: Device = None,
+    dtype: Dtype = None,
     engine: Annotated[str | None, typer.Option(help="local, or ray: models run on the workers of a cluster.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of every random draw; default 0.")] = None,
-    max_queries: Annotated[int | None, typer.Option(help="A seeded sample, for a quick look.")] = None,
+    seed: Seed = None,
+    max_queries: MaxQueries = None,
     on_bad_data: Annotated[str | None, typer.Option(help="error, or warn to use faulty data.")] = None,
     store: StorePlace = None,
     no_store: Annotated[bool | None, typer.Option("--no-store", help="Compute everything, keep nothing.")] = None,
-    max_cost: Annotated[float | None, typer.Option(help="USD that models behind paid APIs may cost in all.")] = None,
+    max_cost: MaxCost = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds for loading a model, and for a cell.")] = None,
     trust_remote_code: TrustRemoteCode = None,
     allow_pickle: AllowPickle = None,
@@ -72,9 +87,7 @@ def run(
     if config.no_store is False:
         reused, computed = results.provenance["reused"], results.provenance["computed"]
         typer.echo(f"Store: {reused} texts and pairs were there, {computed} were computed.")
-    if results.failures:
-        typer.echo(f"{len(results.failures)} cell(s) failed; the reasons are in the last table.", err=True)
-        raise typer.Exit(EXIT_FAILED_CELLS)
+    exit_if_cells_failed(results)
 
 
 def _show_plan(config: "RunConfig") -> None:

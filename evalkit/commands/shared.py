@@ -12,6 +12,14 @@ EXIT_FAILED_CELLS = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
+Rerankers = Annotated[str | None, typer.Option(help="Rerankers; 'none' always takes part.")]
+TopK = Annotated[str | None, typer.Option(help="Ranks that metrics are cut at, e.g. 5 or 1,5,10.")]
+Candidates = Annotated[int | None, typer.Option(help="Documents reranked; default twice the top k.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
+Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")]
+Seed = Annotated[int | None, typer.Option(help="Of every random draw; default 0.")]
+MaxQueries = Annotated[int | None, typer.Option(help="A seeded sample, for a quick look.")]
+MaxCost = Annotated[float | None, typer.Option(help="USD that models behind paid APIs may cost in all.")]
 TrustRemoteCode = Annotated[
     bool | None, typer.Option("--trust-remote-code", help="Run the code that model repositories bring.")
 ]
@@ -21,6 +29,13 @@ AllowPickle = Annotated[
 StorePlace = Annotated[
     str | None, typer.Option("--store", help="What was computed before: a folder, or s3://bucket/folder.")
 ]
+
+
+def exit_if_cells_failed(results: "Results") -> None:
+    """If any cell of a run failed, say so, and end with exit status 1."""
+    if results.failures:
+        typer.echo(f"{len(results.failures)} cell(s) failed; the reasons are in the last table.", err=True)
+        raise typer.Exit(EXIT_FAILED_CELLS)
 
 
 def show_partial(results: "Results", out: Path | None) -> NoReturn:

@@ -19,7 +19,7 @@ from evalkit.store.table import Table, damage_named, opened
 SCHEMA = "v1"
 TABLE = ".lance"
 USED = "used"
-"""An empty file in a table's folder, as old as the last use of it."""
+"""A file in a table's folder, as old as the last use of it."""
 TableKind = Literal["vectors", "scores"]
 
 
@@ -81,8 +81,7 @@ class Store:
     def _infos(self) -> Iterator[TableInfo]:
         for kind in get_args(TableKind):
             for folder in (self._tables / kind).folders():
-                files = folder.files()
-                if not folder.name.endswith(TABLE) or not files:
+                if not folder.name.endswith(TABLE) or not (files := folder.files()):
                     continue
                 size = sum(file.size for file in files)
                 used = max((file.base_name == USED, file.mtime) for file in files)[1]

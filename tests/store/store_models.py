@@ -1,5 +1,6 @@
 """A dense model that counts, and what a process of its own does to a table."""
 
+import multiprocessing
 from hashlib import sha256
 from pathlib import Path
 
@@ -35,18 +36,39 @@ class Counting(DenseEmbedder):
         return self._spoil(vectors, texts)
 
 
-def append_to_all(folder: Path, who: int, processes: int, barrier) -> None:
+def append_to_all(place: str, who: int, processes: int, barrier) -> None:
     """Rows of this process and rows of all, one a commit, to each of three tables that nobody has made yet."""
     from evalkit.store import table as module
 
     module.FRAGMENTS_BEFORE_COMPACTION = 4  # so that processes compact while others append
     for number in range(3):
         barrier.wait(60)
-        table = Table(Folder(f"{folder}/{number}.lance"), {"model": "m"})
+        table = Table(Folder(f"{place}/{number}.lance"), {"model": "m"})
         for row in range(APPENDED):
             table.append(text_keys([f"{who} {row}", f"all {row}"], ""), np.full((2, 4), row, dtype=np.float32))
             table.refresh()
             table.compact()
+
+
+def check_that_processes_lose_nothing(place: str, processes: int) -> None:
+    """Each makes the tables at a place, appends and compacts, all at once."""
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(processes)
+    workers = [
+        context.Process(target=append_to_all, args=(place, who, processes, barrier)) for who in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * processes
+    for number in range(3):
+        table = Table(Folder(f"{place}/{number}.lance"), {})
+        assert len(table) == processes * APPENDED * 2
+        assert table.altered().size == 0
+        for who in (*range(processes), "all"):
+            rows = table.find(text_keys([f"{who} {row}" for row in range(APPENDED)], ""))
+            np.testing.assert_array_equal(table.take(rows), np.arange(APPENDED)[:, None].repeat(4, axis=1))
 
 
 def glove_file(folder: Path, dim: int = 2) -> str:

@@ -1,19 +1,14 @@
 """A store in an object store: the same scores and findings as one in a folder, over a loopback S3 server."""
 
-import multiprocessing
 import os
 import urllib.request
 
-import numpy as np
 import pytest
 from fakes import failures, retrieval_task, run, write_tasks
-from store_models import APPENDED, Counting, append_to_all, glove_file
+from store_models import Counting, check_that_processes_lose_nothing, glove_file
 
 from evalkit.errors import StoreError
 from evalkit.store import Store
-from evalkit.store.folder import Folder
-from evalkit.store.keys import text_keys
-from evalkit.store.table import Table
 
 server = pytest.importorskip("moto.server", reason="moto is not installed")
 
@@ -94,21 +89,7 @@ def test_damage_is_named_and_set_aside(bucket):
 
 
 def test_processes_that_write_at_once_lose_nothing(bucket):
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(2)
-    workers = [context.Process(target=append_to_all, args=(f"{bucket}/t", who, 2, barrier)) for who in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert [worker.exitcode for worker in workers] == [0, 0]
-    for number in range(3):
-        table = Table(Folder(f"{bucket}/t/{number}.lance"), {})
-        assert len(table) == 2 * APPENDED * 2
-        assert table.altered().size == 0
-        for who in (0, 1, "all"):
-            rows = table.find(text_keys([f"{who} {row}" for row in range(APPENDED)], ""))
-            np.testing.assert_array_equal(table.take(rows), np.arange(APPENDED)[:, None].repeat(4, axis=1))
+    check_that_processes_lose_nothing(f"{bucket}/t", 2)
 
 
 def test_what_cannot_be_written_is_told_at_once(bucket, tmp_path):

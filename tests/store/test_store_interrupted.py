@@ -1,6 +1,5 @@
 """A run that is killed, models that fail midway, and processes that write at once: what was committed stays."""
 
-import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
@@ -8,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes import FakeReranker, failures, retrieval_task, run, write_tasks
-from store_models import APPENDED, Counting, append_to_all, glove_file
+from store_models import Counting, check_that_processes_lose_nothing, glove_file
 
 from evalkit.store import Store, reuse
 from evalkit.store import table as table_module
-from evalkit.store.folder import Folder
 from evalkit.store.keys import fingerprint, text_keys
-from evalkit.store.table import Table
 
 SLOW = """
 import sys, time
@@ -57,25 +54,7 @@ def test_after_a_kill_only_the_batch_in_flight_is_computed_again(evalkit, tmp_pa
 
 
 def test_processes_that_write_at_once_lose_nothing(tmp_path):
-    """Each makes the tables, appends and compacts."""
-    context = multiprocessing.get_context("spawn")
-    processes = 3
-    barrier = context.Barrier(processes)
-    workers = [
-        context.Process(target=append_to_all, args=(tmp_path, who, processes, barrier)) for who in range(processes)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert [worker.exitcode for worker in workers] == [0] * processes
-    for number in range(3):
-        table = Table(Folder(f"{tmp_path}/{number}.lance"), {})
-        assert len(table) == processes * APPENDED * 2
-        assert table.altered().size == 0
-        for who in (*range(processes), "all"):
-            rows = table.find(text_keys([f"{who} {row}" for row in range(APPENDED)], ""))
-            np.testing.assert_array_equal(table.take(rows), np.arange(APPENDED)[:, None].repeat(4, axis=1))
+    check_that_processes_lose_nothing(str(tmp_path), 3)
     assert {path.name for path in tmp_path.iterdir()} == {"0.lance", "1.lance", "2.lance"}
 
 
