@@ -65,7 +65,9 @@ class ModelFacts:
     """What is known of a model on a task: its fingerprint there, and how much of the texts it knows.
 
     `blank` lists the ids of texts without a known word; `seconds` is wall-clock time from texts to ranking.
-    `weights` are those of a weighted fusion that were chosen: see `fusing.fused_stage`.
+    `weights` are those of a weighted fusion that were chosen: see `fusing.fused_stage`. `notes` are sentences for
+    people on what would otherwise be done in silence (a default that was guessed, texts that were cut), without the
+    model's name.
     """
 
     fingerprint: str
@@ -73,6 +75,7 @@ class ModelFacts:
     coverage: Coverage | None = None
     blank: tuple[str, ...] = ()
     weights: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass

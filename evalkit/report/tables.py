@@ -13,6 +13,7 @@ from evalkit.report.significance import TIED, across_tables, gains_table, marked
 from evalkit.report.table import Table, TableCell
 from evalkit.results import Results
 from evalkit.results.comparisons import against_best
+from evalkit.results.notes import read_notes
 
 INTERVALS = "In brackets: 95 % intervals."
 METRICS_SHOWN = 4
@@ -22,7 +23,7 @@ TITLES = {"hit_rate": "Hit Rate", "mrr": "MRR", "ndcg": "nDCG", "recall": "Recal
 
 def make_tables(results: Results) -> list[Table]:
     """All tables of a run: per task its scores and the grid; what cells cost and where their misses come from, if it
-    was measured; then published figures, coverage, costs, failures.
+    was measured; then published figures, notes, coverage, costs, failures.
     """
     tables = []
     for task in results.provenance["tasks"]:
@@ -44,7 +45,7 @@ def make_tables(results: Results) -> list[Table]:
     if not results.measurements.cells.empty:
         tables += measurement_tables(results)
         tables += [table for k in results.provenance["top_k"] for table in loss_tables(results, k)]
-    further = _coverage_table(results) + _cost_table(results) + _failure_table(results)
+    further = _notes_table(results) + _coverage_table(results) + _cost_table(results) + _failure_table(results)
     tables += published_tables(results) + further
     if not results.missing:
         return tables
@@ -159,6 +160,14 @@ def _grid_table(results: Results, task: dict[str, Any], scores: pd.DataFrame, k:
 
 def _notes(*sentences: str) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _notes_table(results: Results) -> list[Table]:
+    rows = tuple(
+        (TableCell(note.model or "all"), TableCell(", ".join(note.tasks)), TableCell(note.sentence))
+        for note in read_notes(results.provenance)
+    )
+    return [Table("Notes", ("Model", "Task", "Note"), rows, text_columns=3)] if rows else []
 
 
 def _coverage_table(results: Results) -> list[Table]:

@@ -110,6 +110,8 @@ def _facts(facts: ModelFacts) -> dict[str, Any]:
         data["texts_without_known_word"] = list(facts.blank)
     if facts.weights:
         data["weights"] = dict(facts.weights)
+    if facts.notes:
+        data["notes"] = list(facts.notes)
     return data
 
 

@@ -17,6 +17,7 @@ from evalkit.report.html.plain import compressed, plain, to_json
 from evalkit.report.html.units import Unit, across, make_units
 from evalkit.report.published import published_tables
 from evalkit.results import Results
+from evalkit.results.notes import read_notes
 from evalkit.results.together import put_together
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def render(runs: Mapping[str, Results]) -> str:
         .get_template("page.html.jinja")
         .render(
             runs=runs,
-            notes=[*_partial(runs), *together.notes],
+            notes=[*_partial(runs), *together.notes, *_said(results)],
             recommended=[
                 told for run in runs.values() if (told := run.provenance.get("pick", {}).get("recommendation"))
             ],
@@ -100,6 +101,14 @@ def _partial(runs: Mapping[str, Results]) -> list[str]:
         f"PARTIAL: run {name} was interrupted, and {len(run.missing)} cell(s) are missing."
         for name, run in runs.items()
         if run.missing
+    ]
+
+
+def _said(results: Results) -> list[str]:
+    """What the runs say of their models and tasks, a sentence each."""
+    return [
+        f"{', '.join(filter(None, (note.model, *note.tasks)))}: {note.sentence}"
+        for note in read_notes(results.provenance)
     ]
 
 
