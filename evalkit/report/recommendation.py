@@ -9,6 +9,7 @@ from evalkit.grid.cells import NO_RERANKER
 from evalkit.registry import parse_spec
 from evalkit.registry.fusion import is_fusion
 from evalkit.results import Results
+from evalkit.results.comparisons import FEWEST
 
 _LLAMAINDEX = """\
 from pathlib import Path
@@ -221,7 +222,10 @@ def _budget(results: Results) -> str:
 
 def _certainty(found: Recommendation, results: Results) -> str:
     lines = []
-    if not math.isnan(found.detectable):
+    allowed = [each for each in found.choices if each.allowed]
+    if found.questions < FEWEST or found.detectable > 1:
+        lines.append("Too few questions for any statement of power: ask more before you believe the order.")
+    elif not math.isnan(found.detectable):
         enough = found.detectable <= found.margin
         lines.append(
             f"{found.questions} questions show a difference of {found.detectable:.3f} from the best (80 % power). "
@@ -231,11 +235,10 @@ def _certainty(found: Recommendation, results: Results) -> str:
                 else f"That is not enough for the margin of {found.margin:g}: it takes about {found.needed:,.0f}."
             )
         )
-    else:
+    elif len(allowed) > 1:
         lines.append(
             f"None of the {found.questions} questions tells two of the choices apart: ask more, and harder ones."
         )
-    allowed = [each for each in found.choices if each.allowed]
     worse = sum(each.p_holm < 0.05 for each in allowed)
     if len(allowed) > 1:
         lines.append(

@@ -33,17 +33,19 @@ def _range(row: Any) -> str:
 
 
 def what_shows(board: pd.DataFrame, things: str = "queries", form: str = "{:.3f}", scale: float = 1) -> str:
-    """What difference from the best this number of queries shows, and how many a small one takes, as a sentence.
+    """Say what difference from the best this number of queries shows, and how many a small one takes.
 
-    Empty if that is not known.
+    Empty where there are no two cells to compare.
     """
-    least = detectable(board)
-    if pd.isna(least):
+    if board["score"].notna().sum() < 2:
         return ""
-    if least > 1:
-        return f"{board['n'].max()} {things} are too few to find any difference."
-    found, small = form.format(scale * least), form.format(scale * SMALL)
-    shown = f"With {board['n'].max()} {things}, a difference of {found} is found at 80 % power"
+    if board["sd"].eq(0).any() and not board["sd"].gt(0).any():
+        return f"No difference between these cells on any of the {things}: nothing follows for other {things}."
+    least = detectable(board)
+    if not least <= 1:
+        return f"Too few {things} for any statement of power."
+    shown, small = form.format(scale * least), form.format(scale * SMALL)
+    shown = f"With {board['n'].min():.0f} {things}, a difference of {shown} is found at 80 % power"
     return f"{shown}; one of {small} takes {needed(board, SMALL):,.0f}." if least > SMALL else f"{shown}."
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LEVEL = 0.05
 """Of the tests: a corrected p at or below it is a difference."""
+FEWEST = 6
+"""Queries that two cells need to be told apart: differences of one sign on 5 have a p of 2/32."""
 SPEARMAN = "spearman_"
 ALL = "all"
 """Stands for all embedders together."""
@@ -172,21 +174,24 @@ def reranker_gains(results: "Results", task: str, split: str, metric: str) -> pd
 
 
 def detectable(board: pd.DataFrame) -> float:
-    """The smallest difference from the best cell that this number of queries shows with 80 % power (a fraction).
+    """Return the smallest difference (a fraction) from the best cell that the queries show with 80 % power.
 
     `board` is what `against_best` gives. For one uncorrected comparison with a cell whose per-query differences
-    vary as those of the median cell. NaN with fewer than 2 cells.
+    vary as those of the median cell, of those that differ from the best at all. NaN where there is none, or fewer
+    queries than `FEWEST`.
     """
-    known = board[board["sd"].notna()]
+    known = board[board["sd"] > 0]
+    if known["n"].min() < FEWEST:
+        return float("nan")
     return smallest_difference(float(known["sd"].median()), int(known["n"].min())) if len(known) else float("nan")
 
 
 def needed(board: pd.DataFrame, difference: float) -> float:
-    """How many queries a difference (a fraction) from the best cell takes to be found with 80 % power.
+    """Return how many queries a difference (a fraction) from the best cell takes to be found with 80 % power.
 
-    For the same comparison as `detectable`. NaN with fewer than 2 cells.
+    For the same comparison as `detectable`. NaN where no cell differs from the best.
     """
-    known = board[board["sd"].notna()]
+    known = board[board["sd"] > 0]
     return queries_needed(difference, float(known["sd"].median())) if len(known) else float("nan")
 
 

@@ -1,35 +1,45 @@
 """What a number of queries can show: the power of a paired t-test (Cohen 1988, ch. 2)."""
 
 import math
+from bisect import bisect_left
 
+from scipy.special import nctdtrinc, stdtrit
 from scipy.stats import norm
-from statsmodels.stats.power import TTestPower
+
+MOST = 2**53
+"""Queries: a larger number is not told from an infinite one."""
 
 
 def smallest_difference(sd: float, n: int, *, power: float = 0.8, alpha: float = 0.05) -> float:
-    """The smallest true difference that a comparison of `n` queries finds with this power, in the units of `sd`.
+    """Return the smallest true difference that a comparison of `n` queries finds with this power, in the units
+    of `sd`.
 
-    `sd` is the standard deviation of one query's difference. 0 where no query differs; NaN for a NaN `sd` or fewer
-    than 2 queries.
+    `sd` is the standard deviation of one query's difference. To find it is to call it significant at `alpha`,
+    two-sided, and with the right sign: the statistic has a noncentral t distribution with n - 1 degrees of freedom,
+    which is solved for the noncentrality, difference · sqrt(n) / sd. 0 where no query differs; NaN for a NaN `sd` or
+    fewer than 2 queries.
     """
     if n < 2 or math.isnan(sd):
         return math.nan
-    return sd * float(TTestPower().solve_power(nobs=n, alpha=alpha, power=power)) if sd else 0.0
+    critical = stdtrit(n - 1, 1 - alpha / 2)
+    return sd * float(nctdtrinc(n - 1, 1 - power, critical)) / math.sqrt(n)
 
 
 def queries_needed(difference: float, sd: float, *, power: float = 0.8, alpha: float = 0.05) -> float:
-    """How many queries a comparison needs to find a true `difference` with this power: a whole number, at least 2.
+    """Return how many queries a comparison needs to find a true `difference` with this power: whole, at least 2.
 
-    Infinite for a difference of 0; NaN if either is NaN.
+    The inverse of `smallest_difference`. Infinite for a difference of 0, or where it takes more than `MOST`; NaN if
+    either is NaN.
     """
     if math.isnan(difference) or math.isnan(sd):
         return math.nan
-    if difference == 0:
+
+    def enough(n: int) -> bool:
+        return smallest_difference(sd, n, power=power, alpha=alpha) <= abs(difference)
+
+    if difference == 0 or not enough(MOST):
         return math.inf
-    effect = abs(difference) / sd if sd else math.inf
-    if effect > 3:  # two queries or three tell it; the solver finds no root there
-        return 3.0 if math.isfinite(effect) else 2.0
-    return float(math.ceil(TTestPower().solve_power(effect_size=effect, alpha=alpha, power=power)))
+    return float(range(2, MOST)[bisect_left(range(2, MOST), True, key=enough)])
 
 
 def queries_needed_within(difference: float, margin: float, sd: float, confidence: float) -> float:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from evalkit.report.latex import to_latex
 from evalkit.report.markdown import to_markdown
+from evalkit.report.significance import what_shows
 from evalkit.report.table import Table, TableCell
 from evalkit.report.tables import make_tables
 from evalkit.report.terminal import print_tables
@@ -88,7 +89,7 @@ def test_first_stage_in_markdown():
 
 In brackets: 95 % intervals. Ranked by nDCG. 3 more queries have no relevant document and are excluded. \
 ≈: cannot be told from the table's best by this metric (paired by query, corrected for their number, 5 %). \
-2 queries are too few to find any difference.
+Too few queries for any statement of power.
 """
     )
 
@@ -236,3 +237,19 @@ def test_latex_compiles_with_any_name(tmp_path):
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
     assert (tmp_path / "paper.pdf").read_bytes()[:4] == b"%PDF"
+
+
+@pytest.mark.parametrize("things", ["queries", "pairs"])
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_too_few_for_a_statement_of_power_is_said(n, things):
+    board = pd.DataFrame({"score": [0.5, 0.4], "sd": [np.nan, np.nan if n == 1 else 0.1], "n": n})
+    assert what_shows(board, things) == f"Too few {things} for any statement of power."
+    assert what_shows(board.head(1), things) == ""
+
+
+def test_what_a_number_of_queries_shows_is_said():
+    board = pd.DataFrame({"score": [0.5, 0.4, 0.3, np.nan], "sd": [np.nan, 0.0, 0.3, np.nan], "n": [120.0] * 4})
+    shown = "With 120 queries, a difference of 0.077 is found at 80 % power; one of 0.010 takes 7,066."
+    assert what_shows(board) == shown
+    assert what_shows(board[:2]).startswith("No difference between these cells on any of the queries")
+    assert what_shows(board.assign(sd=[np.nan, 9.0, 9.0, np.nan])) == "Too few queries for any statement of power."

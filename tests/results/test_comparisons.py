@@ -110,6 +110,9 @@ def test_what_this_number_of_queries_shows(results):
     sd = np.median(board["sd"].dropna())
     assert detectable(board) == pytest.approx(smallest_difference(sd, QUERIES))
     assert np.isnan(detectable(board[:1].assign(sd=np.nan)))
+    # A copy of the best says nothing of what differs from it.
+    copies = pd.concat([board, *[board[board["sd"].isna()].assign(sd=0.0)] * 9])
+    assert detectable(copies) == detectable(board)
 
 
 def test_one_cell_is_the_best():

@@ -8,9 +8,10 @@ import pandas as pd
 
 from evalkit.report.html.facts import cell_facts
 from evalkit.report.html.plain import plain
+from evalkit.report.significance import what_shows
 from evalkit.report.tables import TITLES
 from evalkit.results import Results
-from evalkit.results.comparisons import across_tasks, against_best, detectable, reranker_gains
+from evalkit.results.comparisons import across_tasks, against_best, reranker_gains
 from evalkit.results.scores import ranking_metric
 
 BOARD = [
@@ -32,7 +33,8 @@ MEASURED = {
 class Unit:
     """A task and split. `cells` has a row a cell, best first by `main`, failed ones (with a `reason`) last: model,
     reranker, the facts of `facts.Facts`, latency_ms where it was measured. `boards` has, by metric, a row a cell in
-    the same order with the columns `BOARD`; `tied` is missing where no paired test applies.
+    the same order with the columns `BOARD`; `tied` is missing where no paired test applies. `power` has, by metric, a
+    sentence on the differences that the data show.
     """
 
     task: str
@@ -43,7 +45,7 @@ class Unit:
     cells: pd.DataFrame
     boards: Mapping[str, pd.DataFrame]
     gains: Mapping[str, pd.DataFrame]
-    detectable: Mapping[str, float]
+    power: Mapping[str, str]
 
     @property
     def kind(self) -> str:
@@ -79,7 +81,7 @@ class Unit:
                 "cells": _columns(self.cells),
                 "boards": {metric: _columns(board) for metric, board in self.boards.items()},
                 "gains": {metric: found.to_dict("records") for metric, found in self.gains.items()},
-                "detectable": self.detectable,
+                "power": self.power,
             }
         )
         return data
@@ -120,6 +122,7 @@ def _unit(results: Results, facts: Mapping[str, Any]) -> Unit | None:
     cells = cells.drop_duplicates(["model", "reranker"], ignore_index=True)
     keys = pd.MultiIndex.from_frame(cells[["model", "reranker"]].astype(str))
     known = pd.DataFrame([cell_facts(model, reranker, results.provenance) for model, reranker in keys])
+    things = "pairs" if facts["type"] == "sts" else "queries"
     has_rerankers = scores["reranker"].nunique() > 1 and facts["type"] == "retrieval"
     return Unit(
         task,
@@ -130,7 +133,7 @@ def _unit(results: Results, facts: Mapping[str, Any]) -> Unit | None:
         _with_measured(pd.concat([cells, known], axis=1), _of(results.measurements.cells, task, split)),
         {metric: board.set_index(["model", "reranker"]).reindex(keys)[BOARD] for metric, board in boards.items()},
         {metric: reranker_gains(results, task, split, metric) for metric in metrics if has_rerankers},
-        {metric: detectable(board) for metric, board in boards.items() if _tested(metric, facts["type"])},
+        {metric: what_shows(board, things) for metric, board in boards.items() if _tested(metric, facts["type"])},
     )
 
 

@@ -105,10 +105,7 @@ function drawBoard(unit, metric, cells) {
 
 function aboutBoard(unit, metric) {
   const excluded = unit.excluded ? ` ${unit.excluded} more have no relevant document and are left out.` : "";
-  const smallest = unit.detectable[metric];
-  const power = has(smallest)
-    ? ` This many can show a difference of ${fixed(smallest)} or more (80 % power); smaller ones need more data.`
-    : "";
+  const power = unit.power[metric] ? ` ${unit.power[metric]}` : "";
   return `${unit.title}: ${unit.size}.${excluded}${power}`;
 }
 
