@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from evalkit.pipeline import run
     from evalkit.results import Results
 
+__version__ = "0.1.0"
 __all__ = ["Results", "pick", "run"]
 
 

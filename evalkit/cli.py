@@ -2,9 +2,11 @@
 
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 
+from evalkit import __version__
 from evalkit.commands.exchange import export_app, import_app
 from evalkit.commands.gate import baseline, gate
 from evalkit.commands.listings import models, tasks
@@ -17,10 +19,9 @@ from evalkit.errors import EvalkitError
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Pick, compare and regression-test embedding models and rerankers, on your own data.",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (run, report, compare, baseline, gate, pick, models, tasks):
     app.command()(command)
@@ -29,11 +30,26 @@ app.add_typer(import_app, name="import")
 app.add_typer(store_app, name="store")
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"evalkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _evalkit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Pick, compare and regression-test embedding models and rerankers, on your own data."""
+
+
 def main() -> None:
     """Entry point: an error that evalkit raised on purpose is one message and exit status 2."""
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
-        app()
+        app(prog_name="evalkit")
     except EvalkitError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(EXIT_USAGE)

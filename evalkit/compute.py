@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Literal
 
-from evalkit.errors import DeviceError
+from evalkit.errors import DeviceError, OptionalDependencyError
 
 DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -34,12 +34,12 @@ STRICT = Compute()
 def choose_compute(device: DeviceChoice = "auto", dtype: Dtype = "float32") -> Compute:
     """Settle `auto` (a GPU where there is one) and check that the device is there.
 
-    Raises DeviceError if it is not.
+    Raises DeviceError if it is not, and OptionalDependencyError for one that needs torch where there is none.
     """
     if device == "cpu" or (device == "auto" and find_spec("torch") is None):
         return Compute("cpu", dtype)
     if find_spec("torch") is None:
-        raise DeviceError(f"device {device!r} needs torch. Install it: pip install 'evalkit[torch]'")
+        raise OptionalDependencyError(f"the device {device!r}", "torch", "torch")
     import torch
 
     there: list[Literal["cpu", "cuda", "mps"]] = []

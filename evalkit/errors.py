@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+from evalkit.installed import install_line
+
 
 class EvalkitError(Exception):
     """Base of every error that evalkit raises on purpose; the command line prints it without a traceback."""
@@ -58,8 +60,8 @@ class OptionalDependencyError(EvalkitError):
     """A model family needs a package that is not installed; the message gives the install line."""
 
     def __init__(self, what: str, module: str, extra: str | None) -> None:
-        install = f"'evalkit[{extra}]'" if extra else module
-        super().__init__(f"{what} needs the package {module!r}. Install it: pip install {install}")
+        install = install_line(extra, module) if extra else f"pip install {module}"
+        super().__init__(f"{what} needs the package {module!r}. Install it: {install}")
 
 
 class MissingKeyError(EvalkitError):

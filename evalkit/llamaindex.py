@@ -1,6 +1,6 @@
 """The way back: an evalkit embedder as a LlamaIndex embedding, a cell of the grid as a LlamaIndex retriever.
 
-Needs `pip install 'evalkit[llamaindex]'`; importing this module imports LlamaIndex.
+Needs the extra `llamaindex`; importing this module imports LlamaIndex.
 """
 
 import asyncio

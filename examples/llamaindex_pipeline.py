@@ -1,6 +1,6 @@
 """From a comparison to a LlamaIndex pipeline: run a small grid, put the best cell to work, and ask it.
 
-Needs `pip install 'evalkit[demo,llamaindex]'`; no account, no network. `python examples/llamaindex_pipeline.py`
+Needs `pip install '.[demo,llamaindex]'` in a clone; no account, no network. `python examples/llamaindex_pipeline.py`
 """
 
 from llama_index.core import Settings, VectorStoreIndex

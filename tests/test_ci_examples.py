@@ -1,6 +1,7 @@
 """The commands of examples/ci are run: a gate that passes and one that does not, and where its summary goes."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from urllib.parse import parse_qs
 import pytest
 import yaml
 
+from evalkit import __version__
 from evalkit.gate.baseline import Baseline
 
 ROOT = Path(__file__).parents[1]
@@ -35,10 +37,12 @@ def shell(tmp_path):
 
 
 def without_installing(commands):
-    """The commands, but for the first, which installs evalkit with an extra that there is."""
+    """The commands, but for the first, which installs the wheel of this version with an extra that there is."""
     first, *others = commands
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert first.removeprefix("pip install 'evalkit[").removesuffix("]'") in extras
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wheel, extra = re.fullmatch(r"pip install './wheels/(.+)\[(\w+)\]'", first).groups()
+    assert wheel == f"{project['name'].replace('-', '_')}-{__version__}-py3-none-any.whl"
+    assert extra in project["optional-dependencies"]
     return others
 
 

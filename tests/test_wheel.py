@@ -11,6 +11,8 @@ from zipfile import ZipFile
 
 import pytest
 
+from evalkit import __version__
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -37,7 +39,7 @@ def test_the_wheel_holds_the_package_its_types_and_its_tasks(built):
         "evalkit/bundled_tasks/rag-mini/task.yaml",
         "evalkit/bundled_tasks/suites/demo.yaml",
     }
-    assert not [name for name in names if not name.startswith(("evalkit/", "evalkit-"))]
+    assert not [name for name in names if not name.startswith(("evalkit/", "evalkit_embeddings-"))]
 
 
 def test_the_sdist_holds_what_builds_and_tests_it(built):
@@ -76,6 +78,9 @@ def test_it_runs_outside_of_the_checkout(built, tmp_path):
 
     where = run(python, "-c", "import evalkit; print(evalkit.__file__)")
     assert Path(where.strip()).is_relative_to(site)
+    hint = "from evalkit.installed import install_line; print(install_line('words', 'gensim'))"
+    assert run(python, "-c", hint) == "pip install 'gensim>=4.4' 'model2vec>=0.10'\n"
+    assert run(python, "-m", "evalkit", "--version") == f"evalkit {__version__}\n"
     evalkit = tmp_path / "venv" / "bin" / "evalkit"
     assert "rag-mini" in run(evalkit, "tasks")
     run(

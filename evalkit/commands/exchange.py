@@ -28,7 +28,7 @@ def export_llamaindex(
     out: Annotated[Path, typer.Option("--out", "-o", help="JSON file to write.")],
     on_bad_data: Annotated[str, typer.Option(help="error, or warn to use faulty data.")] = "error",
 ) -> None:
-    """Write a retrieval task as a LlamaIndex EmbeddingQAFinetuneDataset."""
+    """Write a retrieval task for LlamaIndex. The file is an EmbeddingQAFinetuneDataset."""
     from evalkit.suite import load_task
     from evalkit.suite.checks import OnBadData
     from evalkit.suite.writing import write_qa_dataset

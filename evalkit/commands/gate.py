@@ -20,7 +20,7 @@ def baseline(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that a run was written to.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="JSON file to write.")] = Path("baseline.json"),
 ) -> None:
-    """Freeze what a gate needs of a run: scores by query, provenance, vectors of canary texts."""
+    """Freeze what a gate needs of a run. That is scores by query, provenance, and vectors of canary texts."""
     from evalkit.gating import make_baseline
     from evalkit.results import Results
 

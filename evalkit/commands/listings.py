@@ -6,7 +6,7 @@ import typer
 
 
 def models(search: Annotated[str, typer.Argument(help="Show only what contains this.")] = "") -> None:
-    """List the families of models and the catalogue; with mteb:NAME, mteb's models whose name contains NAME."""
+    """List the families of models and the catalogue. With mteb:NAME, mteb's models whose name contains NAME."""
     from rich.console import Console
 
     from evalkit.report.listings import catalogue_table, family_table, registry_table
@@ -22,7 +22,7 @@ def models(search: Annotated[str, typer.Argument(help="Show only what contains t
 
 
 def tasks(search: Annotated[str, typer.Argument(help="Show only what contains this.")] = "") -> None:
-    """List the tasks that can be named: the bundled ones, and those in $EVALKIT_DATA."""
+    """List the tasks that can be named. They are the bundled ones, and those in $EVALKIT_DATA."""
     from rich.console import Console
 
     from evalkit.report.listings import task_table

@@ -60,7 +60,7 @@ def pick(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reports/pick"),
     report: Annotated[bool, typer.Option("--report", help="Write report.html into it too.")] = False,
 ) -> None:
-    """From a folder of your documents to a choice of model, reranker and chunking."""
+    """Choose a model, reranker and chunking for a folder of documents."""
     not_keys = ("documents", "chunk_size", "chunk_overlap", "budget", "report")
     keys = {key: value for key, value in locals().items() if value is not None and key not in (*not_keys, "not_keys")}
     from rich.console import Console

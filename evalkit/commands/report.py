@@ -9,10 +9,10 @@ from evalkit.commands.gate import Pairs, old_and_new
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders that runs were written to.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders that runs were written to.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path("report.html"),
 ) -> None:
-    """Write one HTML file on one or several runs, to read in a browser, without a network."""
+    """Write one HTML file on one or several runs. A browser reads it without a network."""
     from evalkit.report.html import write_report
     from evalkit.results import Results
 
@@ -26,7 +26,7 @@ def compare(
     pair: Pairs = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write too: .md or .html.")] = None,
 ) -> None:
-    """Say what changed from one run to another: scores with paired intervals, queries, inputs."""
+    """Say what changed from one run to another. Scores have paired intervals; queries and inputs are compared too."""
     from rich.console import Console
 
     from evalkit.report.changes import change_tables, changes_to_markdown, headline

@@ -50,10 +50,10 @@ def run(
     allow_pickle: AllowPickle = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; default reports/latest.")] = None,
     published: Annotated[Path | None, typer.Option(help="CSV of published figures, shown beside your own.")] = None,
-    report: Annotated[bool, typer.Option("--report", help="Write report.html too; needs evalkit[report].")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Write report.html too; needs the extra report.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and what it costs.")] = False,
 ) -> None:
-    """Run models on tasks, rerankers behind them, and write the leaderboards."""
+    """Run models on tasks, with rerankers, and write the leaderboards."""
     asked = locals().items()
     given = {key: value for key, value in asked if key not in ("suite", "report", "dry_run") and value is not None}
     from rich.console import Console

