@@ -150,6 +150,29 @@ class HasVocabulary(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Setting:
+    """How a model does one thing, and what says so.
+
+    `source` is "option", a file of the checkpoint, or "default" where nothing says it. `guess` is a sentence for
+    people where the default may not be what the model's authors meant, else empty. `value` is plain data.
+    """
+
+    value: object
+    source: str
+    guess: str = ""
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A model that can say how it is run."""
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """What it does, by name: pooling, query_prompt, max_length, dtype, normalize, similarity and the like."""
+        ...
+
+
 @runtime_checkable
 class CountsTokens(Protocol):
     """A model that reads a text as tokens, so that it can be told which texts it reads only in part."""

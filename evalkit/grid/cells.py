@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from evalkit.contracts import Coverage, Embedder, ListReranker, Reranker, Retriever
+from evalkit.grid.description import Description
 from evalkit.search.fusion import Fusion
 from evalkit.terms import Similarity
 from evalkit.types import FloatArray, Run, Task
@@ -62,12 +63,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What is known of a model on a task: its fingerprint there, and how much of the texts it knows.
+    """What is known of a model on a task: its fingerprint there, how it is run, and how much of the texts it knows.
 
     `blank` lists the ids of texts without a known word; `seconds` is wall-clock time from texts to ranking.
     `weights` are those of a weighted fusion that were chosen: see `fusing.fused_stage`. `notes` are sentences for
     people on what would otherwise be done in silence (a default that was guessed, texts that were cut), without the
-    model's name.
+    model's name. `described` says how the model is run and how much of the texts it reads; `dim` is the number of
+    dimensions of its vectors (None: it has none).
     """
 
     fingerprint: str
@@ -76,6 +78,8 @@ class ModelFacts:
     blank: tuple[str, ...] = ()
     weights: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    described: Description = field(default_factory=Description)
+    dim: int | None = None
 
 
 @dataclass

@@ -1,8 +1,9 @@
 """The two stages of retrieval, pairs of sentences, and evaluators of tasks: one task and one model at a time."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,10 @@ from evalkit.compute import Compute
 from evalkit.contracts import Coverage, Embedder, Engine, HasVocabulary, ListReranker, Reranker, Retriever, VectorRows
 from evalkit.engine import LOCAL
 from evalkit.grid.cells import ModelFacts
+from evalkit.grid.description import Description, describe
 from evalkit.grid.encoding import dense, encode, prepared, score_pairs, zero_rows
 from evalkit.grid.lists import ListScores, in_context
+from evalkit.grid.reading import Reading, read_documents, read_pairs, read_sentences, sampled
 from evalkit.grid.searching import reader, search_by, similarities
 from evalkit.metrics.similarity import paired_similarities
 from evalkit.progress import Progress
@@ -68,7 +71,8 @@ def first_stage(
     if not isinstance(model, Embedder):
         with means.progress.step(f"{task.name}: {label}", len(texts.contents), "documents") as advance:
             run = model.search(texts.questions, texts.document_ids, searched, advance)
-        return _results(run, task, texts, depth), _facts(model, [], (), started)
+        described = describe(model, label, task.content_hash, means.store, lambda: read_documents(model, task))
+        return _results(run, task, texts, depth), _facts(model, described, "documents", started)
     queries, corpus = _encode_task(reader(model), label, task.name, texts, means)
     run = search_by(model, queries, corpus, texts.document_ids, searched, means.compute, engine=means.engine)
     run = _results(run, task, texts, depth)
@@ -76,7 +80,9 @@ def first_stage(
     if isinstance(model, HasVocabulary):
         blank += [texts.document_ids[row] for row in zero_rows(corpus)]
         blank += [texts.query_ids[row] for row in zero_rows(queries)]
-    return run, _facts(model, [texts.contents, texts.questions], tuple(blank), started)
+    described = describe(model, label, task.content_hash, means.store, lambda: read_documents(model, task))
+    coverage = _coverage(model, [texts.contents, texts.questions])
+    return run, _facts(model, described, "documents", started, corpus.shape[1], coverage, tuple(blank))
 
 
 def _results(run: Run, task: RetrievalTask, texts: _Texts, depth: int) -> Run:
@@ -114,7 +120,9 @@ def pair_similarities(
         vectors[np.array([row_of[sentence] for sentence in task.sentences2])],
     )
     blank = tuple(sentences[row] for row in zero_rows(vectors)) if isinstance(embedder, HasVocabulary) else ()
-    return similarities, _facts(embedder, [sentences], blank, started)
+    described = describe(embedder, label, task.content_hash, means.store, lambda: read_sentences(embedder, task))
+    coverage = _coverage(embedder, [sentences])
+    return similarities, _facts(embedder, described, "sentences", started, vectors.shape[1], coverage, blank)
 
 
 def evaluator_scores(
@@ -129,7 +137,8 @@ def evaluator_scores(
             return dense(encode(embedder, label, texts, texts, role, means.store, advance, means.engine)[:])
 
     scores = task.evaluate(encode_texts, embedder.similarity)
-    return scores, _facts(embedder, [task.texts], (), started)
+    described = describe(embedder, label, task.content_hash, means.store, lambda: None)
+    return scores, _facts(embedder, described, "texts", started, coverage=_coverage(embedder, [task.texts]))
 
 
 def second_stage(
@@ -148,7 +157,16 @@ def second_stage(
     started = time.perf_counter()
     reranker = prepared(reranker, task.name, task.contents)
     reranked = rerank(reranker, label, task, runs, candidates, means)
-    return reranked, ModelFacts(fingerprint(reranker.identity), time.perf_counter() - started)
+    pairs = _distinct_pairs([run.cut(candidates) for run in runs.values()], len(task.corpus))
+    pairs_hash = fingerprint({"task": task.content_hash, "pairs": sha256(pairs.tobytes()).hexdigest()})
+
+    def read() -> Reading | None:
+        rows = [divmod(pair, len(task.corpus)) for pair in pairs[sampled(len(pairs))].tolist()]
+        contents = task.contents
+        return read_pairs(reranker, task, [(task.queries[query].text, contents[row]) for query, row in rows])
+
+    described = describe(reranker, label, pairs_hash, means.store, read)
+    return reranked, _facts(reranker, described, "pairs", started)
 
 
 def rerank(
@@ -181,10 +199,9 @@ def _scores_of_pairs(
 ) -> dict[str, FloatArray]:
     """Scores of each run's documents, NaN where there is none: float64 in the shape of the run."""
     contents, document_ids = texts.contents, texts.document_ids
-    query_rows = np.arange(len(texts.questions))[:, None]
-    pairs = {model: query_rows * len(contents) + top.documents for model, top in tops.items()}
+    pairs = {model: _pairs(top, len(contents)) for model, top in tops.items()}
     there = {model: top.documents >= 0 for model, top in tops.items()}
-    distinct = np.unique(np.concatenate([pairs[model][there[model]] for model in tops]))
+    distinct = _distinct_pairs(tops.values(), len(contents))
     pair_queries, pair_documents = np.divmod(distinct, len(contents))
     content_of = {row: contents[row] for row in np.unique(pair_documents).tolist()}  # in order: they may be on disk
     if isinstance(reranker, Embedder):
@@ -208,6 +225,16 @@ def _scores_of_pairs(
     for model, found in by_model.items():
         found[there[model]] = scores[np.searchsorted(distinct, pairs[model][there[model]])]
     return by_model
+
+
+def _pairs(run: Run, documents: int) -> IntArray:
+    """A number for each pair of a query and a document of a corpus of so many, in the shape of the run."""
+    return np.arange(len(run.documents))[:, None] * documents + run.documents
+
+
+def _distinct_pairs(runs: Iterable[Run], documents: int) -> IntArray:
+    """The numbers of the pairs that there are in runs, each once, in order."""
+    return np.unique(np.concatenate([_pairs(run, documents)[run.documents >= 0] for run in runs]))
 
 
 def _scores_of_lists(
@@ -257,13 +284,30 @@ def _similarities_of_pairs(
 
 
 def _facts(
-    model: Embedder | Retriever, texts: Sequence[Sequence[str]], blank: tuple[str, ...], started: float
+    model: Embedder | Retriever | Reranker | ListReranker,
+    described: Description,
+    what: str,
+    started: float,
+    dim: int | None = None,
+    coverage: Coverage | None = None,
+    blank: tuple[str, ...] = (),
 ) -> ModelFacts:
-    coverage = _coverage(model, texts) if isinstance(model, HasVocabulary) else None
-    return ModelFacts(fingerprint(model.identity), time.perf_counter() - started, coverage, blank)
+    """What is known of a model on a task; `what` names the texts that it read, and `started` is when it began."""
+    return ModelFacts(
+        fingerprint(model.identity),
+        time.perf_counter() - started,
+        coverage,
+        blank,
+        notes=described.notes(what),
+        described=described,
+        dim=dim,
+    )
 
 
-def _coverage(model: HasVocabulary, texts: Sequence[Sequence[str]]) -> Coverage:
+def _coverage(model: object, texts: Sequence[Sequence[str]]) -> Coverage | None:
+    """How much of the texts a model knows; None if its vocabulary is not closed."""
+    if not isinstance(model, HasVocabulary):
+        return None
     parts = [
         model.coverage(each[start : start + TEXTS_AT_ONCE])
         for each in texts

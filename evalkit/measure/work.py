@@ -15,8 +15,8 @@ from evalkit.errors import ConfigError
 from evalkit.grid import Means
 from evalkit.grid.encoding import for_task, prepared
 from evalkit.grid.live import Found, LiveModel, fuse_lists, second_stage
+from evalkit.grid.reading import Reading, read_documents, read_pairs
 from evalkit.measure.memory import peak_megabytes
-from evalkit.measure.reading import Reading, read_documents, read_pairs
 from evalkit.search.fusion import Fusion
 from evalkit.search.ranking import id_ranks
 from evalkit.spending import Paid
@@ -237,7 +237,7 @@ def _answers(
         rates.index_seconds,
         rates.dim,
         rates.vector_bytes,
-        read_documents(live.model, task, limits.seed),
+        read_documents(live.model, task),
         tuple(asked),
         tuple(embed),
         tuple(search),
@@ -308,9 +308,12 @@ def _reranked(
         started = clock(means.compute)
         second_stage(reranker, query, candidates, means)
         seconds.append(clock(means.compute) - started)
+    pairs = [
+        (query, document.content) for query, of_query in zip(queries, found, strict=True) for document, _ in of_query
+    ]
     return SecondStage(
         tuple(seconds),
-        read_pairs(reranker, task, queries, found),
+        read_pairs(reranker, task, pairs),
         (_spent(reranker) - before) / len(seconds),
     )
 

@@ -1,6 +1,6 @@
 """`bert:NAME`: any transformers encoder, its token vectors pooled into one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.compute import Compute
-from evalkit.contracts import Advance
+from evalkit.contracts import Advance, Setting
 from evalkit.errors import SpecError
 from evalkit.models.dense import DenseEmbedder
+from evalkit.models.settings import dtype_setting
 from evalkit.models.weights import locate, weights_hash
 from evalkit.registry.options import BertOptions
 from evalkit.terms import Role
@@ -66,6 +67,11 @@ class Bert(DenseEmbedder):
             vectors[rows] = pool(hidden.float(), mask, self.options.pooling).cpu().numpy()
             advance(len(rows))
         return vectors
+
+    def own_settings(self) -> Mapping[str, Setting]:
+        """The length that tokenizer and positions allow, and the dtype computed in."""
+        length = Setting(self.max_tokens, "tokenizer_config.json, config.json")
+        return {"max_length": length, "dtype": dtype_setting(self._compute, self.options.dtype)}
 
     @property
     def max_tokens(self) -> int:

@@ -13,9 +13,10 @@ import bm25s  # type: ignore[import-untyped]
 import numpy as np
 
 from evalkit.compute import Compute
-from evalkit.contracts import Advance, no_progress
+from evalkit.contracts import Advance, Setting, no_progress
 from evalkit.errors import ConfigError, ScoreError
 from evalkit.models.fitting import WORD, check_ids, not_fitted, texts_hash
+from evalkit.models.settings import option_settings
 from evalkit.registry.options import Bm25Options
 from evalkit.search.ranking import BLOCK_CELLS, best, id_ranks
 from evalkit.terms import Role
@@ -95,6 +96,11 @@ class Bm25:
             scores[positions] = _scores(index, self._tokens([query])[0])[rows[positions]]
             advance(len(positions))
         return scores
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """How the model is run; see `contracts.Described`."""
+        return option_settings(self.options)
 
     @property
     def max_tokens(self) -> None:

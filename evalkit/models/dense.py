@@ -8,8 +8,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.contracts import Advance, no_progress
+from evalkit.contracts import Advance, Setting, no_progress
 from evalkit.errors import SpecError
+from evalkit.models.settings import option_settings
 from evalkit.registry.options import Precision, VectorOptions
 from evalkit.terms import Role, Similarity
 
@@ -57,6 +58,23 @@ class DenseEmbedder(ABC):
         # As part of the fingerprint only where it is set, so that others keep theirs.
         rescored = {} if self.rescore is None else {"rescore": self.rescore}
         return {**self.raw_identity, **prompts, **derived, **rescored, "similarity": self.similarity}
+
+    def own_settings(self) -> Mapping[str, Setting]:
+        """What the model's own files say, by name. An option goes before them."""
+        return {}
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """How the model is run; see `contracts.Described`."""
+        in_force: dict[str, object] = {
+            **{f"{role}_prompt": self.prompt(role) for role in ("query", "document", "sentence")},
+            "normalize": self._normalize,
+            "similarity": self.similarity,
+        }
+        options = option_settings(self.options, SETTLED)
+        given = {name: setting for name, setting in options.items() if setting.source == "option"}
+        defaults = {name: Setting(value, "default") for name, value in in_force.items()}
+        return {**options, **defaults, **self.own_settings(), **given}
 
     @property
     def similarity(self) -> Similarity:

@@ -14,10 +14,11 @@ from sklearn.feature_extraction.text import (  # type: ignore[import-untyped]
 )
 
 from evalkit.compute import Compute
-from evalkit.contracts import Advance, Coverage, Vectors, no_progress
+from evalkit.contracts import Advance, Coverage, Setting, Vectors, no_progress
 from evalkit.errors import ConfigError
 from evalkit.models.dense import truncate, unit_length
 from evalkit.models.fitting import WORD, not_fitted, texts_hash
+from evalkit.models.settings import option_settings
 from evalkit.registry.options import LexicalOptions, LsaOptions, TfidfOptions
 from evalkit.terms import Role, Similarity
 from evalkit.types import IntArray
@@ -72,6 +73,11 @@ class BagOfWords:
         analyze, vocabulary = vectorizer.build_analyzer(), vectorizer.vocabulary_
         known = [token in vocabulary for text in texts for token in analyze(text)]
         return Coverage(len(known), known.count(False))
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """How the model is run; see `contracts.Described`."""
+        return option_settings(self.options)
 
     @property
     def max_tokens(self) -> None:

@@ -1,6 +1,6 @@
 """`static:NAME`: Model2Vec static embeddings, a mean of token vectors (Tulkens & van Dongen 2024)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from tokenizers import Tokenizer
 
 from evalkit.compute import Compute
-from evalkit.contracts import Advance, Coverage
+from evalkit.contracts import Advance, Coverage, Setting
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.dense import DenseEmbedder
 from evalkit.models.weights import locate, weights_hash
@@ -38,7 +38,9 @@ class Static(DenseEmbedder):
         self._model = _load(folder, options)
         settled = {"normalize": self._model.normalize, "max_length": self._model.max_length}
         facts = {"family": "static", "weights": weights_hash(folder)}
-        super().__init__(options.model_copy(update=settled), facts)
+        # Not model_copy: it would mark what the model itself says as given by the user.
+        given, values = set(options.model_fields_set), {**options.model_dump(), **settled}
+        super().__init__(StaticOptions.model_construct(_fields_set=given, **values), facts)
         self._table = _token_vectors(self._model)
 
     def coverage(self, texts: Sequence[str]) -> Coverage:
@@ -55,6 +57,13 @@ class Static(DenseEmbedder):
             vectors[start : start + len(block)] = self._means(block)
             advance(len(block))
         return vectors
+
+    def own_settings(self) -> Mapping[str, Setting]:
+        """Scaling and length, where they are the model's own."""
+        return {
+            "normalize": Setting(self._model.normalize, "config.json"),
+            "max_length": Setting(self._model.max_length, "default"),
+        }
 
     @property
     def max_tokens(self) -> int | None:

@@ -17,7 +17,7 @@ from evalkit import __version__
 from evalkit.compute import Compute
 from evalkit.config import RunConfig
 from evalkit.grid import Outcome
-from evalkit.grid.cells import ModelFacts
+from evalkit.grid.cells import NO_RERANKER, Cell, ModelFacts
 from evalkit.secrets import hide
 from evalkit.spending import Spending, Spent
 from evalkit.store import Store
@@ -49,7 +49,8 @@ def make_provenance(
     """The content of run.json. `started` is a time.time().
 
     By label: `specs` has a model's full spec, `fusions` the labels of a fusion's models, `model_facts` what a
-    registry says of a model that is from one, and `given` the identity of one that the caller made.
+    registry says of a model that is from one, `given` the identity of one that the caller made, and `settings` how a
+    model was run.
     """
     return {
         "schema": SCHEMA,
@@ -66,6 +67,7 @@ def make_provenance(
         "fusions": {label: list(parts) for label, parts in fusions.items()},
         "model_facts": {label: dict(facts) for label, facts in model_facts.items()},
         "given_models": {label: dict(identity) for label, identity in given.items()},
+        "settings": _settings(outcome.facts),
         "tasks": [_task(task) for task in tasks],
         "published": _published(config.published, published),
         "cells": [{**vars(cell), **_facts(facts)} for cell, facts in outcome.facts.items()],
@@ -109,11 +111,36 @@ def _facts(facts: ModelFacts) -> dict[str, Any]:
         rate = facts.coverage.oov_rate
         data["oov_rate"] = None if math.isnan(rate) else round(rate, 6)
         data["texts_without_known_word"] = list(facts.blank)
+    if facts.described.reading is not None:
+        data["reading"] = facts.described.reading.as_data
     if facts.weights:
         data["weights"] = dict(facts.weights)
     if facts.notes:
         data["notes"] = list(facts.notes)
     return data
+
+
+def _settings(facts: Mapping[Cell, ModelFacts]) -> dict[str, dict[str, Any]]:
+    """By label, each setting of a model with its value and where it is from; by task where tasks differ in it."""
+    by_label: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
+    for cell, known in facts.items():
+        of_model = by_label.setdefault(cell.model if cell.reranker == NO_RERANKER else cell.reranker, {})
+        settings = {
+            name: {"value": each.value, "from": each.source} for name, each in known.described.settings.items()
+        }
+        if known.dim is not None:
+            settings["dimension"] = {"value": known.dim, "from": "its vectors"}
+        for name, setting in settings.items():
+            of_model.setdefault(name, {})[f"{cell.task} ({cell.split})"] = setting
+    return {
+        label: {name: _one_or_by_task(by_task) for name, by_task in settings.items()}
+        for label, settings in by_label.items()
+    }
+
+
+def _one_or_by_task(by_task: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    first, *others = by_task.values()
+    return first if all(other == first for other in others) else {"by_task": dict(by_task)}
 
 
 def _cost(spent: Spent) -> dict[str, Any]:

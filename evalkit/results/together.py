@@ -96,7 +96,7 @@ def _rename(
     provenance = {**run.provenance}
     for key in ROWS:
         provenance[key] = [row(each) for each in run.provenance.get(key, [])]
-    for key in ("specs", "fusions", "model_facts", "given_models"):
+    for key in ("specs", "fusions", "model_facts", "given_models", "settings"):
         known = run.provenance.get(key, {})
         # The old label stays, for the same spec may be a reranker too.
         provenance[key] = {**known, **{new: known[old] for old, new in models.items() if old in known}}
@@ -155,7 +155,7 @@ def _concatenated(runs: Sequence[Results]) -> Results:
     provenance = dict(first)
     for key in ROWS:
         provenance[key] = _each_once(row for run in runs for row in run.provenance.get(key, []))
-    for key in ("specs", "fusions", "model_facts", "given_models"):
+    for key in ("specs", "fusions", "model_facts", "given_models", "settings"):
         provenance[key] = {
             label: facts for run in reversed(runs) for label, facts in run.provenance.get(key, {}).items()
         }

@@ -51,11 +51,11 @@ class Folder:
         """A file in it, for reading from any place."""
         return cast(BinaryIO, self._system.open_input_file(f"{self._path}/{name}"))
 
-    def write(self, name: str) -> None:
-        """Write a file of one byte in this folder, which is made if need be; of an older one the time becomes new."""
+    def write(self, name: str, content: bytes = b"x") -> None:
+        """Write a file in this folder, which is made if need be; of an older one content and time become new."""
         self._make(self._path)
         with self._system.open_output_stream(f"{self._path}/{name}") as file:
-            file.write(b"x")
+            file.write(content)
 
     def check_writable(self) -> None:
         """Raise OSError if no file can be written."""

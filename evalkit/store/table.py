@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import Any
 
 import lance
 import numpy as np
@@ -57,6 +58,18 @@ class Table:
     def exists(self) -> bool:
         """Whether the table has been made."""
         return self._dataset is not None
+
+    def recall(self, name: str) -> Any:
+        """What was remembered under this name, as plain data; None if there is nothing that can be read."""
+        try:
+            with self.folder.open(f"{name}.json") as file:
+                return json.loads(file.read())
+        except (OSError, ValueError):  # it was never written, or a killed process wrote half of it
+            return None
+
+    def remember(self, name: str, value: object) -> None:
+        """Keep plain data beside the rows, under a name; it goes with the table. Raises OSError if it cannot."""
+        self.folder.write(f"{name}.json", json.dumps(value).encode())
 
     def find(self, keys: pa.Array) -> IntArray:
         """The row of each key, -1 where there is none: int64 of shape (n_keys,). Keys are read in blocks."""

@@ -1,0 +1,61 @@
+"""How a model is run on a task, and how much of the texts it reads: said once, and then kept beside its values."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+
+from pydantic import TypeAdapter
+
+from evalkit.contracts import Described, Embedder, FullVectors, ListReranker, Reranker, Retriever, Setting
+from evalkit.grid.reading import Reading
+from evalkit.store import Store
+from evalkit.store.keys import fingerprint
+from evalkit.store.table import Table
+
+
+@dataclass(frozen=True)
+class Description:
+    """The settings of a model, and its reading of some texts (None: it does not count tokens)."""
+
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    reading: Reading | None = None
+
+    def notes(self, what: str) -> tuple[str, ...]:
+        """Sentences on what was guessed, and on the texts (`what` they are, in words) that were cut."""
+        guesses = tuple(setting.guess for setting in self.settings.values() if setting.guess)
+        return guesses + (() if self.reading is None else self.reading.notes(what))
+
+
+def describe(
+    model: Embedder | Retriever | Reranker | ListReranker,
+    label: str,
+    texts_hash: str,
+    store: Store | None,
+    read: Callable[[], Reading | None],
+) -> Description:
+    """Ask a model how it is run, and `read` how much of the texts with this hash it reads.
+
+    Both can take loading it. What was said is kept in the store beside the model's vectors or scores, if they are
+    there, so that a run from a full store need not load the model to say it again.
+    """
+    table = None if store is None else _table(store, model, label)
+    name = f"description-{fingerprint({'identity': dict(model.identity), 'texts': texts_hash})[:16]}"
+    adapter = TypeAdapter(Description)
+    if table is not None and (known := table.recall(name)) is not None:
+        return adapter.validate_python(known)
+    description = Description(dict(model.settings) if isinstance(model, Described) else {}, read())
+    if table is not None:
+        with suppress(OSError):  # another user's store: what was computed is there, and this can be said again
+            table.remember(name, asdict(description))
+    return description
+
+
+def _table(store: Store, model: Embedder | Retriever | Reranker | ListReranker, label: str) -> Table | None:
+    """The table of the model's values; None if there is none."""
+    if isinstance(model, FullVectors):
+        table = store.table("vectors", label, model.raw_identity)
+    elif isinstance(model, Embedder | Retriever):
+        return None
+    else:
+        table = store.table("scores", label, model.identity)
+    return table if table.exists else None
