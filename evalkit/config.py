@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -96,7 +97,11 @@ class RunConfig(BaseModel):
     models: Models = Field(min_length=1, description="specs, catalogue names, or in Python models")
     tasks: Names = Field(min_length=1, description="names or paths")
     rerankers: Models = Field(("none",), description='the same; "none" always takes part')
-    top_k: Annotated[tuple[PositiveInt, ...], BeforeValidator(_listed)] = Field((5,), min_length=1)
+    top_k: Annotated[
+        tuple[PositiveInt, ...],
+        BeforeValidator(_listed),
+        AfterValidator(lambda given: tuple(sorted(set(given)))),  # any order is the same run, and so is a k twice
+    ] = Field((5,), min_length=1)
     candidates: PositiveInt | None = Field(None, description="documents reranked; unset: twice the largest k")
     device: DeviceChoice = "auto"
     dtype: Dtype = "float32"

@@ -1,7 +1,8 @@
 """One typed error per kind of mistake; each message says what arrived, what is allowed and the next step."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from evalkit.installed import install_line
 
@@ -78,6 +79,17 @@ class BudgetError(EvalkitError):
 
 class EngineError(EvalkitError):
     """The workers that models are called on cannot be reached, or are lost over and over."""
+
+
+class ReportError(EvalkitError):
+    """All results of a run are written, but not all tables and pages could be made of them.
+
+    `failed` holds the reason by what could not be made, `results` what was computed: what would have been returned.
+    """
+
+    def __init__(self, message: str, failed: Mapping[str, str], results: Any) -> None:
+        self.failed, self.results = dict(failed), results
+        super().__init__(message)
 
 
 class DeviceError(EvalkitError):

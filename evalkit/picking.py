@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
@@ -22,7 +22,7 @@ from evalkit.measure import MeasuringInterrupted, measure
 from evalkit.models.chosen import Chosen, hybrids
 from evalkit.models.free import FreeModels, free_models
 from evalkit.models.llamaindex_class import load_llm
-from evalkit.pipeline import Interrupted, LineUp, choose_line_up, open_store, run_tasks
+from evalkit.pipeline import Interrupted, LineUp, choose_line_up, open_store, raise_what_failed, run_tasks
 from evalkit.progress import Progress
 from evalkit.questions import (
     QuestionSet,
@@ -38,7 +38,7 @@ from evalkit.registry import ModelSpec, catalogue, families
 from evalkit.report.chunkings import chunking_table, with_costs
 from evalkit.report.markdown import to_markdown
 from evalkit.report.recommendation import in_short, llamaindex_code, sentence_transformers_code, to_text
-from evalkit.report.write import write_run
+from evalkit.report.write import CHUNKINGS, RECOMMENDATION, Reports, write_results, write_run
 from evalkit.results import Results
 from evalkit.results.measurements import Measurements
 from evalkit.types import RetrievalTask
@@ -46,7 +46,6 @@ from evalkit.types import RetrievalTask
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
 
-CHUNKINGS, RECOMMENDATION = "chunkings.csv", "recommendation.md"
 QUESTIONS, ANSWERS = "questions.jsonl", "answers.jsonl"
 MEASURED = "measured"
 """In the output folder while models are measured: what was, so that an interrupted pick goes on from there."""
@@ -92,7 +91,8 @@ def pick(
 
     Everything is checked before a model is loaded: raises EvalkitError. Raises Interrupted after Ctrl-C, when the
     cells that were finished are written, and what was measured, but nothing is recommended; the same pick into the
-    same `out` goes on from there.
+    same `out` goes on from there. Raises ReportError if tables or the recommendation cannot be made of the results,
+    which are written before.
     """
     free = None if keys.get("models") else _free(keys)
     if free is not None:
@@ -116,30 +116,43 @@ def pick(
     except Interrupted as interrupted:  # while samples were taken
         results = interrupted.results
     results = replace(results, provenance={**results.provenance, "pick": _provenance(folder, asked, free, fitted)})
-    if config.out is not None:
-        # What is measured next takes a while; it may be interrupted too.
-        write_run(results, config.out)
     if results.missing:
-        raise Interrupted(results)
-    kept = None if config.out is None else config.out / MEASURED
-    try:
-        results = replace(results, measurements=_measured(config, line_up, tasks, kept))
-    except MeasuringInterrupted as interrupted:
-        results = replace(results, measurements=interrupted.measurements)
-        if config.out is not None:
-            write_run(results, config.out)
-        raise Interrupted(results) from None
-    if kept is not None:
-        shutil.rmtree(kept, ignore_errors=True)
-    found = recommend(results, requirements, metric=metric, margin=margin, facts=_facts(line_up.all))
-    decided = {**results.provenance["pick"], "recommendation": in_short(found)}
-    results = replace(results, provenance={**results.provenance, "pick": decided})
-    texts = {chunk.id: chunk.text for each in chunks.values() for chunk in each}
-    tokens = dict(zip(texts, count_tokens(texts.values()), strict=True))
-    picked = Pick(results, with_costs(chunk_statistics(folder, chunks), tokens, results), found)
+        raise _interrupted(results, config.out)
     if config.out is not None:
-        _write(picked, config.out)
-    return picked
+        # What is measured next takes a while; it may fail, or be interrupted too.
+        write_results(results, config.out)
+    measured = None if config.out is None else config.out / MEASURED
+    try:
+        results = replace(results, measurements=_measured(config, line_up, tasks, measured))
+    except MeasuringInterrupted as interrupted:
+        raise _interrupted(replace(results, measurements=interrupted.measurements), config.out) from None
+    if config.out is not None:
+        write_results(results, config.out)
+
+    def chosen() -> Pick:
+        found = recommend(results, requirements, metric=metric, margin=margin, facts=_facts(line_up.all))
+        decided = {**results.provenance["pick"], "recommendation": in_short(found)}
+        texts = {chunk.id: chunk.text for each in chunks.values() for chunk in each}
+        tokens = dict(zip(texts, count_tokens(texts.values()), strict=True))
+        costs = with_costs(chunk_statistics(folder, chunks), tokens, results)
+        return Pick(replace(results, provenance={**results.provenance, "pick": decided}), costs, found)
+
+    if config.out is None:
+        return chosen()
+    reports = Reports(results)
+    picked = reports.make(RECOMMENDATION, chosen)
+    if picked is None:
+        reports.write_tables(config.out)
+    else:
+        reports = _write(picked, config.out)
+    raise_what_failed(reports, config.out, picked or results)
+    shutil.rmtree(config.out / MEASURED, ignore_errors=True)
+    return cast(Pick, picked)
+
+
+def _interrupted(results: Results, out: Path | None) -> Interrupted:
+    """The error after Ctrl-C; what was finished is written."""
+    return Interrupted(results, None if out is None else write_run(results, out).failed)
 
 
 def _questions(
@@ -255,9 +268,15 @@ def _cut(fitted: Fitted) -> list[dict[str, Any]]:
     ]
 
 
-def _write(picked: Pick, folder: Path) -> None:
-    write_run(picked.results, folder)
-    picked.chunkings.to_csv(folder / CHUNKINGS, index=False, lineterminator="\n")
+def _write(picked: Pick, folder: Path) -> Reports:
+    reports = write_run(picked.results, folder)
+    reports.write(folder, CHUNKINGS, lambda: picked.chunkings.to_csv(index=False, lineterminator="\n"))
+    reports.write(folder, RECOMMENDATION, lambda: _recommendation(picked))
+    return reports
+
+
+def _recommendation(picked: Pick) -> str:
+    """The recommendation with its reasons, and code that builds what it names: Markdown."""
     text = to_text(picked.recommendation, picked.results)
     choice = picked.recommendation.choice
     if choice is not None:
@@ -269,4 +288,4 @@ def _write(picked: Pick, folder: Path) -> None:
         }
         for library, code in snippets.items():
             text += f"\n## With {library}\n\n```python\n{code}```\n" if code is not None else ""
-    (folder / RECOMMENDATION).write_text(text, encoding="utf-8")
+    return text

@@ -23,7 +23,7 @@ from evalkit.progress import Progress
 from evalkit.registry import Kind, ModelSpec, expand
 from evalkit.registry.fusion import FusionSpec, is_fusion, parse_fusions
 from evalkit.registry.paid import check_paid
-from evalkit.report.write import write_run
+from evalkit.report.write import Reports, report_error, write_run
 from evalkit.results import Results
 from evalkit.results.evidence import Evidence
 from evalkit.results.provenance import make_provenance
@@ -42,16 +42,21 @@ def run(suite: str | Path | None = None, **keys: Any) -> Results:
     `suite` is a YAML file with the same keys, or the name of a bundled one; keyword arguments win over it.
     Results are written to `out` if it is given. Everything the user wrote is checked before any model is
     loaded: raises EvalkitError. A model that fails during the run does not raise: its cells are in `.failures`.
+    Raises ReportError if tables cannot be made of the results, which are written before.
     """
     return run_config(read_config({**(read_suite(suite) if suite is not None else {}), **keys}))
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a run: `results` holds the cells that were finished, and names those that are missing, if any."""
+    """Ctrl-C during a run: `results` holds the cells that were finished, and names those that are missing, if any.
 
-    def __init__(self, results: Results) -> None:
+    `failed` holds the reason by name of each table that could not be made of them.
+    """
+
+    def __init__(self, results: Results, failed: Mapping[str, str] | None = None) -> None:
         super().__init__(f"{len(results.missing)} cell(s) are missing")
         self.results = results
+        self.failed: Mapping[str, str] = failed or {}
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,8 @@ class LineUp:
 def run_config(config: RunConfig, line_up: LineUp | None = None) -> Results:
     """Run a validated configuration, by the line-up that it names, or by one that was made of it.
 
-    Raises Interrupted after Ctrl-C; what was finished is then written too.
+    Raises Interrupted after Ctrl-C; what was finished is then written too. Raises ReportError if tables could not be
+    made of what was written.
     """
     line_up = line_up or choose_line_up(config)
     tasks = load_tasks(config)
@@ -103,10 +109,18 @@ def run_config(config: RunConfig, line_up: LineUp | None = None) -> Results:
             )
     results = run_tasks(config, line_up, tasks)
     if config.out is not None:
-        write_run(results, config.out)
+        raise_what_failed(write_run(results, config.out), config.out, results)
     if results.missing:
         raise Interrupted(results)
     return results
+
+
+def raise_what_failed(reports: Reports, folder: Path, made: object) -> None:
+    """Raise Interrupted if Ctrl-C ended a run or its reports, ReportError if some could not be made."""
+    if reports.results.missing or reports.interrupted:
+        raise Interrupted(reports.results, reports.failed)
+    if reports.failed:
+        raise report_error(reports.failed, folder, made)
 
 
 def choose_line_up(config: RunConfig) -> LineUp:

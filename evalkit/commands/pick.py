@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,8 +19,14 @@ from evalkit.commands.shared import (
     TopK,
     TrustRemoteCode,
     exit_if_cells_failed,
+    exit_if_reports_failed,
+    print_run,
     show_partial,
 )
+
+if TYPE_CHECKING:
+    from evalkit.picking import Pick
+    from evalkit.results import Results
 
 SKIPPED_SHOWN = 20
 
@@ -63,23 +69,19 @@ def pick(
     """Choose a model, reranker and chunking for a folder of documents."""
     not_keys = ("documents", "chunk_size", "chunk_overlap", "budget", "report")
     keys = {key: value for key, value in locals().items() if value is not None and key not in (*not_keys, "not_keys")}
-    from rich.console import Console
-    from rich.markdown import Markdown
-
+    from evalkit.errors import ReportError
+    from evalkit.picking import Pick
     from evalkit.picking import pick as run_pick
     from evalkit.pipeline import Interrupted
-    from evalkit.report.chunkings import chunking_table
-    from evalkit.report.recommendation import to_text
-    from evalkit.report.tables import make_tables
-    from evalkit.report.terminal import print_tables
-    from evalkit.report.write import REPORT
+    from evalkit.report.write import REPORT, Reports
     from evalkit.store.amounts import parse_age
 
     if report:
         from evalkit.report.html import require_report, write_report
 
         require_report()
-    console = Console()
+    picked: Pick | Results
+    failed: Mapping[str, str] = {}
     seconds = None if budget is None else parse_age(budget).total_seconds()
     sizes = None if chunk_size.strip() == "whole" else _whole_numbers(chunk_size, "--chunk-size")
     try:
@@ -91,25 +93,42 @@ def pick(
             **keys,
         )
     except Interrupted as interrupted:
-        show_partial(interrupted.results, out)
+        show_partial(interrupted, out)
+    except ReportError as error:
+        picked, failed = error.results, error.failed
+    results = picked.results if isinstance(picked, Pick) else picked
+    reports = Reports(results, failed)
     if report:
-        write_report({out.resolve().name: picked.results}, out / REPORT)
-    tables = make_tables(picked.results)
-    if picked.recommendation.choice is not None:
-        k = max(picked.results.provenance["top_k"])
-        tables = [*tables, chunking_table(picked.chunkings, picked.recommendation.choice, k)]
-    print_tables(tables, console)
-    console.print(Markdown(to_text(picked.recommendation, picked.results)))
-    skipped = picked.results.provenance["pick"]["documents"]["skipped"]
+        reports.make(REPORT, lambda: write_report({out.resolve().name: results}, out / REPORT))
+    print_run(reports)
+    if isinstance(picked, Pick):
+        reports.make("the recommendation on the terminal", lambda: _print_choice(picked))
+    exit_if_reports_failed(reports, out)
+    skipped = results.provenance["pick"]["documents"]["skipped"]
     if skipped:
         typer.echo(f"{len(skipped)} file(s) were not read (run.json names all, with the reasons):", err=True)
     for each in skipped[:SKIPPED_SHOWN]:
         typer.echo(f"  {each['name']}: {each['reason']}", err=True)
-    for reason in picked.results.provenance["pick"]["why_these_models"]:
+    for reason in results.provenance["pick"]["why_these_models"]:
         typer.echo(reason)
-    _tell_questions(picked.results.provenance["pick"]["questions"], out)
+    _tell_questions(results.provenance["pick"]["questions"], out)
     typer.echo(f"Written to {out}: recommendation.md (with the code for it), leaderboard.md, chunkings.csv and more")
-    exit_if_cells_failed(picked.results)
+    exit_if_cells_failed(results)
+
+
+def _print_choice(picked: "Pick") -> None:
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from evalkit.report.chunkings import chunking_table
+    from evalkit.report.recommendation import to_text
+    from evalkit.report.terminal import print_tables
+
+    console = Console()
+    if picked.recommendation.choice is not None:
+        k = max(picked.results.provenance["top_k"])
+        print_tables([chunking_table(picked.chunkings, picked.recommendation.choice, k)], console)
+    console.print(Markdown(to_text(picked.recommendation, picked.results)))
 
 
 def _tell_questions(questions: Mapping[str, Any], out: Path) -> None:

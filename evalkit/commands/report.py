@@ -6,16 +6,29 @@ from typing import Annotated
 import typer
 
 from evalkit.commands.gate import Pairs, old_and_new
+from evalkit.commands.shared import exit_if_reports_failed
 
 
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders that runs were written to.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path("report.html"),
+    tables: Annotated[
+        bool,
+        typer.Option("--tables", help="Write each run's tables anew into its folder, and no page."),
+    ] = False,
 ) -> None:
     """Write one HTML file on one or several runs. A browser reads it without a network."""
     from evalkit.report.html import write_report
+    from evalkit.report.write import TABLES, Reports
     from evalkit.results import Results
 
+    if tables:
+        for folder in runs:
+            reports = Reports(Results.read(folder))
+            reports.write_tables(folder)
+            exit_if_reports_failed(reports, folder)
+            typer.echo(f"Written to {folder}: {', '.join(TABLES)}.")
+        return
     write_report({name: Results.read(folder) for name, folder in _named(runs).items()}, out)
     typer.echo(f"Written to {out} ({out.stat().st_size / 1e6:.1f} MB).")
 

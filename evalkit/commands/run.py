@@ -19,6 +19,8 @@ from evalkit.commands.shared import (
     TopK,
     TrustRemoteCode,
     exit_if_cells_failed,
+    exit_if_reports_failed,
+    print_run,
     show_partial,
 )
 
@@ -56,16 +58,14 @@ def run(
     """Run models on tasks, with rerankers, and write the leaderboards."""
     asked = locals().items()
     given = {key: value for key, value in asked if key not in ("suite", "report", "dry_run") and value is not None}
-    from rich.console import Console
-
     from evalkit.config import read_config, read_suite
+    from evalkit.errors import ReportError
     from evalkit.pipeline import Interrupted, run_config
-    from evalkit.report.tables import make_tables
-    from evalkit.report.terminal import print_tables
-    from evalkit.report.write import REPORT
+    from evalkit.report.write import REPORT, Reports
 
-    keys = {"out": Path("reports/latest"), **(read_suite(suite) if suite else {}), **given}
-    config = read_config(keys)
+    keys = {**(read_suite(suite) if suite else {}), **given}
+    folder = Path(keys.get("out") or "reports/latest")
+    config = read_config({**keys, "out": folder})
     if dry_run:
         _show_plan(config)
         return
@@ -74,14 +74,18 @@ def run(
 
         require_report()
     try:
-        results = run_config(config)
+        reports = Reports(run_config(config))
     except Interrupted as interrupted:
-        show_partial(interrupted.results, config.out)
-    if report and config.out:
-        write_report({config.out.resolve().name: results}, config.out / REPORT)
-    print_tables(make_tables(results), Console())
+        show_partial(interrupted, folder)
+    except ReportError as error:
+        reports = Reports(error.results, error.failed)
+    results = reports.results
+    if report:
+        reports.make(REPORT, lambda: write_report({folder.resolve().name: results}, folder / REPORT))
+    print_run(reports)
+    exit_if_reports_failed(reports, folder)
     typer.echo(
-        f"Written to {config.out}: leaderboard.md, leaderboard.csv, scores.csv, results.parquet, run.json, evidence"
+        f"Written to {folder}: leaderboard.md, leaderboard.csv, scores.csv, results.parquet, run.json, evidence"
         + (f", {REPORT}" if report else "")
     )
     if config.no_store is False:

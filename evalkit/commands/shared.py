@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from evalkit.pipeline import Interrupted
+    from evalkit.report.write import Reports
     from evalkit.results import Results
 
 EXIT_FAILED_CELLS = 1
@@ -38,17 +40,39 @@ def exit_if_cells_failed(results: "Results") -> None:
         raise typer.Exit(EXIT_FAILED_CELLS)
 
 
-def show_partial(results: "Results", out: Path | None) -> NoReturn:
-    """Show the tables of an interrupted run, say what is in the folder, and end with exit status 130."""
+TERMINAL = "the tables on the terminal"
+
+
+def print_run(reports: "Reports") -> None:
+    """Show the tables of a run on the terminal."""
     from rich.console import Console
 
-    from evalkit.report.tables import make_tables
     from evalkit.report.terminal import print_tables
 
-    print_tables(make_tables(results), Console())
+    reports.make(TERMINAL, lambda: print_tables(reports.tables, Console()))
+
+
+def exit_if_reports_failed(reports: "Reports", out: Path) -> None:
+    """If something could not be made of the results, say what, why and how to make it, and end with exit status 1."""
+    from evalkit.report.write import failed_in_words
+
+    if reports.failed:
+        typer.echo(f"error: {failed_in_words(reports.failed, out)}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED if reports.interrupted else EXIT_FAILED_CELLS)
+
+
+def show_partial(interrupted: "Interrupted", out: Path) -> NoReturn:
+    """Show the tables of an interrupted run, say what is in the folder, and end with exit status 130."""
+    from evalkit.report.write import Reports, failed_in_words
+
+    results = interrupted.results
+    reports = Reports(results, interrupted.failed)
+    print_run(reports)
+    if reports.failed:
+        typer.echo(f"error: {failed_in_words(reports.failed, out)}", err=True)
     if results.missing:
         typer.echo(f"Interrupted. A partial leaderboard is in {out}.", err=True)
-    else:
+    elif not reports.failed:
         typer.echo(
             f"Interrupted while it was measured what the choices cost. All scores are in {out}, and what was "
             "measured: the same command goes on from there.",

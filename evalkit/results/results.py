@@ -1,7 +1,7 @@
 """The results of a run: records and provenance; scores and leaderboard derived; reading and writing."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -87,20 +87,28 @@ class Results:
         whole = {**dict.fromkeys(PLACES[:-1], "Int64"), "tied": "boolean"}
         return board.merge(found.astype(whole), on=["model", "reranker"], how="left")
 
+    @property
+    def provenance_text(self) -> str:
+        """What run.json holds."""
+        return json.dumps(self.provenance, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
     def write(self, folder: Path) -> None:
-        """Write all of it, and the scores and the leaderboard, into a folder."""
+        """Write all of it, and then the scores and the leaderboard, into a folder."""
+        self.write_sources(folder)
+        for name, text in DERIVED.items():
+            (folder / name).write_text(text(self), encoding="utf-8")
+
+    def write_sources(self, folder: Path) -> None:
+        """Write what nothing else can give again: records, evidence, measurements, published figures, run.json."""
         folder.mkdir(parents=True, exist_ok=True)
         self.records.to_parquet(folder / RECORDS, index=False)
+        (folder / PROVENANCE).write_text(self.provenance_text, encoding="utf-8")
         self.evidence.write(folder / EVIDENCE)
         if not self.measurements.cells.empty:
             self.measurements.write(folder)
-        self.scores.to_csv(folder / SCORES, index=False, float_format="%.8f", lineterminator="\n")
-        self.leaderboard().to_csv(folder / LEADERBOARD, index=False, float_format="%.8f", lineterminator="\n")
         if not self.published.empty:
             given = self.published.drop(columns=["ci_low", "ci_high"])
             given.to_csv(folder / PUBLISHED, index=False, lineterminator="\n")
-        text = json.dumps(self.provenance, indent=2, ensure_ascii=False, allow_nan=False)
-        (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> "Results":
@@ -117,3 +125,14 @@ class Results:
             return cls(records, provenance, published_frame(figures), evidence, Measurements.read(folder))
         except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
             raise ConfigError(f"the results in {folder} cannot be read: {error}. Run it again.") from error
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    return frame.to_csv(index=False, float_format="%.8f", lineterminator="\n")
+
+
+DERIVED: Mapping[str, Callable[[Results], str]] = {
+    SCORES: lambda results: _csv(results.scores),
+    LEADERBOARD: lambda results: _csv(results.leaderboard()),
+}
+"""Files that are made of results, and their text."""

@@ -99,4 +99,5 @@ def ranking_metric(scores: pd.DataFrame) -> str:
     metrics: list[str] = list(dict.fromkeys(scores["metric"]))
     if "spearman_cosine" in metrics:
         return "spearman_cosine"
-    return next((metric for metric in reversed(metrics) if metric.startswith("ndcg@")), metrics[0])
+    gains = [metric for metric in metrics if metric.startswith("ndcg@")]
+    return max(gains, key=lambda metric: int(metric.removeprefix("ndcg@")), default=metrics[0])
