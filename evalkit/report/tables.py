@@ -198,10 +198,11 @@ def _cost_table(results: Results) -> list[Table]:
             TableCell(model),
             TableCell(f"{cost['texts']:,}"),
             TableCell(f"{cost['requests'] + cost['unanswered']:,}"),
-            TableCell(f"{'about ' if cost['estimated'] else ''}{cost['tokens']:,}"),
-            TableCell("unknown" if cost["usd"] is None else f"{cost['usd']:.6f}"),
+            TableCell(f"{about}{cost['tokens']:,}"),
+            TableCell("unknown" if cost["usd"] is None else f"{about if cost['usd'] else ''}{cost['usd']:.6f}"),
         )
         for model, cost in costs.items()
+        for about in ["about " if cost["estimated"] else ""]
     )
     columns = ("Model", "texts or pairs", "requests", "tokens", "USD")
     note = "What this run paid for, at the catalogue's prices; what was in the store cost nothing."
