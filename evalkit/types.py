@@ -58,7 +58,8 @@ class OnDisk(Protocol):
 class StsTask:
     """Sentence pairs with gold similarity.
 
-    `gold` is float64 of shape (n_pairs,), in the data's own units (`score_range`, if declared).
+    `gold` is float64 of shape (n_pairs,), in the data's own units (`score_range`, if declared). `notes` are sentences
+    on how the data was read, where it could have been read in another way.
     """
 
     name: str
@@ -68,6 +69,7 @@ class StsTask:
     gold: FloatArray
     content_hash: str
     score_range: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def pair_ids(self) -> tuple[str, ...]:
@@ -79,8 +81,9 @@ class StsTask:
 class RetrievalTask:
     """A corpus, queries over it, and judgements.
 
-    `queries` holds the judged queries only (at least one grade above 0); `excluded` counts the others. With
-    `ignore_identical_ids` a document with the id of the query is no result of it (ArguAna, Quora).
+    `queries` holds the judged queries only (at least one grade above 0); `excluded` counts the others. The
+    queries of `not_for_themselves`, by id, stand in the corpus under their id, and are no results of themselves
+    (ArguAna, Quora). `notes` are sentences on how the data was read, where it could have been read in another way.
     """
 
     name: str
@@ -90,7 +93,8 @@ class RetrievalTask:
     qrels: Qrels
     content_hash: str
     excluded: int = 0
-    ignore_identical_ids: bool = False
+    not_for_themselves: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
     @property
     def document_ids(self) -> Sequence[str]:

@@ -82,8 +82,7 @@ MISTAKES = {
     "unknown suite": (["run", "demoo"], "no suite 'demoo': neither a file nor bundled. Did you mean 'demo'?"),
     "unknown family": (
         ["run", "--models", "tfidff", "--tasks", "sts-mini"],
-        "unknown model 'tfidff': neither in the catalogue, nor a FAMILY:NAME spec, nor a folder here. "
-        "Did you mean 'tfidf'? "
+        "unknown model 'tfidff': neither in the catalogue nor a FAMILY:NAME spec. Did you mean 'tfidf'? "
         "`evalkit models` lists them.",
     ),
     "unknown option of a model": (
@@ -133,7 +132,7 @@ def test_a_real_process(pets, tmp_path):
     assert done.returncode == 0
     first, problem, *accepted = done.stderr.splitlines()
     assert first == f"warning: {pets}: 1 problem(s) in the data:"
-    assert problem == "  - test.tsv: judgement of an absent document (1): 'no-such-document' (query 'q1')"
+    assert problem == "  - qrels/test.tsv: judgement of an absent document (1): 'no-such-document' (query 'q1')"
     assert len(accepted) == 1, "no progress bar, no traceback, no source line"
 
 

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from evalkit.grid.reading import Reading, read_documents, read_pairs, read_sente
 from evalkit.grid.searching import reader, search_by, similarities
 from evalkit.metrics.similarity import paired_similarities
 from evalkit.progress import Progress
-from evalkit.search.ranking import id_ranks, rank, without_identical
+from evalkit.search.ranking import id_ranks, rank, without_documents
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint
 from evalkit.terms import Role, Similarity
@@ -68,7 +67,7 @@ def first_stage(
     started = time.perf_counter()
     texts = _Texts.of(task)
     model = prepared(model, task.name, texts.contents)
-    searched = depth + task.ignore_identical_ids
+    searched = depth + bool(task.not_for_themselves)
     if not isinstance(model, Embedder):
         with means.progress.step(f"{task.name}: {label}", len(texts.contents), "documents") as advance:
             run = model.search(texts.questions, texts.document_ids, searched, advance)
@@ -81,16 +80,16 @@ def first_stage(
     if isinstance(model, HasVocabulary):
         blank += [texts.document_ids[row] for row in zero_rows(corpus)]
         blank += [texts.query_ids[row] for row in zero_rows(queries)]
-    sent = chain(texts.contents, texts.questions)
-    described = describe(model, label, task.content_hash, means.store, lambda: read_documents(model, task), sent)
+    described = describe(model, label, task.content_hash, means.store, lambda: read_documents(model, task))
     coverage = _coverage(model, [texts.contents, texts.questions])
     return run, _facts(model, described, "documents", started, corpus.shape[1], coverage, tuple(blank))
 
 
 def _results(run: Run, task: RetrievalTask, texts: _Texts, depth: int) -> Run:
-    if not task.ignore_identical_ids:
+    if not task.not_for_themselves:
         return run
-    return without_identical(run, texts.query_ids, texts.document_ids, depth)
+    own = [query if query in task.not_for_themselves else None for query in texts.query_ids]
+    return without_documents(run, own, texts.document_ids, depth)
 
 
 def _encode_task(
@@ -122,9 +121,7 @@ def pair_similarities(
         vectors[np.array([row_of[sentence] for sentence in task.sentences2])],
     )
     blank = tuple(sentences[row] for row in zero_rows(vectors)) if isinstance(embedder, HasVocabulary) else ()
-    described = describe(
-        embedder, label, task.content_hash, means.store, lambda: read_sentences(embedder, task), sentences
-    )
+    described = describe(embedder, label, task.content_hash, means.store, lambda: read_sentences(embedder, task))
     coverage = _coverage(embedder, [sentences])
     return similarities, _facts(embedder, described, "sentences", started, vectors.shape[1], coverage, blank)
 
@@ -141,7 +138,7 @@ def evaluator_scores(
             return dense(encode(embedder, label, texts, texts, role, means.store, advance, means.engine)[:])
 
     scores = task.evaluate(encode_texts, embedder.similarity)
-    described = describe(embedder, label, task.content_hash, means.store, lambda: None, task.texts)
+    described = describe(embedder, label, task.content_hash, means.store, lambda: None)
     return scores, _facts(embedder, described, "texts", started, coverage=_coverage(embedder, [task.texts]))
 
 
@@ -169,8 +166,7 @@ def second_stage(
         contents = task.contents
         return read_pairs(reranker, task, [(task.queries[query].text, contents[row]) for query, row in rows])
 
-    sent = (task.contents[row] for row in np.unique(pairs % len(task.corpus)).tolist())
-    described = describe(reranker, label, pairs_hash, means.store, read, sent)
+    described = describe(reranker, label, pairs_hash, means.store, read)
     return reranked, _facts(reranker, described, "pairs", started)
 
 

@@ -58,6 +58,12 @@ def _retrieval(task: RetrievalTask) -> "AbsTask":
             f"{task.name!r} has grades that are not whole numbers, which mteb cannot take: {len(uneven)} queries, "
             f"the first: {uneven[0]!r}. Round the grades."
         )
+    shared = {query.id for query in task.queries} & set(task.document_ids)
+    if task.not_for_themselves and task.not_for_themselves != shared:
+        raise ConfigError(
+            f"{task.name!r}: {len(task.not_for_themselves)} of the {len(shared)} queries that share an id with a "
+            "document are no results of themselves; mteb knows all or none. Set ignore_identical_ids in task.yaml."
+        )
     corpus = [{"id": document.id, "title": document.title, "text": document.text} for document in task.corpus]
     split = {
         "corpus": Dataset.from_list(corpus),
@@ -73,5 +79,5 @@ def _retrieval(task: RetrievalTask) -> "AbsTask":
         task,
         "Retrieval",
         dataset={DEFAULT_SUBSET: {task.split: split}},
-        ignore_identical_ids=task.ignore_identical_ids,
+        ignore_identical_ids=bool(task.not_for_themselves),
     )

@@ -1,6 +1,9 @@
 """Questions that the user wrote, and where the documents answer them."""
 
+import ast
+import io
 import re
+import tokenize
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,26 +11,32 @@ from evalkit.documents import Folder
 from evalkit.errors import ConfigError
 from evalkit.questions.question import Question, QuestionSet, Span
 from evalkit.suite.checks import Problems
-from evalkit.suite.reading import Row, read_rows
+from evalkit.suite.columns import QUESTIONS
+from evalkit.suite.opening import no_file
+from evalkit.suite.reading import read_rows
+from evalkit.suite.rows import Row
 
 QUOTED = ("passage", "quote")
+_HOP = re.compile(r"\s*<\d+-hop>\s*")
+"""What Ragas writes before each passage of a question that needs several."""
 
 
 def read_questions(path: Path, folder: Folder) -> QuestionSet:
-    """Read questions from a .csv, .tsv or .jsonl file with `question` and one of `passage`, `quote` and `file`.
+    """Read questions from a table with `question` and one of `passage`, `quote` and `file`: CSV, JSONL or any other.
 
     A passage or quote is searched in the documents, whatever blanks are between its words; with a `file` beside it,
-    in that file only; a `file` alone is answered by all of it. `id` is optional (else the line's number); further
-    columns are tags. Raises ConfigError if there is no such file, DataError with all that is wrong in it: questions
+    in that file only; a `file` alone is answered by all of it. Several passages, as Ragas has them in
+    `reference_contexts`, each answer the question. `id` is optional (else the line's number); further columns are
+    tags. Raises ConfigError if there is no such file, DataError with all that is wrong in it: questions
     without text or answer, repeated ids, unknown files, quotes that are not found, or in several places.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file. Give a .csv, .tsv or .jsonl file of questions.")
+    if reason := no_file(path):
+        raise ConfigError(f"{path}: {reason}. Give a .csv, .tsv or .jsonl file of questions.")
     problems = Problems(path)
     questions: dict[str, Question] = {}
     texts = {file.name: file.text for file in folder.files}
     skipped = {each.name: each.reason for each in folder.skipped}
-    for row in read_rows(path, problems):
+    for row in read_rows(path, QUESTIONS, problems):
         text = _cell(row, "question")
         if not text:
             row.report("a question with no text", fatal=True)
@@ -35,36 +44,67 @@ def read_questions(path: Path, folder: Folder) -> QuestionSet:
         identifier = _cell(row, "id") or str(row.line)
         if identifier in questions:
             problems.add("repeated question id", repr(identifier), fatal=True)
-        known = {"id", "question", "file", *QUOTED}
-        tags = {key: _cell(row, key) for key in row.values if key not in known and _cell(row, key)}
+        tags = {column: tag for column, value in row.rest().items() if (tag := _plain(value))}
         questions[identifier] = Question(identifier, text, spans, tags)
     if not questions:
         problems.add("no questions in it", fatal=True)
     problems.settle("error")
+    problems.warn_of_notes()
     return QuestionSet(tuple(questions.values()), "given")
 
 
-def _cell(row: Row, key: str) -> str:
+def _cell(row: Row, field: str) -> str:
+    return _plain(row.get(field))
+
+
+def _plain(value: object) -> str:
     """A value as text; "" if there is none, or it is not plain."""
-    value = row.values.get(key)
     return str(value).strip() if isinstance(value, str | int | float) else ""
+
+
+def _passages(row: Row, field: str) -> list[str]:
+    """The texts of a field: one, or a list's, also a list that was printed into a cell (pandas does so)."""
+    value = row.get(field)
+    if isinstance(value, list):
+        texts = [str(text) for text in value]
+    elif isinstance(value, str) and re.fullmatch(r"\s*\[\s*['\"].*['\"]\s*\]\s*", value, re.DOTALL):
+        texts = _printed_strings(value) or [value]
+    else:
+        texts = [_plain(value)]
+    return [text.strip() for text in (_HOP.sub("", text, 1) for text in texts) if text.strip()]
+
+
+def _printed_strings(printed: str) -> list[str]:
+    """The strings of a list as Python or numpy prints it; empty if it is no such list."""
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(printed).readline))
+        return [ast.literal_eval(token.string) for token in tokens if token.type == tokenize.STRING]
+    except (tokenize.TokenError, SyntaxError, ValueError):
+        return []
 
 
 def _spans(row: Row, texts: Mapping[str, str], skipped: Mapping[str, str]) -> tuple[Span, ...]:
     file = _cell(row, "file")
-    quotes = [_cell(row, key) for key in QUOTED if _cell(row, key)]
-    if len(quotes) > 1 or not (quotes or file):
+    quoted = [passages for field in QUOTED if (passages := _passages(row, field))]
+    if len(quoted) > 1 or not (quoted or file):
         row.report("needs one of passage, quote and file", fatal=True)
         return ()
     if file and file not in texts:
         why = f"was skipped: {skipped[file]}" if file in skipped else "is not in the folder"
         row.report(f"the file {file!r} {why}", fatal=True)
         return ()
-    if not quotes:
+    if not quoted:
         return (Span(file, 0, len(texts[file])),)
-    pattern = re.compile(r"\s+".join(map(re.escape, quotes[0].split())))
-    names = [file] if file else list(texts)
-    found = tuple(Span(name, hit.start(), hit.end()) for name in names for hit in pattern.finditer(texts[name]))
+    searched = {file: texts[file]} if file else texts
+    return tuple(span for passage in quoted[0] for span in _places(row, passage, searched))
+
+
+def _places(row: Row, passage: str, texts: Mapping[str, str]) -> tuple[Span, ...]:
+    """Where a passage is in the texts; notes if that is nowhere, or in several places."""
+    pattern = re.compile(r"\s+".join(map(re.escape, passage.split())))
+    found = tuple(
+        Span(name, hit.start(), hit.end()) for name, text in texts.items() for hit in pattern.finditer(text)
+    )
     if not found:
         row.report("the passage or quote is not in the documents", fatal=True)
     elif len(found) > 1:

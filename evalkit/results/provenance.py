@@ -97,12 +97,13 @@ def _published(path: Path | None, scores: Sequence[PublishedScore]) -> dict[str,
 
 def _task(task: Task) -> dict[str, Any]:
     facts: dict[str, Any] = {"task": task.name, "split": task.split, "content_hash": task.content_hash}
-    if isinstance(task, StsTask):
-        return {**facts, "type": "sts", "pairs": len(task.gold)}
     if isinstance(task, EvaluatorTask):
         return {**facts, "type": "evaluator", "kind": task.kind, "samples": task.samples}
+    facts["notes"] = list(task.notes)
+    if isinstance(task, StsTask):
+        return {**facts, "type": "sts", "pairs": len(task.gold)}
     counts = {"documents": len(task.corpus), "queries": len(task.queries), "excluded_queries": task.excluded}
-    return {**facts, "type": "retrieval", **counts}
+    return {**facts, "type": "retrieval", **counts, "queries_not_for_themselves": len(task.not_for_themselves)}
 
 
 def _facts(facts: ModelFacts) -> dict[str, Any]:

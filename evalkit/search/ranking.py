@@ -58,12 +58,12 @@ def best(scores: FloatArray, id_rank: IntArray, depth: int) -> Run:
     return Run(documents, kept_scores)
 
 
-def without_identical(run: Run, query_ids: Sequence[str], document_ids: Sequence[str], depth: int) -> Run:
-    """The run without documents that have the id of the query, cut at `depth`."""
-    asked = set(query_ids)
+def without_documents(run: Run, left_out: Sequence[str | None], document_ids: Sequence[str], depth: int) -> Run:
+    """Leave one document out of each query's ranking, by its id (None: none), and cut the rankings at `depth`."""
+    asked = set(left_out)
     row_of = {identifier: row for row, identifier in enumerate(document_ids) if identifier in asked}
-    own = np.array([row_of.get(identifier, -1) for identifier in query_ids], dtype=np.int64)[:, None]
-    absent = (run.documents < 0) | (run.documents == own)
+    rows = np.array([-1 if one is None else row_of.get(one, -1) for one in left_out], dtype=np.int64)[:, None]
+    absent = (run.documents < 0) | (run.documents == rows)
     order = np.argsort(absent, axis=1, kind="stable")[:, :depth]
     absent = np.take_along_axis(absent, order, 1)
     return Run(

@@ -1,4 +1,4 @@
-"""A corpus that stays on disk and is read in blocks: parquet or JSONL, one file or a folder of them."""
+"""A corpus that stays on disk and is read in blocks: parquet and JSONL as they are, other files by way of parquet."""
 
 import json
 from array import array
@@ -7,32 +7,37 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Protocol, overload
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from evalkit.errors import DataError
 from evalkit.suite.checks import Problems
-from evalkit.suite.reading import open_parquet
+from evalkit.suite.columns import CORPUS, Columns
+from evalkit.suite.filenames import format_of
+from evalkit.suite.opening import compression_of, is_plain_utf8, no_file
+from evalkit.suite.reading import form_of, open_parquet
+from evalkit.suite.rows import Row
 from evalkit.types import Document, IntArray
 
 IN_MEMORY_BYTES = 1 << 28
-"""Up to this size a JSONL corpus is read into memory as a whole, and larger ones are read in blocks."""
+"""Up to this size a corpus of text files is read into memory as a whole, and larger ones are read in blocks."""
+COMPRESSION = 4
+"""What text is compressed by, about."""
 BLOCK_DOCUMENTS = 4_096
 """Read at once where single documents are asked for."""
 
 
-def corpus_files(path: Path) -> list[Path]:
-    """The files of a corpus at a path; several where it is a folder, as on the hub, in the order of their names."""
-    return sorted([*path.glob("*.parquet"), *path.glob("*.jsonl")]) if path.is_dir() else [path]
-
-
-def stays_on_disk(path: Path) -> bool:
-    """Whether the corpus at this path is read in blocks."""
-    if path.is_dir() or path.suffix == ".parquet":
+def stays_on_disk(files: Sequence[Path]) -> bool:
+    """Whether the corpus in these files is read in blocks: where any is parquet, they are many, or they are large."""
+    if len(files) > 1 or any(format_of(file) == "parquet" for file in files):
         return True
-    return path.suffix == ".jsonl" and path.is_file() and path.stat().st_size > IN_MEMORY_BYTES
+    sizes = (file.stat().st_size * (COMPRESSION if compression_of(file) else 1) for file in files if file.is_file())
+    return sum(sizes) > IN_MEMORY_BYTES
 
 
 class _Part(Protocol):
@@ -136,12 +141,13 @@ class Contents(Sequence[str]):
 class _Parquet:
     """Read from where the last read ended, since a group of rows can hold a million of them."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = open_parquet(path)
+    def __init__(self, file: pq.ParquetFile) -> None:
+        self._file = file
         metadata = self._file.metadata
         self.rows = metadata.num_rows
         self._ends = np.cumsum([metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)])
-        self._columns = [name for name in ("_id", "title", "text") if name in self._file.schema_arrow.names]
+        self._fields = CORPUS.match(self._file.schema_arrow.names)
+        self._columns = [column for columns in self._fields.values() for column in columns]
         self._batch: pa.RecordBatch
         self._open(0)
 
@@ -151,7 +157,7 @@ class _Parquet:
         documents: list[Document] = []
         while True:
             wanted = self._batch[max(0, start - self._first) : max(0, stop - self._first)]
-            documents += [_document(row) for row in wanted.to_pylist()]
+            documents += [_checked(row, self._fields) for row in wanted.to_pylist()]
             if self._first + len(self._batch) >= stop:
                 return documents
             self._first += len(self._batch)
@@ -168,6 +174,8 @@ class _Parquet:
 
 
 class _Lines:
+    """A JSON object a line, in UTF-8."""
+
     def __init__(self, path: Path) -> None:
         self._path = path
         with path.open("rb") as file:
@@ -181,18 +189,34 @@ class _Lines:
         with self._path.open("rb") as file:
             file.seek(int(self._starts[start]))
             lines = file.read(int(self._ends[stop - 1] - self._starts[start])).decode("utf-8-sig").split("\n")
-        return [_document(json.loads(line)) for line in lines if line.strip()]
+        rows = [json.loads(line) for line in lines if line.strip()]
+        return [_checked(row, CORPUS.match(list(row))) for row in rows]
 
 
-def _document(row: dict[str, Any]) -> Document:
-    return Document(str(row["_id"]), row["text"], row.get("title") or "")
+def read_document(row: Row) -> Document | None:
+    """The document of a row; None after noting that it has no id."""
+    identifier, text = row.identifier("_id"), row.text("text")
+    title = row.text("title") if row.get("title") is not None else None
+    return None if identifier is None else Document(identifier, text or "", title or "")
 
 
-def read_in_blocks(path: Path, documents: Iterable[Document], problems: Problems) -> BlockCorpus:
-    """The corpus at a path. `documents` are its rows as they are checked; notes repeated ids and empty texts.
+def _checked(values: dict[str, Any], columns: Columns) -> Document:
+    """The document of a row that was read before, and had no fault."""
+    document = read_document(Row(values, columns, "", 0, Problems("")))
+    if document is None:
+        raise DataError("corpus", ["a document lost its id while the run went on"], "Do not change files of a run.")
+    return document
 
-    A repeated id is fatal: what stays on disk cannot leave a document out.
+
+def read_in_blocks(files: Sequence[Path], documents: Iterable[Document], problems: Problems) -> BlockCorpus:
+    """The corpus in these files. `documents` are their rows as they are checked; notes repeated ids and empty texts.
+
+    What is neither parquet nor JSONL is copied to a parquet file that vanishes with the corpus. A repeated id is
+    fatal: what stays on disk cannot leave a document out.
     """
+    where = problems.place(files[0] if len(files) == 1 else files[0].parent)
+    in_place = all(format_of(file) == "parquet" or _is_plain_jsonl(file) for file in files)
+    copy = None if in_place else _Copy()
     # As they come: many small Arrow arrays, or a set of the ids, would take ten times the memory.
     ends, content, hashes = array("q", [0]), bytearray(), array("q")
     for document in documents:
@@ -200,20 +224,58 @@ def read_in_blocks(path: Path, documents: Iterable[Document], problems: Problems
         content += document.id.encode()
         ends.append(len(content))
         if not document.content.strip():
-            problems.add(f"{path.name}: document with no text", repr(document.id))
+            problems.add(f"{where}: document with no text", repr(document.id))
+        if copy is not None:
+            copy.add(document)
     ids = pa.Array.from_buffers(pa.large_string(), len(ends) - 1, [None, pa.py_buffer(ends), pa.py_buffer(content)])
     ordered = np.sort(np.frombuffer(hashes, dtype=np.int64))
     if (ordered[1:] == ordered[:-1]).any():
         for identifier, times in Counter(ids.to_pylist()).items():
             if times > 1:
-                problems.add(f"{path.name}: repeated document id", repr(identifier), fatal=True)
-    unreadable = problems.fatal
-    parts = (
-        []
-        if unreadable
-        else [(_Parquet if file.suffix == ".parquet" else _Lines)(file) for file in corpus_files(path)]
-    )
+                problems.add(f"{where}: repeated document id", repr(identifier), fatal=True)
+    parts = [] if problems.fatal else [copy.parquet()] if copy is not None else [_part(file) for file in files]
+    if not problems.fatal and sum(part.rows for part in parts) != len(ids):
+        problems.add(f"{where}: its lines do not end in line feeds; save it with them", fatal=True)
     return BlockCorpus(parts, Strings(ids))
+
+
+def _is_plain_jsonl(file: Path) -> bool:
+    return not no_file(file) and form_of(file, CORPUS) == "jsonl" and is_plain_utf8(file)
+
+
+def _part(file: Path) -> _Part:
+    return _Parquet(open_parquet(file)) if format_of(file) == "parquet" else _Lines(file)
+
+
+class _Copy:
+    """Documents that are written to a parquet file of their own, to be read in blocks."""
+
+    def __init__(self) -> None:
+        self._file = TemporaryFile("w+b")  # noqa: SIM115 (it is closed with the corpus)
+        self._schema = pa.schema([(name, pa.string()) for name in ("_id", "title", "text")])
+        self._writer = pq.ParquetWriter(self._file, self._schema)
+        self._waiting: list[dict[str, str]] = []
+
+    def add(self, document: Document) -> None:
+        self._waiting.append({"_id": document.id, "title": document.title, "text": document.text})
+        if len(self._waiting) == BLOCK_DOCUMENTS:
+            self._write()
+
+    def parquet(self) -> _Parquet:
+        self._write()
+        self._writer.close()
+        self._file.seek(0)
+        return _Parquet(pq.ParquetFile(self._file, pre_buffer=False))
+
+    def _write(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self._waiting, self._schema))
+        self._waiting.clear()
+
+
+def rows_of_ids(corpus: BlockCorpus, asked: Iterable[str]) -> list[int]:
+    """The rows of those of the ids that the corpus has, in order."""
+    wanted = pa.array(list(asked), pa.large_string())
+    return [int(row) for row in pc.indices_nonzero(pc.is_in(corpus.ids.array, value_set=wanted)).to_pylist()]
 
 
 def known_ids(corpus: BlockCorpus, asked: Iterable[str]) -> set[str]:

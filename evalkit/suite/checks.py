@@ -30,13 +30,33 @@ class DataWarning(UserWarning):
 
 
 class Problems:
-    """All that is wrong with one task's data, grouped by kind, to be reported at once."""
+    """All that is wrong with one task's data, by kind, to be reported at once; and notes on how it was read."""
 
     def __init__(self, source: Path | str) -> None:
         self.fatal = False
         self._source = source
         # The inner dict is an ordered set: a thing that is wrong twice in the same way is told once.
         self._kinds: dict[str, dict[str, None]] = {}
+        self._notes: dict[str, None] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided in reading the data, a sentence each, to be said with what comes of them."""
+        return tuple(self._notes)
+
+    def note(self, sentence: str) -> None:
+        """Say what was decided in reading the data, where it could have been read in another way."""
+        self._notes[sentence] = None
+
+    def warn_of_notes(self) -> None:
+        """Warn of what was decided in reading, where there is no task to keep it."""
+        if self._notes:
+            warnings.warn(f"{self._source}: {' '.join(self._notes)}", DataWarning, stacklevel=4)
+
+    def place(self, path: Path) -> str:
+        """Name a file as problems name it: with its folders from the task's own on."""
+        source = Path(self._source)
+        return str(path.relative_to(source)) if source != path and path.is_relative_to(source) else path.name
 
     def add(self, kind: str, item: str | None = None, *, fatal: bool = False) -> None:
         """Note a problem; `item` says where (an id, a line); a fatal one cannot be accepted by a warning."""

@@ -38,11 +38,16 @@ class StsDeclaration(_Declaration):
 
 
 class RetrievalDeclaration(_Declaration):
-    """A task of queries over a corpus: `splits` names a file of qrels each."""
+    """A task of queries over a corpus: `splits` names a file of qrels each.
+
+    `corpus` and `queries` name a file or a folder; None: what is called so. With `ignore_identical_ids` a document
+    with the id of the query is no result of it; None: where it has the same text.
+    """
 
     type: Literal["retrieval"]
-    corpus: str = "corpus.jsonl"
-    queries: str = "queries.jsonl"
+    corpus: str | None = None
+    queries: str | None = None
+    ignore_identical_ids: bool | None = None
 
 
 _BY_TYPE: dict[str, type[StsDeclaration | RetrievalDeclaration]] = {

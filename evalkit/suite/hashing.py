@@ -3,7 +3,7 @@
 import hashlib
 import json
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, suppress
 from heapq import merge
 from itertools import chain, islice
@@ -24,9 +24,12 @@ def hash_sts(sentences1: Sequence[str], sentences2: Sequence[str], gold: FloatAr
 
 
 def hash_retrieval(
-    corpus: Iterable[Document], queries: Iterable[Query], qrels: Qrels, ignore_identical_ids: bool = False
+    corpus: Iterable[Document], queries: Iterable[Query], qrels: Qrels, ignore_identical_ids: bool | Set[str] = False
 ) -> str:
-    """SHA-256 (hex) over ids, contents and grades; sorted, since their order changes no score. No tags."""
+    """SHA-256 (hex) over ids, contents and grades; sorted, since their order changes no score. No tags.
+
+    `ignore_identical_ids`: no query is a result of itself, or none of those with these ids is.
+    """
     documents = _sorted_on_disk(("document", document.id, document.content) for document in corpus)
     questions = sorted(("query", query.id, query.text) for query in queries)
     grades = sorted(
@@ -34,7 +37,8 @@ def hash_retrieval(
         for query, judged in qrels.items()
         for document, grade in judged.items()
     )
-    rule = [("ignore identical ids",)] if ignore_identical_ids else []
+    ignored = [] if isinstance(ignore_identical_ids, bool) else sorted(ignore_identical_ids)
+    rule = [("ignore identical ids", *ignored)] if ignore_identical_ids else []
     return _digest(chain(documents, questions, grades, rule))
 
 

@@ -3,39 +3,47 @@
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from evalkit.errors import ConfigError
-from evalkit.suite.blocks import corpus_files
+from evalkit.suite.columns import PAIRS
 from evalkit.suite.declaration import DECLARATION, StsDeclaration, read_declaration
-from evalkit.suite.reading import read_columns
+from evalkit.suite.filenames import NAMES, check_whole, files_by_split, format_of, stem_of
+from evalkit.suite.opening import COMPRESSED, UNREADABLE, no_file, open_text
+from evalkit.suite.reading import has_fields
 
-PAIR_COLUMNS = ("sentence1", "sentence2", "score")
-_SHARD = re.compile(r"-00000-of-00001$")
-"""How the hub ends the names of parquet files."""
-_PAIR_SUFFIXES = (".jsonl", ".csv", ".tsv")
+Files = tuple[Path, ...]
+"""One file, or several that are read one after another as if they were one."""
+_DATASET = re.compile(r'"(corpus|queries|relevant_docs)"\s*:\s*\{')
+"""What a LlamaIndex dataset has, and no table of sentence pairs."""
+_SPLITS = {"train", "dev", "validation", "valid", "val", "test"}
+"""What files of splits are called; other .json and .txt files in a folder may be anything."""
+_QRELS = ("qrels", "default")
+"""The folders of judgements: BEIR's, and that of mteb's data sets on the hub."""
 
 
 @dataclass(frozen=True)
 class TaskInfo:
     """What is known of a task before its data is read.
 
-    `splits` maps each split to its file: sentence pairs, qrels, or a LlamaIndex dataset that holds everything
-    (then `corpus` is None in a retrieval task). `source` is the folder or file of the task.
+    `splits` maps each split to its files: sentence pairs, qrels, or a LlamaIndex dataset that holds everything (then
+    `corpus` and `queries` are empty); `corpus` and `queries` have those of each split of a retrieval task. `source`
+    is the folder or file of the task. `ignore_identical_ids` is what it declares, None if it leaves that to its data.
     """
 
     name: str
     type: Literal["sts", "retrieval"]
-    splits: Mapping[str, Path]
+    splits: Mapping[str, Files]
     source: Path
     description: str = ""
     licence: str = ""
     language: str = ""
     score_range: tuple[float, float] | None = None
-    corpus: Path | None = None
-    queries: Path | None = None
+    corpus: Mapping[str, Files] = field(default_factory=dict)
+    queries: Mapping[str, Files] = field(default_factory=dict)
+    ignore_identical_ids: bool | None = None
 
 
 def describe(path: Path) -> TaskInfo:
@@ -43,25 +51,21 @@ def describe(path: Path) -> TaskInfo:
 
     Raises ConfigError if it has none of the known layouts, or its task.yaml cannot be used.
     """
-    if path.is_file():
+    if not path.is_dir():
         return _single_file(path)
     if (path / DECLARATION).is_file():
         return _declared(path)
-    corpus, queries = _texts(path, "corpus"), _texts(path, "queries")
-    if corpus and queries:
-        return _beir(path, corpus, queries)
+    if _texts(path, "corpus") and _texts(path, "queries"):
+        return _beir(path)
     return _pair_folder(path)
 
 
 def _declared(folder: Path) -> TaskInfo:
     declared = read_declaration(folder / DECLARATION)
-    texts = [] if isinstance(declared, StsDeclaration) else [declared.corpus, declared.queries]
-    for file in (*declared.splits.values(), *texts):
-        _check_inside(file, folder)
     task = TaskInfo(
         name=declared.name or folder.resolve().name,
         type=declared.type,
-        splits={split: folder / file for split, file in declared.splits.items()},
+        splits={split: _named(folder, file) for split, file in declared.splits.items()},
         source=folder,
         description=declared.description,
         licence=declared.licence,
@@ -69,77 +73,136 @@ def _declared(folder: Path) -> TaskInfo:
     )
     if isinstance(declared, StsDeclaration):
         return replace(task, score_range=declared.score_range)
-    corpus, queries = _plain_or_gz(folder / declared.corpus), _plain_or_gz(folder / declared.queries)
-    return replace(task, corpus=corpus, queries=queries)
+    return replace(
+        task,
+        corpus=_of_each_split(folder, "corpus", declared.corpus, task.splits),
+        queries=_of_each_split(folder, "queries", declared.queries, task.splits),
+        ignore_identical_ids=declared.ignore_identical_ids,
+    )
 
 
-def _check_inside(file: str, folder: Path) -> None:
-    """Raise ConfigError for a path that leaves the folder: the task may come from anybody, and its texts are shown.
+def _of_each_split(folder: Path, name: str, declared: str | None, splits: Iterable[str]) -> Mapping[str, Files]:
+    if declared is None and _texts(folder, name):
+        return _texts_by_split(folder, name, splits)
+    files = _named(folder, declared or f"{name}.jsonl")
+    return dict.fromkeys(splits, files)
 
-    Links in the folder are followed, since the hub's cache is made of them.
+
+def _named(folder: Path, file: str) -> Files:
+    """The files that task.yaml names: a file, compressed perhaps, or all tables of a folder.
+
+    Raises ConfigError for a path that leaves the task's folder: the task may come from anybody, and its texts are
+    shown. Links in the folder are followed, since the hub's cache is made of them.
     """
     if os.path.isabs(file) or os.path.normpath(file).split(os.sep)[0] == os.pardir:
         raise ConfigError(
             f"{folder / DECLARATION}: {file!r} is outside of the task's folder. Put the file into it, or a link."
         )
+    path = folder / file
+    if path.is_dir():
+        return _joined(files_by_split(_tables(path))) or (path,)
+    if not path.exists():
+        compressed = [path.with_name(path.name + suffix) for suffix in COMPRESSED]
+        path = next((other for other in compressed if other.exists()), path)
+    check_whole(path)
+    return (path,)
 
 
-def _beir(folder: Path, corpus: Path, queries: Path) -> TaskInfo:
-    judgements = folder / "qrels"
-    splits = _by_split([*judgements.glob("*.tsv"), *judgements.glob("*.parquet")])
-    if not splits:
+def _beir(folder: Path) -> TaskInfo:
+    whole = [file for file in _tables(folder) if stem_of(file) == "qrels"]
+    apart = next((files for name in _QRELS if (files := _tables(folder / name))), [])
+    if whole and apart:
+        raise ConfigError(f"{folder}: judgements in {whole[0].name} and in {apart[0].parent.name}/. Remove one.")
+    if not (whole or apart):
+        (corpus, *_) = _texts(folder, "corpus")
         raise ConfigError(f"{folder}: has {corpus.name} but no judgements. Put them in {folder / 'qrels'}/*.tsv.")
-    name = folder.resolve().name
-    return TaskInfo(name, "retrieval", splits, folder, corpus=corpus, queries=queries)
+    splits = files_by_split(apart) or {"test": _joined(files_by_split(whole))}
+    return TaskInfo(
+        folder.resolve().name,
+        "retrieval",
+        splits,
+        folder,
+        corpus=_texts_by_split(folder, "corpus", splits),
+        queries=_texts_by_split(folder, "queries", splits),
+    )
 
 
 def _single_file(path: Path) -> TaskInfo:
-    if path.suffix == ".json":
-        return TaskInfo(path.stem, "retrieval", {"test": path}, path)
-    if path.suffix in _PAIR_SUFFIXES:
-        return TaskInfo(path.stem, "sts", {path.stem: path}, path)
-    raise _no_task(path, "a single file must end in .json, " + ", ".join(_PAIR_SUFFIXES))
+    if reason := no_file(path):
+        raise ConfigError(f"{path}: not a task: it is {reason}.")
+    form = format_of(path)
+    if form is None:
+        raise _no_task(path, f"the name of a single file must end in {NAMES}")
+    check_whole(path)
+    name = stem_of(path)
+    if form == "json" and _is_dataset(path):
+        return TaskInfo(name, "retrieval", {"test": (path,)}, path)
+    return TaskInfo(name, "sts", {name: (path,)}, path)
+
+
+def _is_dataset(path: Path) -> bool:
+    try:
+        with open_text(path) as file:
+            text = file.read()
+    except (*UNREADABLE, UnicodeError):
+        return False  # whoever loads it says what is wrong
+    return text.lstrip().startswith("{") and _DATASET.search(text) is not None
 
 
 def _pair_folder(folder: Path) -> TaskInfo:
-    files = [file for file in folder.iterdir() if file.is_file() and file.suffix in _PAIR_SUFFIXES]
-    # One file with the right columns makes all of them splits: leaving out a faulty test file in silence
-    # would score another split in its place.
-    if not any(set(PAIR_COLUMNS) <= set(read_columns(file)) for file in files):
-        raise _no_task(folder, f"no file in it has the columns {', '.join(PAIR_COLUMNS)}")
-    return TaskInfo(folder.resolve().name, "sts", _by_split(files), folder)
+    """A folder of sentence pairs; as on the hub, their files may be in its folder `data`."""
+    for place in (folder, folder / "data"):
+        files = [file for file in _tables(place) if _may_be_split(file)]
+        # One file with the right columns makes all of them splits: leaving out a faulty test file in silence
+        # would score another split in its place.
+        if any(has_fields(file, PAIRS) for file in files):
+            return TaskInfo(folder.resolve().name, "sts", files_by_split(files), folder)
+    raise _no_task(folder, f"no file in it has the columns {', '.join(PAIRS.needed)}")
+
+
+def _may_be_split(file: Path) -> bool:
+    return format_of(file) not in ("json", "txt") or stem_of(file).lower() in _SPLITS
 
 
 def _no_task(path: Path, reason: str) -> ConfigError:
     return ConfigError(
-        f"{path}: not a task: {reason}. A task is a folder with {DECLARATION}, a BEIR folder (corpus.jsonl, "
-        f"queries.jsonl, qrels/*.tsv), JSONL, CSV or TSV with {', '.join(PAIR_COLUMNS)}, or a LlamaIndex "
-        "EmbeddingQAFinetuneDataset in a .json file."
+        f"{path}: not a task: {reason}. A task is a folder with {DECLARATION}, a BEIR folder (corpus, queries and "
+        f"qrels), a file of {', '.join(PAIRS.needed)}, or a LlamaIndex EmbeddingQAFinetuneDataset in a .json file."
     )
 
 
-def _plain_or_gz(path: Path) -> Path:
-    zipped = path.with_name(path.name + ".gz")
-    return zipped if zipped.is_file() and not path.is_file() else path
+def _tables(folder: Path) -> list[Path]:
+    """The files of a folder that are called as tables are; none if there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(file for file in folder.iterdir() if file.is_file() and format_of(file))
 
 
-def _texts(folder: Path, name: str) -> Path | None:
-    """Where a BEIR folder has its corpus or queries: a JSONL or parquet file, or a folder of them as on the hub."""
-    whole = [_plain_or_gz(folder / f"{name}.jsonl"), folder / f"{name}.parquet"]
-    if any(corpus_files(folder / name)) and (folder / name).is_dir():
-        whole.append(folder / name)
-    return next((path for path in whole if path.exists()), None)
+def _texts(folder: Path, name: str) -> list[Path]:
+    """The corpus or the queries of a folder: files of that name, or a folder of them as on the hub."""
+    files = [file for file in _tables(folder) if stem_of(file) == name]
+    return [*files, folder / name] if _tables(folder / name) else files
 
 
-def _by_split(files: Iterable[Path]) -> dict[str, Path]:
-    splits: dict[str, Path] = {}
-    for file in sorted(files):
-        split = _SHARD.sub("", file.stem)
-        if split in splits:
-            both = f"{splits[split].name} and {file.name}"
-            raise ConfigError(
-                f"{file.parent}: two files for the split {split!r}: {both}. "
-                f"Remove one, or name the files in {DECLARATION}."
-            )
-        splits[split] = file
-    return splits
+def _texts_by_split(folder: Path, name: str, splits: Iterable[str]) -> dict[str, Files]:
+    """The files of the corpus or the queries for each split: all there are, or if they are of splits too, its own.
+
+    Raises ConfigError for a file and a folder of one name, and for a split that has none of the files.
+    """
+    places = _texts(folder, name)
+    if len(places) > 1 and (folder / name) in places:
+        raise ConfigError(f"{folder}: both {places[0].name} and {name}/. Remove one, or name one in {DECLARATION}.")
+    parts = files_by_split(_tables(folder / name) if places == [folder / name] else places)
+    if len(parts) == 1 or not parts.keys() & set(splits):
+        return dict.fromkeys(splits, _joined(parts))
+    without = [split for split in splits if split not in parts]
+    if without:
+        raise ConfigError(
+            f"{folder / name}: has files for {', '.join(parts)}, and none for {', '.join(without)}, which has "
+            f"judgements. Name the file in {DECLARATION}."
+        )
+    return {split: parts[split] for split in splits}
+
+
+def _joined(parts: Mapping[str, Files]) -> Files:
+    return tuple(file for files in parts.values() for file in files)

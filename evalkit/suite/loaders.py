@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import get_args
 
 from evalkit.errors import ConfigError
-from evalkit.suite.blocks import corpus_files, read_in_blocks, stays_on_disk
+from evalkit.suite.blocks import read_document, read_in_blocks, stays_on_disk
 from evalkit.suite.checks import Judgement, OnBadData, Problems
-from evalkit.suite.layouts import TaskInfo
+from evalkit.suite.columns import CORPUS, PAIRS, QRELS, QUERIES
+from evalkit.suite.json_rows import HALF_A_CHARACTER, has_half_a_character
+from evalkit.suite.layouts import Files, TaskInfo
 from evalkit.suite.making import make_retrieval, make_sts
-from evalkit.suite.reading import HALF_A_CHARACTER, has_half_a_character, read_lines, read_qrels, read_rows
+from evalkit.suite.opening import read_lines
+from evalkit.suite.reading import read_rows
 from evalkit.suite.reference import find_task
 from evalkit.types import Document, Query, RetrievalTask, StsTask
 
@@ -47,7 +50,7 @@ def load_task(
 def _load_sts(info: TaskInfo, split: str, on_bad_data: OnBadData, max_pairs: int | None, seed: int) -> StsTask:
     problems = Problems(info.source)
     pairs = _read_pairs(info, split, problems)
-    source = info.splits[split].name
+    source = _source(info.splits[split], problems)
     return make_sts(info.name, split, pairs, info.score_range, source, problems, on_bad_data, max_pairs, seed)
 
 
@@ -55,30 +58,46 @@ def _load_retrieval(
     info: TaskInfo, split: str, on_bad_data: OnBadData, max_queries: int | None, seed: int
 ) -> RetrievalTask:
     problems = Problems(info.source)
-    file = info.splits[split]
+    files = info.splits[split]
     documents: Iterable[Document]
     queries: Iterable[Query]
     judgements: Iterable[Judgement]
-    if info.corpus and info.queries:
-        documents = chain.from_iterable(_read_corpus(path, problems) for path in corpus_files(info.corpus))
-        if stays_on_disk(info.corpus):
-            documents = read_in_blocks(info.corpus, documents, problems)
-        queries = chain.from_iterable(_read_queries(path, problems) for path in corpus_files(info.queries))
-        judgements = _read_judgements(file, problems)
-        sources = info.corpus.name, info.queries.name, file.name
+    if info.corpus:
+        corpus = info.corpus[split]
+        documents = chain.from_iterable(_read_corpus(path, problems) for path in corpus)
+        if stays_on_disk(corpus):
+            documents = read_in_blocks(corpus, documents, problems)
+        queries = chain.from_iterable(_read_queries(path, problems) for path in info.queries[split])
+        judgements = chain.from_iterable(_read_judgements(path, problems) for path in files)
+        sources = _source(corpus, problems), _source(info.queries[split], problems), _source(files, problems)
     else:
-        dataset = _read_dataset(file, problems)
+        dataset = _read_dataset(files[0], problems)
         documents = (Document(*entry) for entry in dataset["corpus"])
         queries = (Query(*entry) for entry in dataset["queries"])
         judgements = ((query, document, 1.0) for query, document in dataset["relevant_docs"])
-        sources = file.name, file.name, file.name
+        sources = (_source(files, problems),) * 3
     return make_retrieval(
-        info.name, split, documents, queries, judgements, sources, problems, on_bad_data, max_queries, seed
+        info.name,
+        split,
+        documents,
+        queries,
+        judgements,
+        sources,
+        problems,
+        on_bad_data,
+        max_queries,
+        seed,
+        info.ignore_identical_ids,
     )
 
 
+def _source(files: Files, problems: Problems) -> str:
+    """What problems call these files: the file, or their folder."""
+    return problems.place(files[0] if len(files) == 1 else files[0].parent)
+
+
 def _read_pairs(info: TaskInfo, split: str, problems: Problems) -> Iterator[tuple[str, str, float]]:
-    for row in read_rows(info.splits[split], problems):
+    for row in chain.from_iterable(read_rows(path, PAIRS, problems) for path in info.splits[split]):
         sentences = {key: row.text(key) for key in ("sentence1", "sentence2")}
         for key, sentence in sentences.items():
             if sentence is not None and not sentence.strip():
@@ -92,16 +111,12 @@ def _read_pairs(info: TaskInfo, split: str, problems: Problems) -> Iterator[tupl
 
 
 def _read_corpus(path: Path, problems: Problems) -> Iterator[Document]:
-    for row in read_rows(path, problems):
-        identifier, text = row.identifier("_id"), row.text("text")
-        title = row.text("title") if row.values.get("title") is not None else None
-        if identifier is not None:
-            yield Document(identifier, text or "", title or "")
+    return (document for row in read_rows(path, CORPUS, problems) if (document := read_document(row)) is not None)
 
 
 def _read_queries(path: Path, problems: Problems) -> Iterator[Query]:
-    for row in read_rows(path, problems):
-        identifier, text, metadata = row.identifier("_id"), row.text("text"), row.values.get("metadata")
+    for row in read_rows(path, QUERIES, problems):
+        identifier, text, metadata = row.identifier("_id"), row.text("text"), row.get("metadata")
         # Nested values name no slice.
         tags = metadata.items() if isinstance(metadata, dict) else ()
         if identifier is not None:
@@ -110,37 +125,50 @@ def _read_queries(path: Path, problems: Problems) -> Iterator[Query]:
 
 
 def _read_judgements(path: Path, problems: Problems) -> Iterator[Judgement]:
-    for row in read_qrels(path, problems):
-        query, document, grade = row.text("query-id"), row.text("corpus-id"), row.number("score")
+    """Judgements of a file. Without a score every row is relevant, as NanoBEIR has them: if nothing else is there."""
+    scored = None
+    for row in read_rows(path, QRELS, problems):
+        query, document = row.identifier("query-id"), row.identifier("corpus-id")
+        if scored is None:
+            scored = row.has("score")
+            if not scored and row.rest():
+                row.report(QRELS.explain("score", list(row.values)), fatal=True)
+                return
+        if row.has("score") and not scored:
+            row.report("a score, and rows before it have none", fatal=True)
+        grade = row.number("score") if scored else 1.0
         if query is not None and document is not None:
             yield query, document, grade
+    if scored is False:
+        problems.note(f"{problems.place(path)}: it has no scores; each of its rows is relevant.")
 
 
 def _read_dataset(path: Path, problems: Problems) -> dict[str, list[tuple[str, str]]]:
     """Id and text of LlamaIndex's `corpus` and `queries`, query and document id of its `relevant_docs`."""
+    where = problems.place(path)
     sections: dict[str, list[tuple[str, str]]] = {"corpus": [], "queries": [], "relevant_docs": []}
     text = "".join(line for _, line in read_lines(path, problems))
     try:
         # Pairs, not dicts, so that ids which appear twice can be seen.
         top = json.loads(text, object_pairs_hook=tuple)
     except json.JSONDecodeError as error:
-        problems.add(f"{path.name}: not JSON: {error.msg}", f"line {error.lineno}", fatal=True)
+        problems.add(f"{where}: not JSON: {error.msg}", f"line {error.lineno}", fatal=True)
         return sections
     except (ValueError, RecursionError) as error:  # a number too long, or nested too deeply
-        problems.add(f"{path.name}: not JSON that can be read: {error}", fatal=True)
+        problems.add(f"{where}: not JSON that can be read: {error}", fatal=True)
         return sections
     if has_half_a_character(text, top):
-        problems.add(f"{path.name}: {HALF_A_CHARACTER}", fatal=True)
+        problems.add(f"{where}: {HALF_A_CHARACTER}", fatal=True)
         return sections
     found = dict(top) if isinstance(top, tuple) else {}
     for section, entries in sections.items():
         if not isinstance(found.get(section), tuple):
-            problems.add(f"{path.name}: no object {section!r}", fatal=True)
+            problems.add(f"{where}: no object {section!r}", fatal=True)
             continue
         for key, value in found[section]:
             values = value if section == "relevant_docs" else [value]
             if isinstance(values, list) and all(isinstance(each, str) for each in values):
                 entries.extend((key, each) for each in values)
             else:
-                problems.add(f"{path.name}: {section} must hold strings", repr(key), fatal=True)
+                problems.add(f"{where}: {section} must hold strings", repr(key), fatal=True)
     return sections

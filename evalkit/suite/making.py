@@ -16,6 +16,7 @@ from evalkit.suite.checks import (
     keep_highest,
 )
 from evalkit.suite.hashing import hash_retrieval, hash_sts
+from evalkit.suite.identical import not_for_themselves
 from evalkit.types import Document, IntArray, Query, RetrievalTask, StsTask
 
 Pair = tuple[str, str, float]
@@ -51,6 +52,7 @@ def make_sts(
         gold=gold,
         content_hash=hash_sts(sentences1, sentences2, gold),
         score_range=score_range,
+        notes=problems.notes,
     )
 
 
@@ -65,11 +67,12 @@ def make_retrieval(
     on_bad_data: OnBadData,
     max_queries: int | None,
     seed: int,
-    ignore_identical_ids: bool = False,
+    ignore_identical_ids: bool | None = None,
 ) -> RetrievalTask:
     """A task of the judged queries; `sources` names what documents, queries and judgements came from.
 
-    Problems found earlier are settled here with those found now: raises DataError, or warns.
+    `ignore_identical_ids` is the rule of `identical.not_for_themselves`. Problems found earlier are settled here with
+    those found now: raises DataError, or warns.
     """
     of_documents, of_queries, of_judgements = sources
     corpus: Sequence[Document]
@@ -88,15 +91,17 @@ def make_retrieval(
     judged = [query for query in kept_queries.values() if is_judged(query.id, qrels)]
     sampled = tuple(judged[row] for row in _sample(len(judged), max_queries, seed))
     sampled_qrels = {query.id: qrels[query.id] for query in sampled}
+    left_out = not_for_themselves(corpus, sampled, sampled_qrels, ignore_identical_ids, problems)
     return RetrievalTask(
         name=name,
         split=split,
         corpus=corpus,
         queries=sampled,
         qrels=sampled_qrels,
-        content_hash=hash_retrieval(corpus, sampled, sampled_qrels, ignore_identical_ids),
+        content_hash=hash_retrieval(corpus, sampled, sampled_qrels, bool(ignore_identical_ids) or left_out),
         excluded=len(kept_queries) - len(judged),
-        ignore_identical_ids=ignore_identical_ids,
+        not_for_themselves=left_out,
+        notes=problems.notes,
     )
 
 

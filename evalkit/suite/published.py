@@ -6,7 +6,10 @@ from pathlib import Path
 
 from evalkit.errors import ConfigError
 from evalkit.suite.checks import Problems
-from evalkit.suite.reading import Row, read_rows
+from evalkit.suite.columns import PUBLISHED
+from evalkit.suite.opening import no_file
+from evalkit.suite.reading import read_rows
+from evalkit.suite.rows import Row
 
 RATES = ("hit_rate@", "mrr@", "ndcg@", "precision@", "recall@", "map@")
 
@@ -26,20 +29,20 @@ class PublishedScore:
 
 
 def read_published(path: Path) -> list[PublishedScore]:
-    """Read a CSV file with the columns task, split, model, reranker, metric, score, n and source.
+    """Read a table with the columns task, split, model, reranker, metric, score, n and source: CSV, or any other.
 
     `reranker` is "none" where there is none; `n` may be empty. Raises ConfigError if there is no such file,
     DataError with every problem in it.
     """
-    if not path.is_file():
-        raise ConfigError(f"no file {str(path)!r} with published figures. Give a CSV file.")
+    if reason := no_file(path):
+        raise ConfigError(f"no file {str(path)!r} with published figures: {reason}. Give a CSV file.")
     problems = Problems(path)
     scores: dict[tuple[str, ...], PublishedScore] = {}
-    for row in read_rows(path, problems):
+    for row in read_rows(path, PUBLISHED, problems):
         names = [row.text(key) for key in ("task", "split", "model", "reranker", "metric", "source")]
         task, split, model, reranker, metric, source = (name or "" for name in names)
         for column in ("task", "split", "model", "metric", "source"):
-            if row.values.get(column) == "":
+            if row.get(column) == "":
                 row.report(f"{column} is empty", fatal=True)
         found = PublishedScore(task, split, model, reranker, metric, _score(row, metric), _count(row), source)
         cell = (task, split, model, reranker, metric)
@@ -48,6 +51,7 @@ def read_published(path: Path) -> list[PublishedScore]:
     if not scores and not problems.fatal:
         problems.add(f"{path.name}: no row", fatal=True)
     problems.settle("error")
+    problems.warn_of_notes()
     return list(scores.values())
 
 
@@ -60,7 +64,7 @@ def _score(row: Row, metric: str) -> float:
 
 
 def _count(row: Row) -> int | None:
-    if not row.values.get("n") and "n" in row.values:
+    if row.has("n") and row.get("n") in (None, ""):
         return None
     count = row.number("n")
     if math.isfinite(count) and (count < 1 or count != int(count)):

@@ -1,181 +1,171 @@
-"""Rows of JSONL, CSV, TSV and TREC files, with the line each came from."""
+"""Rows of tables, whatever file they are in: CSV, TSV, JSONL, JSON, parquet or TREC's, with where each came from."""
 
-import codecs
-import csv
-import gzip
-import json
-import math
-import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.suite.checks import Problems
+from evalkit.suite.columns import Fields
+from evalkit.suite.dialect import BLANKS, Dialect, Lines, TableError, read_dialect, read_head
+from evalkit.suite.filenames import Format, format_of
+from evalkit.suite.json_rows import first_object, is_lines, json_objects, json_table
+from evalkit.suite.opening import UNREADABLE, compression_of, first_bytes, no_file, open_bytes, open_text, read_lines
+from evalkit.suite.rows import Row
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
-HALF_A_CHARACTER = "half a surrogate pair, which is no text"
-QRELS_COLUMNS = ("query-id", "corpus-id", "score")
 PARQUET_ROWS_AT_ONCE = 4_096
 PARQUET_BYTES_AT_ONCE = 1 << 20
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_PARQUET = b"PAR1"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a file. Reading a field that is not as it should be notes a problem with the line number."""
+def read_rows(path: Path, fields: Fields, problems: Problems) -> Iterator[Row]:
+    """Read a file's rows by what is in it and by its name; notes what cannot be read, and says what was decided.
 
-    values: Mapping[str, object]
-    where: str
-    line: int
-    problems: Problems
-
-    def report(self, what: str, *, fatal: bool = False) -> None:
-        """Note a problem with this row."""
-        self.problems.add(f"{self.where}: {what}", f"line {self.line}", fatal=fatal)
-
-    def text(self, key: str) -> str | None:
-        """The string under `key`; None after noting that there is none."""
-        value = self.values.get(key)
-        if isinstance(value, str):
-            return value
-        missing = f"no field {key!r}" if key not in self.values else f"field {key!r} is not a string"
-        self.report(missing, fatal=True)
-        return None
-
-    def identifier(self, key: str) -> str | None:
-        """The id under `key` as a string (JSON integers too); None after noting that there is none."""
-        value = self.values.get(key)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        return self.text(key)
-
-    def number(self, key: str) -> float:
-        """The number under `key` (digits in a string too); NaN or infinite after noting that."""
-        if key not in self.values:
-            self.report(f"no field {key!r}", fatal=True)
-            return math.nan
-        value = self.values[key]
-        try:
-            if isinstance(value, bool) or not isinstance(value, str | int | float):
-                raise ValueError
-            number = float(value)
-        except (ValueError, OverflowError):
-            self.report(f"{key} is not a number")
-            return math.nan
-        if not math.isfinite(number):
-            self.report(f"{key} is not finite")
-        return number
-
-
-def read_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
-    """Lines of a UTF-8 file (plain or .gz), numbered from 1; notes bytes that are not UTF-8."""
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            for number, raw in enumerate(file, start=1):
-                line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
-                try:
-                    yield number, line.decode("utf-8")
-                except UnicodeDecodeError:
-                    problems.add(f"{path.name}: not UTF-8", f"line {number}", fatal=True)
-                    # Going on with a stand-in finds the other problems, and keeps the line numbers right.
-                    yield number, line.decode("utf-8", errors="replace")
-    except (OSError, EOFError, zlib.error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        problems.add(f"{path.name}: cannot be read: {reason}", fatal=True)
-
-
-def read_rows(path: Path, problems: Problems) -> Iterator[Row]:
-    """Rows of a .csv or .tsv file with a header, of a .parquet file, or of a file with a JSON object a line."""
-    if path.suffix == ".parquet":
-        return _parquet_rows(path, problems)
-    delimiter = _DELIMITERS.get(path.suffix)
-    return _table_rows(path, delimiter, problems) if delimiter else _json_rows(path, problems)
-
-
-def read_qrels(path: Path, problems: Problems) -> Iterator[Row]:
-    """Rows with the fields of `QRELS_COLUMNS`, from a BEIR file (with a header) or a TREC file (without)."""
-    if path.suffix == ".parquet":
-        yield from _parquet_rows(path, problems)
+    A needed field that no column can be, and two columns of one name, are noted, and then there are no rows.
+    """
+    where = problems.place(path)
+    if reason := no_file(path):
+        near = get_close_matches(path.name, [file.name for file in path.parent.glob("*")], 1)
+        meant = f". Is {near[0]!r} meant?" if near and not path.exists() else ""
+        problems.add(f"{where}: cannot be read: {reason}{meant}", fatal=True)
         return
-    _, first = next(read_lines(path, problems), (1, ""))
-    if len(first.split()) != 4 or QRELS_COLUMNS[0] in first:
-        yield from _table_rows(path, "\t", problems)
-        return
-    for number, line in read_lines(path, problems):
-        fields = line.split()
-        if len(fields) == 4:
-            del fields[1]  # TREC's iteration, which nobody uses
-            yield Row(dict(zip(QRELS_COLUMNS, fields, strict=True)), path.name, number, problems)
-        elif fields:
-            problems.add(f"{path.name}: not QUERY 0 DOCUMENT GRADE", f"line {number}", fatal=True)
-
-
-def read_columns(path: Path) -> tuple[str, ...]:
-    """The fields of a file's first row, without reading further; empty if there is no such row."""
-    row = next(read_rows(path, Problems(path)), None)
-    return tuple(row.values) if row else ()
-
-
-def has_half_a_character(text: str, values: object) -> bool:
-    r"""Whether JSON, by its text and values, names one half of a surrogate pair without the other ("\ud83d")."""
-    if "\\ud" not in text and "\\uD" not in text:  # quick, for large corpora
-        return False
     try:
-        json.dumps(values, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return True
-    return False
+        form = form_of(path, fields)
+    except (*UNREADABLE, UnicodeError) as error:
+        problems.add(f"{where}: cannot be read: {error}", fatal=True)
+        return
+    if form == "parquet":
+        yield from _parquet_rows(path, fields, problems)
+    elif form in ("json", "jsonl"):
+        yield from _json_rows(path, form, fields, problems)
+    else:
+        yield from _table_rows(path, form, fields, problems)
 
 
-def _json_rows(path: Path, problems: Problems) -> Iterator[Row]:
-    for number, line in read_lines(path, problems):
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError):  # not JSON, a number too long, or nested too deeply
-            values = None
-        if isinstance(values, dict) and has_half_a_character(line, values):
-            problems.add(f"{path.name}: {HALF_A_CHARACTER}", f"line {number}", fatal=True)
-        elif isinstance(values, dict):
-            yield Row(values, path.name, number, problems)
+def has_fields(path: Path, fields: Fields) -> bool:
+    """Whether a file has columns for all fields that are needed, by its first row alone."""
+    try:
+        form = form_of(path, fields)
+        if form == "parquet":
+            columns = list(open_parquet(path).schema_arrow.names)
+        elif form in ("json", "jsonl"):
+            columns = list(first_object(path))
         else:
-            problems.add(f"{path.name}: not a JSON object", f"line {number}", fatal=True)
+            head = read_head(lambda: (line for _, line in read_lines(path, Problems(path))), fields, _usual(form))
+            columns = list(head.columns) if head else []
+    except (*UNREADABLE, ValueError):
+        return False
+    return not fields.missing(columns)
 
 
 def open_parquet(path: Path) -> "ParquetFile":
     """A parquet file, read by a megabyte a column; by default all that was read stays in memory."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if compression_of(path):
+        with open_bytes(path) as file:
+            return pq.ParquetFile(pa.BufferReader(file.read()))
     return pq.ParquetFile(path, buffer_size=PARQUET_BYTES_AT_ONCE, pre_buffer=False)
 
 
-def _parquet_rows(path: Path, problems: Problems) -> Iterator[Row]:
+def form_of(path: Path, fields: Fields) -> Format:
+    """What a file is read as: what it is beyond doubt, else what its name says."""
+    named = format_of(path)
+    if named == "parquet" or first_bytes(path, len(_PARQUET)) == _PARQUET:
+        return "parquet"
+    if named in ("csv", "tsv"):
+        return named
+    with open_text(path) as file:
+        start = file.read(1_000).lstrip()
+    if start.startswith("[") and (named in ("json", "jsonl") or start[1:].lstrip().startswith("{")):
+        return "json"
+    if start.startswith("{") and (named in ("json", "jsonl") or start[1:].lstrip().startswith('"')):
+        return "jsonl" if is_lines(path, fields) or named == "jsonl" else "json"
+    return "jsonl" if named in ("json", "jsonl") else "txt"
+
+
+def _usual(form: Format) -> str:
+    return "," if form == "csv" else "\t"
+
+
+def _json_rows(path: Path, form: Format, fields: Fields, problems: Problems) -> Iterator[Row]:
+    where = problems.place(path)
+    match = lru_cache(fields.match)
+    objects = json_objects(path, problems) if form == "jsonl" else json_table(path, fields, problems)
+    unit = "line" if form == "jsonl" else "row"
+    is_first = True
+    for number, values in objects:
+        if is_first:
+            _explain(fields, list(values), where, problems)
+            is_first = False
+        yield Row(values, match(tuple(values)), where, number, problems, unit)
+
+
+def _parquet_rows(path: Path, fields: Fields, problems: Problems) -> Iterator[Row]:
     import pyarrow as pa
 
+    where = problems.place(path)
     try:
-        number = 0
-        for batch in open_parquet(path).iter_batches(batch_size=PARQUET_ROWS_AT_ONCE):
+        file = open_parquet(path)
+        names = file.schema_arrow.names
+        if not _has_columns(fields, names, where, problems):
+            return
+        columns, number = fields.match(names), 0
+        for batch in file.iter_batches(batch_size=PARQUET_ROWS_AT_ONCE):
             for values in batch.to_pylist():
                 number += 1
-                yield Row(values, path.name, number, problems)
-    except (OSError, pa.ArrowException) as error:
-        problems.add(f"{path.name}: cannot be read: {error}", fatal=True)
+                yield Row(values, columns, where, number, problems, "row")
+    except (*UNREADABLE, pa.ArrowException) as error:
+        problems.add(f"{where}: cannot be read: {error}", fatal=True)
 
 
-def _table_rows(path: Path, delimiter: str, problems: Problems) -> Iterator[Row]:
-    # strict: a stray quotation mark is an error; otherwise it would swallow the rows up to the next mark.
-    lines = (line for _, line in read_lines(path, problems))
-    reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
+def _table_rows(path: Path, form: Format, fields: Fields, problems: Problems) -> Iterator[Row]:
+    where = problems.place(path)
+
+    def lines() -> Iterator[str]:
+        return (line for _, line in read_lines(path, problems))
+
     try:
-        for cells in reader:
-            # DictReader collects surplus cells under None, and fills missing ones with None.
-            row = Row({k: v for k, v in cells.items() if v is not None}, path.name, reader.line_num, problems)
-            if None in cells:
-                row.report("more cells than the header has", fatal=True)
-            yield row
-    except csv.Error as error:
-        problems.add(f"{path.name}: not a table: {error}", f"line {reader.reader.line_num}", fatal=True)
+        dialect = read_dialect(lines, fields, _usual(form))
+        if dialect is None or not _has_columns(fields, dialect.columns, where, problems):
+            return
+        for note in dialect.notes:
+            problems.note(f"{where}: {note}.")
+        yield from _rows_of(dialect, lines, where, fields, problems)
+    except TableError as error:
+        problems.add(f"{where}: {error}", f"line {error.line}" if error.line else None, fatal=True)
+
+
+def _rows_of(dialect: Dialect, lines: Lines, where: str, fields: Fields, problems: Problems) -> Iterator[Row]:
+    names = dialect.columns
+    columns = fields.match(names)
+    decimal = "," if dialect.delimiter == ";" else "."
+    for line, cells in dialect.rows(lines()):
+        values = {name: cell for name, cell in zip(names, cells, strict=False) if name}
+        row = Row(values, columns, where, line, problems, decimal=decimal)
+        if dialect.delimiter == BLANKS and len(cells) != len(names):
+            row.report("not QUERY 0 DOCUMENT GRADE", fatal=True)
+            continue
+        if not dialect.ragged and any(cells[len(names) :]):
+            row.report("more cells than the header has", fatal=True)
+        yield row
+
+
+def _has_columns(fields: Fields, names: Sequence[str], where: str, problems: Problems) -> bool:
+    """Whether a table has all columns that are needed, and each once; else that is noted."""
+    twice = sorted({name for name in names if name and list(names).count(name) > 1})
+    for name in twice:
+        problems.add(f"{where}: two columns are called {name!r}", fatal=True)
+    return _explain(fields, names, where, problems) and not twice
+
+
+def _explain(fields: Fields, names: Sequence[str], where: str, problems: Problems) -> bool:
+    missing = fields.missing(names)
+    for name in missing:
+        problems.add(f"{where}: {fields.explain(name, names)}", fatal=True)
+    return not missing

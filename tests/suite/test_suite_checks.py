@@ -8,6 +8,7 @@ import pytest
 from suite_data import assert_fatal, assert_told, raised
 
 from evalkit.suite import load_task
+from evalkit.suite.opening import WINDOWS
 
 D1, D2 = {"_id": "d1", "text": "Cats sleep."}, {"_id": "d2", "text": "Dogs bark."}
 Q1, Q2 = {"_id": "q1", "text": "what sleeps?"}, {"_id": "q2", "text": "what barks?"}
@@ -65,14 +66,14 @@ def test_empty_query(beir):
 def test_judgement_of_an_absent_document(beir):
     task = assert_told(
         beir(qrels="q1\td1\t1\nq1\td9\t1\n"),
-        "test.tsv: judgement of an absent document (1): 'd9' (query 'q1')",
+        "qrels/test.tsv: judgement of an absent document (1): 'd9' (query 'q1')",
     )
     assert task.qrels == {"q1": {"d1": 1, "d9": 1}}
 
 
 def test_judgement_of_an_absent_query(beir):
     task = assert_told(
-        beir(qrels=GOOD + "q9\td1\t1\nq9\td2\t1\n"), "test.tsv: judgement of an absent query (1): 'q9'"
+        beir(qrels=GOOD + "q9\td1\t1\nq9\td2\t1\n"), "qrels/test.tsv: judgement of an absent query (1): 'q9'"
     )
     assert task.qrels == {"q1": {"d1": 1}}
     assert task.excluded == 1
@@ -80,7 +81,7 @@ def test_judgement_of_an_absent_query(beir):
 
 def test_pair_judged_twice(beir):
     rows = "q1\td1\t1\nq1\td1\t1\nq1\td2\t3\nq1\td2\t1\nq1\td2\t2\n"
-    task = assert_told(beir(qrels=rows), "test.tsv: judged twice with different grades (1): 'd2' (query 'q1')")
+    task = assert_told(beir(qrels=rows), "qrels/test.tsv: judged twice with different grades (1): 'd2' (query 'q1')")
     assert task.qrels == {"q1": {"d1": 1, "d2": 3}}
 
 
@@ -88,8 +89,8 @@ def test_grades_that_are_no_finite_numbers(beir):
     rows = GOOD + "q1\td2\thigh\nq2\td1\tinf\nq2\td2\tnan\n"
     task = assert_told(
         beir(qrels=rows),
-        "test.tsv: score is not a number (1): line 3",
-        "test.tsv: score is not finite (2): line 4, line 5",
+        "qrels/test.tsv: score is not a number (1): line 3",
+        "qrels/test.tsv: score is not finite (2): line 4, line 5",
     )
     assert task.qrels == {"q1": {"d1": 1}}
 
@@ -98,8 +99,8 @@ def test_trec_grade_that_is_no_number_and_line_of_another_length(beir):
     reference = beir(header="", qrels="q1 0 d1 1\nq1 0 d2 x\nq1 0 d2\n")
     assert_fatal(
         reference,
-        "test.tsv: score is not a number (1): line 2",
-        "test.tsv: not QUERY 0 DOCUMENT GRADE (1): line 3",
+        "qrels/test.tsv: score is not a number (1): line 2",
+        "qrels/test.tsv: not QUERY 0 DOCUMENT GRADE (1): line 3",
     )
 
 
@@ -115,10 +116,10 @@ def test_all_problems_at_once(beir):
         "corpus.jsonl: document with no text (1): 'd3'",
         "queries.jsonl: repeated query id (1): 'q1'",
         "queries.jsonl: query with no text (1): 'q2'",
-        "test.tsv: judged twice with different grades (1): 'd1' (query 'q1')",
-        "test.tsv: score is not a number (1): line 6",
-        "test.tsv: judgement of an absent document (1): 'd8' (query 'q1')",
-        "test.tsv: judgement of an absent query (1): 'q8'",
+        "qrels/test.tsv: judged twice with different grades (1): 'd1' (query 'q1')",
+        "qrels/test.tsv: score is not a number (1): line 6",
+        "qrels/test.tsv: judgement of an absent document (1): 'd8' (query 'q1')",
+        "qrels/test.tsv: judgement of an absent query (1): 'q8'",
     )
     assert task.qrels == {"q1": {"d1": 2, "d8": 1}}
 
@@ -145,13 +146,17 @@ def test_missing_fields_name_their_lines(beir):
 
 
 def test_missing_column_in_qrels(beir):
-    assert_fatal(beir(header="query-id\tcorpus-id\tcode\n"), "test.tsv: no field 'score' (1): line 2")
+    assert_fatal(
+        beir(header="query-id\tcorpus-id\tscroe\n"),
+        "qrels/test.tsv: no field 'score'; the columns are 'query-id', 'corpus-id', 'scroe'; needed: query-id, "
+        "corpus-id, score. Is 'scroe' meant? Call it 'score' (1): line 2",
+    )
 
 
 def test_bytes_that_are_not_utf8(beir, tmp_path):
     reference = beir()
     (tmp_path / "corpus.jsonl").write_bytes(json.dumps(D1).encode() + b'\n{"_id": "d2", "text": "caf\xe9"}\n')
-    assert_fatal(reference, "corpus.jsonl: not UTF-8 (1): line 2")
+    assert_fatal(reference, f"corpus.jsonl: {WINDOWS} (1): line 2")
 
 
 def test_truncated_gzip(beir, tmp_path):
@@ -164,16 +169,16 @@ def test_truncated_gzip(beir, tmp_path):
 def test_file_that_is_declared_but_not_there(beir, tmp_path):
     reference = beir()
     (tmp_path / "task.yaml").write_text("type: retrieval\nsplits: {test: qrels/tset.tsv}\n")
-    assert_fatal(reference, "tset.tsv: cannot be read: No such file or directory")
+    assert_fatal(reference, "qrels/tset.tsv: cannot be read: no such file. Is 'test.tsv' meant?")
 
 
 def test_empty_corpus(beir):
     assert_fatal(
         beir(corpus=[]),
-        "test.tsv: judgement of an absent document (1): 'd1' (query 'q1')",
+        "qrels/test.tsv: judgement of an absent document (1): 'd1' (query 'q1')",
         "the corpus has no documents",
     )
 
 
 def test_no_judged_query(beir):
-    assert_fatal(beir(qrels="q1\td1\t0\n"), "test.tsv: no query has a judgement above 0")
+    assert_fatal(beir(qrels="q1\td1\t0\n"), "qrels/test.tsv: no query has a judgement above 0")

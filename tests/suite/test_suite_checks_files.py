@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from suite_data import assert_fatal, assert_told, raised
 
+from evalkit.suite.opening import WINDOWS
+
 
 @pytest.fixture
 def sts(tmp_path):
@@ -20,7 +22,7 @@ def sts(tmp_path):
 def test_bytes_that_are_not_utf8_in_csv(sts, tmp_path):
     reference = sts("")
     (tmp_path / "pairs.csv").write_bytes(b"sentence1,sentence2,score\na,b,1\ncaf\xe9,c,1\n")
-    assert_fatal(reference, "pairs.csv: not UTF-8 (1): line 3")
+    assert_fatal(reference, f"pairs.csv: {WINDOWS} (1): line 3")
 
 
 def test_sts_texts_and_scores(sts):
@@ -47,9 +49,9 @@ def test_sts_rows_of_another_length(sts):
 
 def test_sts_missing_columns(sts):
     assert_fatal(
-        sts("a,5\n", header="sentence1,similarity\n"),
-        "pairs.csv: no field 'sentence2' (1): line 2",
-        "pairs.csv: no field 'score' (1): line 2",
+        sts("a,5\n", header="sentence1,sentense2,similarity\n"),
+        "pairs.csv: no field 'sentence2'; the columns are 'sentence1', 'sentense2', 'similarity'; needed: sentence1, "
+        "sentence2, score. Is 'sentense2' meant? Call it 'sentence2'",
     )
 
 
@@ -98,7 +100,8 @@ def test_llamaindex_fields(tmp_path):
     ("text", "problem"),
     [
         ('{"queries": {},\n "corpus": }', "a.json: not JSON: Expecting value (1): line 2"),
-        ("[]", "a.json: no object 'corpus'"),
+        ('{"queries": {}}', "a.json: no object 'corpus'"),
+        ("[]", "a.json: no sentence pair with a score"),
     ],
 )
 def test_json_that_is_no_dataset(tmp_path, text, problem):

@@ -78,7 +78,7 @@ def test_ties_go_by_document_id_inside_mteb_too():
 
 def test_documents_with_the_id_of_the_query_are_left_out_if_the_task_says_so():
     task = replace(
-        retrieval_task({"1": "one", "2": "two"}, {"1": "one"}, {"1": {"2": 1.0}}), ignore_identical_ids=True
+        retrieval_task({"1": "one", "2": "two"}, {"1": "one"}, {"1": {"2": 1.0}}), not_for_themselves=frozenset({"1"})
     )
     model = FakeEmbedder({"one": (1.0, 0.1), "two": (1.0, 1.0)})
     assert run_by_mteb(as_mteb_model(model), as_mteb_task(task))["mrr_at_10"] == 1.0

@@ -1,0 +1,280 @@
+"""How a text file is a table: what its cells are apart by, whether it has a header, and what quotation marks mean.
+
+Decided by what is in the file; its name decides only where that leaves two ways.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from evalkit.suite.columns import PAIRS, QRELS, Fields
+
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+BLANKS = ""
+"""In the place of a delimiter: cells are apart by any blanks, as in TREC's files."""
+CELL_CHARACTERS = 2**31 - 1
+"""The longest cell that can be read; csv's own limit is 131,072 characters."""
+SAMPLE = 100
+"""Lines that are looked at to tell what the columns are."""
+STS_BENCHMARK = ("", "", "", "", "score", "sentence1", "sentence2")
+"""The official STSbenchmark files: genre, file, year, index, then these; further cells name sources."""
+TREC = ("query-id", "iteration", "corpus-id", "score")
+_QUOTED_BY_CUSTOM = (",", ";")
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\s*')
+"""What Excel writes above a header."""
+
+Lines = Callable[[], Iterator[str]]
+"""Gives a file's lines anew, with their ends."""
+
+
+class TableError(ValueError):
+    """A table's rows cannot be told, from a line on (None: the message says where)."""
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        self.line = line
+        super().__init__(reason)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """A reading of a table. `columns` are the header's names, or fields by position ("": none) without a header.
+
+    Rows begin after line `skipped`, which is the header if there is one. With `quoted`, cells may be enclosed in
+    quotation marks, which are doubled inside and may hold delimiters and line ends; otherwise quotation marks are
+    text. Rows of a `ragged` table may have more cells than there are columns. `notes` say what was decided.
+    """
+
+    columns: tuple[str, ...]
+    delimiter: str
+    skipped: int = 0
+    header: bool = True
+    quoted: bool = True
+    ragged: bool = False
+    notes: tuple[str, ...] = ()
+
+    def is_whole(self, cells: Sequence[str]) -> bool:
+        """Whether a row has as many cells as there are columns; empty ones beyond them do no harm."""
+        width = len(self.columns)
+        return len(cells) >= width and (self.ragged or not any(cells[width:]))
+
+    def rows(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+        """Rows as cells, with the number of the line that each ends on; none without any text.
+
+        Raises TableError for quotation marks that are to enclose cells, and do not.
+        """
+        rows = _quoted_rows(lines, self.delimiter) if self.quoted else _plain_rows(lines, self.delimiter)
+        return ((line, cells) for line, cells in rows if line > self.skipped and has_text(cells))
+
+    def saying(self, note: str) -> "Dialect":
+        """The same with a further note."""
+        return replace(self, notes=(*self.notes, note))
+
+
+def _quoted_rows(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    csv.field_size_limit(CELL_CHARACTERS)
+    # strict: a stray quotation mark is an error; otherwise it would swallow the rows up to the next mark.
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        for cells in reader:
+            yield reader.line_num, cells
+    except csv.Error as error:
+        raise TableError(f"not a table: {error}", reader.line_num) from error
+
+
+def _plain_rows(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    for number, line in enumerate(lines, start=1):
+        yield number, split(line, delimiter)
+
+
+def split(line: str, delimiter: str) -> list[str]:
+    """Cells of a line in which quotation marks are text."""
+    return line.rstrip("\r\n").split(delimiter or None)
+
+
+def _is_enclosed(cell: str) -> bool:
+    return len(cell) > 1 and cell[0] == cell[-1] == '"'
+
+
+def has_text(cells: Iterable[str]) -> bool:
+    """Whether any of a row's cells has text."""
+    return any(cell and not cell.isspace() for cell in cells)
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number, with a point or a comma."""
+    try:
+        float(cell.strip('" ').replace(",", ".", 1))
+    except ValueError:
+        return False
+    return True
+
+
+def read_dialect(lines: Lines, fields: Fields, usual: str) -> Dialect | None:
+    """Decide how to read a table of these fields; None if there is no line with text.
+
+    `usual` is the delimiter that goes with the file's name. Raises TableError where quotation marks can be
+    read in two ways that give other rows.
+    """
+    head = read_head(lines, fields, usual)
+    return _with_quoting(head, lines, fields) if head and head.delimiter != BLANKS else head
+
+
+def read_head(lines: Lines, fields: Fields, usual: str) -> Dialect | None:
+    """The delimiter and the columns, by the first lines; what quotation marks mean is still open."""
+    sample = list(islice(((n, line) for n, line in enumerate(lines(), 1) if line.strip("\r\n\t ;,|")), SAMPLE))
+    above = _SEPARATOR_LINE.fullmatch(sample[0][1]) if sample else None
+    if above:
+        usual = above[1]
+        del sample[0]
+    if not sample:
+        return None
+    number, first = sample[0]
+    delimiters = sorted(DELIMITERS, key=lambda delimiter: delimiter != usual)
+    headers = [Dialect(names, delimiter, number) for delimiter in delimiters for names in _names(first, delimiter)]
+    best = max(headers, key=lambda header: len(fields.match(header.columns)))
+    if fields.missing(best.columns):
+        best = _without_header([line for _, line in sample], fields, delimiters, number - 1) or best
+    if best.delimiter in (usual, BLANKS):
+        return best
+    return best.saying(f"its cells are apart by {DELIMITERS[best.delimiter]}")
+
+
+def _names(line: str, delimiter: str) -> list[tuple[str, ...]]:
+    """A header's names, where quotation marks enclose them and where they are text."""
+    readings = dict.fromkeys((tuple(cells_of(line, delimiter)), tuple(split(line, delimiter))))
+    return [tuple(name.strip() for name in names) for names in readings]
+
+
+def cells_of(line: str, delimiter: str) -> list[str]:
+    """Cells of a line that may be enclosed in quotation marks, or have them as text."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter, strict=True))
+    except csv.Error:
+        return split(line, delimiter)
+
+
+def _without_header(sample: Sequence[str], fields: Fields, delimiters: Sequence[str], skipped: int) -> Dialect | None:
+    """A table whose first row has numbers where a header would have names; None if there is no telling."""
+    for delimiter in delimiters:
+        columns = _by_position([cells_of(line, delimiter) for line in sample], fields)
+        if columns:
+            named = ", ".join(f"{number} is {name}" for number, name in enumerate(columns, start=1) if name)
+            ragged = columns == STS_BENCHMARK
+            said = f"it has no header; column {named}"
+            return Dialect(columns, delimiter, skipped, header=False, ragged=ragged).saying(said)
+    first = sample[0].split()
+    if fields is QRELS and len(first) == len(TREC) and is_number(first[-1]):
+        return Dialect(TREC, BLANKS, skipped, header=False, quoted=False)
+    return None
+
+
+def _by_position(rows: Sequence[Sequence[str]], fields: Fields) -> tuple[str, ...]:
+    """The fields by position; empty if there is no telling."""
+    width = len(rows[0])
+    if fields is PAIRS and width >= len(STS_BENCHMARK):
+        is_score = (len(row) >= len(STS_BENCHMARK) and is_number(row[STS_BENCHMARK.index("score")]) for row in rows)
+        return STS_BENCHMARK if all(is_score) else ()
+    if any(len(row) < width for row in rows):
+        return ()
+    numbers = [all(is_number(row[column]) for row in rows) for column in range(width)]
+    if fields is PAIRS and width == 3 and sum(numbers) == 1:
+        sentences = iter(("sentence1", "sentence2"))
+        return tuple("score" if is_score else next(sentences) for is_score in numbers)
+    if fields is QRELS and width in (3, 4) and numbers[-1]:
+        return TREC if width == 4 else ("query-id", "corpus-id", "score")
+    if "text" in fields.needed and width == 2 and all(re.search(r"\d", row[0]) for row in rows):
+        return "_id", "text"
+    return ()
+
+
+@dataclass
+class _Survey:
+    """What a whole table looks like where quotation marks enclose cells, and where they are text.
+
+    `rows_differ` and `merged` have the lines of the first row that ends on a later line than it begins, and of the
+    first such row all of whose lines are whole rows, number and all. `doubled` is whether marks in enclosed cells are
+    doubled; `open` whether there are cells of words that nothing encloses.
+    """
+
+    error: str = ""
+    quoted_broken: bool = False
+    plain_broken: bool = False
+    rows_differ: str = ""
+    merged: str = ""
+    doubled: bool = False
+    open: bool = False
+
+
+def _survey(head: Dialect, plain: Dialect, lines: Lines, fields: Fields) -> _Survey:
+    survey = _Survey()
+    scores = fields.match(head.columns).get(fields.number, ())
+    score = head.columns.index(scores[0]) if scores else None
+    of_row: list[list[str]] = []  # the lines of a row, as cells in which marks are text
+
+    def watched() -> Iterator[str]:
+        for number, line in enumerate(lines(), start=1):
+            cells = split(line, head.delimiter)
+            of_row.append(cells)
+            if number > head.skipped and has_text(cells):
+                survey.plain_broken |= not plain.is_whole(cells)
+                survey.doubled |= any(_is_enclosed(cell) and '""' in cell[1:-1] for cell in cells)
+                survey.open |= any(not _is_enclosed(cell) and not is_number(cell) for cell in cells if cell)
+            yield line
+
+    reading = watched()
+    try:
+        for line, cells in _quoted_rows(reading, head.delimiter):
+            if line > head.skipped and has_text(cells):
+                survey.quoted_broken |= not head.is_whole(cells)
+                if len(of_row) > 1:
+                    where = f"lines {line - len(of_row) + 1} to {line}"
+                    survey.rows_differ = survey.rows_differ or where
+                    if score is not None and all(plain.is_whole(row) and is_number(row[score]) for row in of_row):
+                        survey.merged = survey.merged or where
+            of_row.clear()
+    except TableError as error:
+        survey.error = str(error)
+        for _ in reading:
+            of_row.clear()
+    return survey
+
+
+def _with_quoting(head: Dialect, lines: Lines, fields: Fields) -> Dialect:
+    """Decide what quotation marks mean: the reading in which all rows are whole.
+
+    Where both are, commas and semicolons go with enclosed cells (RFC 4180); with others, marks enclose if they are
+    doubled inside, or all words are enclosed. Where the two have other rows, a line that is a whole row with its
+    number is one, but not against the custom of commas: then, and where there is no number, raises TableError.
+    """
+    if not any('"' in line for line in lines()):
+        return head
+    plain = replace(head, quoted=False)
+    if head.header:
+        names = [name.strip() for name in split(next(islice(lines(), head.skipped - 1, None)), head.delimiter)]
+        if all(map(_is_enclosed, names)):
+            return head
+        plain = replace(plain, columns=tuple(names))
+    survey = _survey(head, plain, lines, fields)
+    as_text, enclosing = "its quotation marks are read as text", "its quotation marks are read as enclosing cells"
+    by_custom = head.delimiter in _QUOTED_BY_CUSTOM
+    if survey.error:
+        return head if by_custom and survey.plain_broken else plain.saying(as_text)
+    if survey.merged and not by_custom:
+        return plain.saying(f"{as_text}, since {survey.merged} are whole rows then")
+    if survey.merged or (survey.rows_differ and survey.quoted_broken == survey.plain_broken):
+        raise TableError(
+            f"{survey.merged or survey.rows_differ} are one row if quotation marks enclose cells, and several if "
+            "they are text, and nothing tells which. Write the file as JSONL or parquet, or take the marks out"
+        )
+    if survey.quoted_broken != survey.plain_broken:
+        if survey.quoted_broken:
+            return plain.saying(as_text)
+        spans = f"; {survey.rows_differ} are one row" if survey.rows_differ else ""
+        return head if by_custom else head.saying(f"{enclosing}{spans}")
+    if by_custom:
+        return head
+    if survey.doubled or not survey.open:
+        return head.saying(enclosing)
+    return plain.saying(as_text)

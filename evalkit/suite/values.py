@@ -1,0 +1,42 @@
+"""Values of cells as ids, texts and numbers, whatever type a file gives them."""
+
+from decimal import Decimal
+
+WHOLE = 2**53
+"""Above this, a float does not hold every whole number."""
+
+
+def as_identifier(value: object) -> str | None:
+    """An id as a string: whole numbers without a point, even where a column of numbers has become one of floats.
+
+    None if it is no id.
+    """
+    if isinstance(value, float | Decimal) and abs(float(value)) < WHOLE and value == int(value):
+        return str(int(value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return as_text(value)
+
+
+def as_text(value: object) -> str | None:
+    """A text, also one that a parquet file has as bytes; None if it is none."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+    return value if isinstance(value, str) else None
+
+
+def as_number(value: object, decimal: str = ".") -> float | None:
+    """A number, also one in digits, with `decimal` as its point or with a point; None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        return None
+    if isinstance(value, str) and (decimal != "." or "_" in value):
+        if "_" in value or (decimal in value and "." in value):
+            return None
+        value = value.replace(decimal, ".")
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
