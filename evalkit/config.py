@@ -22,6 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from evalkit.compute import DeviceChoice, Dtype
 from evalkit.errors import ConfigError, UnknownNameError, did_you_mean
+from evalkit.registry import split_models, tidy
 from evalkit.suite.checks import OnBadData
 from evalkit.suite.declaration import UNREADABLE_YAML
 from evalkit.suite.reference import bundled_tasks
@@ -51,7 +52,7 @@ def _listed(value: Any) -> Any:
     """A single value, or a comma-separated string, as the list it stands for."""
     if isinstance(value, str):
         return split_list(value)
-    return [value] if isinstance(value, int) else value
+    return [value] if isinstance(value, int | Path) else value
 
 
 class Size(BaseModel):
@@ -65,7 +66,7 @@ class Size(BaseModel):
     documents: PositiveInt | None = Field(None, description="of a retrieval task")
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Names = Annotated[tuple[Annotated[str, BeforeValidator(_place)], ...], BeforeValidator(_listed)]
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,16 @@ class GivenModel:
 
 
 def _name_or_model(value: Any) -> str | GivenModel:
-    if isinstance(value, str | GivenModel):
+    if isinstance(value, str):
+        return tidy(value)
+    if isinstance(value, GivenModel):
         return value
     raise PydanticCustomError("name_or_model", "Input should be a valid string or a model")
 
 
 Models = Annotated[
     tuple[Annotated[str | GivenModel, PlainValidator(_name_or_model)], ...],
-    BeforeValidator(_listed),
+    BeforeValidator(lambda value: split_models(value) if isinstance(value, str) else _listed(value)),
     PlainSerializer(lambda names: tuple(name if isinstance(name, str) else name.label for name in names)),
 ]
 
@@ -158,12 +161,13 @@ class RunConfig(BaseModel):
 
 def _given(value: Any) -> Any:
     """Models that are no strings, and pairs of label and model, as `GivenModel`s."""
-    if isinstance(value, str) or value is None:
-        return value
+    if isinstance(value, str | Path) or value is None:
+        return _place(value)
     if isinstance(value, Mapping) or not isinstance(value, Collection | Iterator) or _is_pair(value):
         value = [value]
     # What YAML can hold in a list of names by mistake is told as such; anything else may be a model.
-    return [each if isinstance(each, str | GivenModel | int | float | None) else _given_model(each) for each in value]
+    named = str | Path | GivenModel | int | float | None
+    return [_place(each) if isinstance(each, named) else _given_model(each) for each in value]
 
 
 def _is_pair(value: Any) -> bool:

@@ -174,6 +174,15 @@ class Described(Protocol):
 
 
 @runtime_checkable
+class CutsTexts(Protocol):
+    """A model that learns only from a server's refusals which texts are too long for it, and sends those cut."""
+
+    def cut_of(self, texts: Iterable[str]) -> int:
+        """How many of the texts were cut when they were sent."""
+        ...
+
+
+@runtime_checkable
 class CountsTokens(Protocol):
     """A model that reads a text as tokens, so that it can be told which texts it reads only in part."""
 

@@ -82,7 +82,8 @@ MISTAKES = {
     "unknown suite": (["run", "demoo"], "no suite 'demoo': neither a file nor bundled. Did you mean 'demo'?"),
     "unknown family": (
         ["run", "--models", "tfidff", "--tasks", "sts-mini"],
-        "unknown model 'tfidff': neither in the catalogue nor a FAMILY:NAME spec. Did you mean 'tfidf'? "
+        "unknown model 'tfidff': neither in the catalogue, nor a FAMILY:NAME spec, nor a folder here. "
+        "Did you mean 'tfidf'? "
         "`evalkit models` lists them.",
     ),
     "unknown option of a model": (

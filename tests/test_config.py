@@ -184,8 +184,8 @@ def test_suite_file_and_keywords_give_the_same_run_and_keywords_win(tmp_path):
 BAD_NAMES = {
     "model": (
         {"models": "tfidff"},
-        "unknown model 'tfidff': neither in the catalogue nor a FAMILY:NAME spec. Did you mean 'tfidf'? "
-        "`evalkit models` lists them.",
+        "unknown model 'tfidff': neither in the catalogue, nor a FAMILY:NAME spec, nor a folder here. "
+        "Did you mean 'tfidf'? `evalkit models` lists them.",
     ),
     "reranker under models": (
         {"models": "ce:x"},

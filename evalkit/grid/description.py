@@ -1,12 +1,12 @@
 """How a model is run on a task, and how much of the texts it reads: said once, and then kept beside its values."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
 from pydantic import TypeAdapter
 
-from evalkit.contracts import Described, Embedder, FullVectors, ListReranker, Reranker, Retriever, Setting
+from evalkit.contracts import CutsTexts, Described, Embedder, FullVectors, ListReranker, Reranker, Retriever, Setting
 from evalkit.grid.reading import Reading
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint
@@ -32,8 +32,11 @@ def describe(
     texts_hash: str,
     store: Store | None,
     read: Callable[[], Reading | None],
+    texts: Iterable[str] = (),
 ) -> Description:
     """Ask a model how it is run, and `read` how much of the texts with this hash it reads.
+
+    `texts` are those that were sent to it, where it may have cut some.
 
     Both can take loading it. What was said is kept in the store beside the model's vectors or scores, if they are
     there, so that a run from a full store need not load the model to say it again.
@@ -43,7 +46,11 @@ def describe(
     adapter = TypeAdapter(Description)
     if table is not None and (known := table.recall(name)) is not None:
         return adapter.validate_python(known)
-    description = Description(dict(model.settings) if isinstance(model, Described) else {}, read())
+    settings = dict(model.settings) if isinstance(model, Described) else {}
+    if isinstance(model, CutsTexts) and (count := model.cut_of(texts)):
+        cut = f"{count:,} text(s) were cut, since the server refuses longer ones."
+        settings["max_length"] = Setting(None, "server", cut)
+    description = Description(settings, read())
     if table is not None:
         with suppress(OSError):  # another user's store: what was computed is there, and this can be said again
             table.remember(name, asdict(description))

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,8 @@ def first_stage(
     if isinstance(model, HasVocabulary):
         blank += [texts.document_ids[row] for row in zero_rows(corpus)]
         blank += [texts.query_ids[row] for row in zero_rows(queries)]
-    described = describe(model, label, task.content_hash, means.store, lambda: read_documents(model, task))
+    sent = chain(texts.contents, texts.questions)
+    described = describe(model, label, task.content_hash, means.store, lambda: read_documents(model, task), sent)
     coverage = _coverage(model, [texts.contents, texts.questions])
     return run, _facts(model, described, "documents", started, corpus.shape[1], coverage, tuple(blank))
 
@@ -121,7 +123,9 @@ def pair_similarities(
         vectors[np.array([row_of[sentence] for sentence in task.sentences2])],
     )
     blank = tuple(sentences[row] for row in zero_rows(vectors)) if isinstance(embedder, HasVocabulary) else ()
-    described = describe(embedder, label, task.content_hash, means.store, lambda: read_sentences(embedder, task))
+    described = describe(
+        embedder, label, task.content_hash, means.store, lambda: read_sentences(embedder, task), sentences
+    )
     coverage = _coverage(embedder, [sentences])
     return similarities, _facts(embedder, described, "sentences", started, vectors.shape[1], coverage, blank)
 
@@ -138,7 +142,7 @@ def evaluator_scores(
             return dense(encode(embedder, label, texts, texts, role, means.store, advance, means.engine)[:])
 
     scores = task.evaluate(encode_texts, embedder.similarity)
-    described = describe(embedder, label, task.content_hash, means.store, lambda: None)
+    described = describe(embedder, label, task.content_hash, means.store, lambda: None, task.texts)
     return scores, _facts(embedder, described, "texts", started, coverage=_coverage(embedder, [task.texts]))
 
 
@@ -166,7 +170,8 @@ def second_stage(
         contents = task.contents
         return read_pairs(reranker, task, [(task.queries[query].text, contents[row]) for query, row in rows])
 
-    described = describe(reranker, label, pairs_hash, means.store, read)
+    sent = (task.contents[row] for row in np.unique(pairs % len(task.corpus)).tolist())
+    described = describe(reranker, label, pairs_hash, means.store, read, sent)
     return reranked, _facts(reranker, described, "pairs", started)
 
 

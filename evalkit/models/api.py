@@ -1,16 +1,19 @@
 """What all paid APIs share: requests sent at once, sent again after faults, checked, and kept within a budget.
 
-The clients' own retries are switched off: this is the one place that retries.
+The clients' own retries are switched off: this is the one place that retries. A request that is refused is sent again
+in two halves, down to a single text: servers differ in how many texts they take at once, and one text that a server
+refuses must not lose the others. A single text that is refused for its length is sent cut, until it is taken.
 """
 
 import math
+import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from itertools import islice
 from threading import Event
 from typing import Any
 
@@ -43,10 +46,24 @@ LONGEST_RETRY_AFTER = 300.0
 KEPT = "What other requests gave is in the store, if there is one; the next run asks for the rest only."
 CHARACTERS_SHOWN = 300
 """Of a server's message."""
+ALL_REFUSED = 4
+"""Texts, each alone, after whose refusal a server that has taken none is not asked about the others."""
+TEXT_SHOWN = 60
+"""Characters of a text that a server refuses."""
+SHORTER = 0.75
+"""What is kept of a text that is too long, where the server does not say how much it takes."""
 
 # The clients share no base class. These are the names of theirs, and of Python's, for an answer that never came.
 _NO_ANSWER = {"APIConnectionError", "ConnectionError", "Timeout", "TimeoutError", "TransportError"}
 _AGAIN = {408, 409, 425, 429}
+_REFUSED = {400, 413, 422}
+"""The status of a request that a smaller one, or another text, might not get."""
+_LENGTH = re.compile(r"context|tokens?\b|length|too (?:long|large)|exceed|longer", re.IGNORECASE)
+"""A word of a server that refuses a text for its length."""
+_TOO_LONG = re.compile(r"context.?(?:length|window|size)|input length|too (?:long|large)", re.IGNORECASE)
+"""The same, where the status says that the server failed (Ollama and others answer so with status 500)."""
+_LIMIT = re.compile(r"(?:max\w*|limit|less than|at most|up to|longer than|exceed\w*)\D{0,40}?(\d+)", re.IGNORECASE)
+"""How much a server says that it takes."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +75,44 @@ class Answer:
     searches: int | None = None
 
 
+@dataclass
+class Halved:
+    """A request that was refused: of how many texts its halves are, and how many of the halves were taken."""
+
+    texts: int
+    taken: int = 0
+
+
 @dataclass(frozen=True)
 class Request:
-    """A request for some rows of the texts or pairs, and its estimated size."""
+    """A request for some rows of the texts or pairs, and its estimated size.
+
+    `part` makes the request for a part of the same rows, `shorter` that for the same single text, cut to this
+    fraction of its characters (None: nothing would be left). `text` is the first of the texts, for messages.
+    """
 
     rows: IntArray
     send: Callable[[], Answer]
     tokens: int
+    text: str
+    part: Callable[[slice], "Request"]
+    shorter: Callable[[float], "Request | None"]
     searches: int = 1
+    shortened: bool = False
+    half_of: Halved | None = None
+
+    def parts(self, most: int, half_of: Halved | None = None) -> list["Request"]:
+        """The request as several, of at most so many texts each."""
+        starts = range(0, len(self.rows), most)
+        return [replace(self.part(slice(start, start + most)), half_of=half_of) for start in starts]
+
+
+class RefusedError(Exception):
+    """A request that the server will not take as it is; `kept` is the fraction of a single text that it may take."""
+
+    def __init__(self, reason: str, kept: float | None) -> None:
+        super().__init__(reason)
+        self.kept = kept
 
 
 class WrongAnswerError(Exception):
@@ -88,12 +135,17 @@ class Api:
     ) -> None:
         self._name, self._key, self._price, self._concurrency, self._check = name, key, price, concurrency, check
         self._resume = 0.0
+        self._most: int | None = None
+        """Texts that the server takes at once, where it was found to refuse more."""
+        self._taken = False
+        """Whether any request was answered yet."""
 
     def answers(self, requests: Iterable[Request], spending: Spending) -> Iterator[tuple[Request, NDArray[Any]]]:
         """Checked answers, in the order in which they come.
 
         Raises ApiError or BudgetError for the first request that fails for good, after all that were under way
-        have ended: what they gave comes first, for it is paid for.
+        have ended: what they gave comes first, for it is paid for. Texts that the server refuses one by one, while it
+        takes others, are an ApiError that names them, after all others have been answered.
         """
         stop = Event()
         with ThreadPoolExecutor(self._concurrency) as pool:
@@ -108,12 +160,20 @@ class Api:
         self, waiting: Iterator[Request], submit: Callable[[Request], Future[NDArray[Any]]], stop: Event
     ) -> Iterator[tuple[Request, NDArray[Any]]]:
         running: dict[Future[NDArray[Any]], Request] = {}
+        smaller: deque[Request] = deque()
+        refused: list[tuple[Request, str]] = []
         failure: BaseException | None = None
         while True:
             try:
-                if failure is None:
-                    for request in islice(waiting, self._concurrency - len(running)):
-                        running[submit(request)] = request
+                hopeless = len(refused) >= ALL_REFUSED and not self._taken
+                while failure is None and not hopeless and len(running) < self._concurrency:
+                    request = smaller.popleft() if smaller else next(waiting, None)
+                    if request is None:
+                        break
+                    if self._most is not None and len(request.rows) > self._most:
+                        smaller.extendleft(reversed(request.parts(self._most)))
+                        continue
+                    running[submit(request)] = request
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
             except KeyboardInterrupt as interrupt:
                 failure = interrupt
@@ -122,7 +182,12 @@ class Api:
             for future in done:
                 request, error = running.pop(future), future.exception()
                 if error is None:
+                    self._learn(request)
                     yield request, future.result()
+                elif isinstance(error, RefusedError) and (again := _smaller(request, error)):
+                    smaller.extendleft(reversed(again))
+                elif isinstance(error, RefusedError):
+                    refused.append((request, str(error)))
                 elif failure is None:
                     failure = error
                     stop.set()
@@ -130,6 +195,17 @@ class Api:
                 break
         if failure is not None:
             raise failure
+        if refused:
+            request, reason = refused[0]
+            raise ApiError(f"{self._name}: {reason}. That was said of {_named(request, len(refused))}. {KEPT}")
+
+    def _learn(self, request: Request) -> None:
+        """From a request that was taken: where both halves of a refused one are, its size was the reason."""
+        self._taken = True
+        if request.half_of is not None:
+            request.half_of.taken += 1
+            if request.half_of.taken == 2:
+                self._most = min(self._most or request.half_of.texts, request.half_of.texts)
 
     def _ask(self, request: Request, spending: Spending, stop: Event) -> NDArray[Any]:
         wrong = 0
@@ -185,13 +261,16 @@ class Api:
 
     def _explained(self, error: Exception) -> Exception:
         """What to do about a client's error: send again, see it as a wrong answer, or give up."""
-        status, headers = _status(error), _headers(error)
+        status, headers, text = _status(error), _headers(error), _said(error)
         message = str(getattr(error, "body", None) or error)
         said = " ".join(hide(message, [self._key]).split())[:CHARACTERS_SHOWN]
         if status == 401:  # such messages show parts of the key
             return ApiError(f"{self._name}: the key was refused (status 401). Check it in the environment.")
         if "insufficient_quota" in message:  # OpenAI says so with status 429, but no waiting helps
             return ApiError(f"{self._name}: no credit is left (status {status}): {said}")
+        if status in _REFUSED or (status is not None and status >= 500 and _TOO_LONG.search(text)):
+            is_length = status == 413 or _LENGTH.search(text)
+            return RefusedError(f"refused with status {status}: {said}", _kept(text) if is_length else None)
         if status is not None and (status in _AGAIN or status >= 500):
             asked = _retry_after(headers)
             if asked is not None and asked > LONGEST_RETRY_AFTER:
@@ -242,6 +321,42 @@ def finite_array(values: Any, shape: tuple[int | None, ...], dtype: type) -> NDA
     if not np.isfinite(array).all():
         raise WrongAnswerError("values that are not finite")
     return array
+
+
+def _smaller(request: Request, refused: RefusedError) -> list[Request]:
+    """The requests to send in place of one that was refused; none where there is nothing smaller."""
+    if len(request.rows) > 1:
+        half = (len(request.rows) + 1) // 2
+        return request.parts(half, Halved(half))
+    shorter = None if refused.kept is None else request.shorter(refused.kept)
+    return [] if shorter is None else [shorter]
+
+
+def _named(request: Request, count: int) -> str:
+    more = f" and {count - 1} more text(s)" if count > 1 else ""
+    dots = "..." if len(request.text) > TEXT_SHOWN else ""
+    return f"{request.text[:TEXT_SHOWN]!r}{dots} ({len(request.text):,} characters){more}"
+
+
+def _kept(message: str) -> float:
+    """The fraction of a text that a server takes, by the limit and the size that it names, if it names both."""
+    message = message.replace(",", "")
+    limit = _LIMIT.search(message)
+    largest = max(map(int, re.findall(r"\d+", message)), default=0)
+    if limit is None or not 0 < int(limit[1]) < largest:
+        return SHORTER
+    # A little less than the share: the end of a text may have more tokens a character than the rest.
+    return min(0.98 * int(limit[1]) / largest, 0.98)
+
+
+def _said(error: Exception) -> str:
+    """The server's own sentence, without the status and other numbers around it."""
+    body = getattr(error, "body", None)
+    for _ in range(3):  # such as {"error": {"message": "..."}}
+        if not isinstance(body, Mapping):
+            break
+        body = next((body[key] for key in ("message", "detail", "error") if body.get(key)), str(dict(body)))
+    return str(body or error)
 
 
 def _status(error: Exception) -> int | None:

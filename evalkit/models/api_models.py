@@ -1,6 +1,6 @@
 """Embedders and rerankers behind an API: what is asked in one request, and what of it is the model's identity."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
@@ -26,7 +26,8 @@ TOKENS_PER_SEARCHED_DOCUMENT, DOCUMENTS_PER_SEARCH = 500, 100
 class EmbeddingApi:
     """A provider's embeddings: `embed` takes texts and the input type of their role; the most for one request.
 
-    `prompts` are for models that read a role in the text itself.
+    `prompts` are for models that read a role in the text itself. `shortened` cuts a text to what the provider takes,
+    where that is known.
     """
 
     embed: Callable[[list[str], str], Answer]
@@ -34,6 +35,7 @@ class EmbeddingApi:
     texts: int
     tokens: int
     prompts: Mapping[Role, str] = field(default_factory=dict)
+    shortened: Callable[[str], str] = str
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class ApiEmbedder(DenseEmbedder):
         entry = known(family, name)
         self._dim = options.dimensions or (entry.dim if entry else None)
         price = price_of(family, name, options)
+        self._batch_size = options.batch_size
+        self._cut: set[str] = set()
         self._api = Api(f"{family}:{name}", key, price, options.concurrency, self._vectors)
 
     @property
@@ -84,19 +88,39 @@ class ApiEmbedder(DenseEmbedder):
     ) -> Iterator[tuple[IntArray, NDArray[np.float32]]]:
         """Rows of `texts` and their full vectors, as they come; what was paid for comes before an error is raised."""
         input_type, _, before = prompt.partition("\n")
-        sent = [before + text for text in texts]
+        whole = [before + text for text in texts]
+        sent = [self._provider.shortened(text) for text in whole]
+        self._cut.update(text for text, full, short in zip(texts, whole, sent, strict=True) if short != full)
         sizes = [estimate_tokens(text) for text in sent]
+        every, most = np.arange(len(texts)), self._provider.texts
         requests = (
-            Request(
-                np.arange(part.start, part.stop),
-                partial(self._provider.embed, sent[part], input_type),
-                sum(sizes[part]),
-            )
-            for part in cut(sizes, self._provider.texts, self._provider.tokens)
+            self._request(every[part], sent[part], input_type)
+            for part in cut(sizes, min(most, self._batch_size or most), self._provider.tokens)
         )
         for request, vectors in self._api.answers(requests, self.spending):
             advance(len(request.rows))
+            if request.shortened:
+                self._cut.update(texts[row] for row in request.rows)
             yield request.rows, vectors
+
+    def cut_of(self, texts: Iterable[str]) -> int:
+        """How many of the texts were cut to what the server reads, as far as they were sent."""
+        return sum(text in self._cut for text in texts)
+
+    def _request(self, rows: IntArray, sent: list[str], input_type: str, shortened: bool = False) -> Request:
+        def shorter(kept: float) -> Request | None:
+            text = sent[0][: int(len(sent[0]) * kept)]
+            return self._request(rows, [text], input_type, True) if text.strip() else None
+
+        return Request(
+            rows,
+            partial(self._provider.embed, sent, input_type),
+            sum(map(estimate_tokens, sent)),
+            sent[0],
+            lambda part: self._request(rows[part], sent[part], input_type, shortened),
+            shorter,
+            shortened=shortened,
+        )
 
     def _vectors(self, values: Any, count: int) -> NDArray[np.float32]:
         vectors = finite_array(values, (count, self._dim), np.float32)
@@ -114,6 +138,8 @@ class ApiReranker:
         self.spending = Spending()
         self._provider = api
         price = price_of(family, name, options)
+        self._batch_size = options.batch_size
+        self._cut: set[str] = set()
         self._api = Api(f"{family}:{name}", key, price, options.concurrency, _scores)
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
@@ -129,24 +155,44 @@ class ApiReranker:
         """Rows of the pairs and their scores, as they come; what was paid for comes before an error is raised."""
         for request, scores in self._api.answers(self._requests(queries, documents), self.spending):
             advance(len(request.rows))
+            if request.shortened:
+                self._cut.update(documents[row] for row in request.rows)
             yield request.rows, scores
+
+    def cut_of(self, texts: Iterable[str]) -> int:
+        """How many of the documents were cut to what the server reads, as far as they were sent."""
+        return sum(text in self._cut for text in texts)
 
     def _requests(self, queries: Sequence[str], documents: Sequence[str]) -> Iterator[Request]:
         """A request a query, with all its documents: some providers charge for the query."""
+        most = self._provider.documents
         rows_of: dict[str, list[int]] = {}
         for row, query in enumerate(queries):
             rows_of.setdefault(query, []).append(row)
         for query, rows in rows_of.items():
             query_size = estimate_tokens(query)
             sizes = [query_size + estimate_tokens(documents[row]) for row in rows]
-            for part in cut(sizes, self._provider.documents, self._provider.tokens):
-                chunks = sum(ceil(size / TOKENS_PER_SEARCHED_DOCUMENT) for size in sizes[part])
-                yield Request(
-                    np.array(rows[part], dtype=np.int64),
-                    partial(self._provider.rerank, query, [documents[row] for row in rows[part]]),
-                    sum(sizes[part]),
-                    ceil(chunks / DOCUMENTS_PER_SEARCH),
-                )
+            for part in cut(sizes, min(most, self._batch_size or most), self._provider.tokens):
+                sent = [documents[row] for row in rows[part]]
+                yield self._request(np.array(rows[part], dtype=np.int64), query, sent)
+
+    def _request(self, rows: IntArray, query: str, sent: list[str], shortened: bool = False) -> Request:
+        def shorter(kept: float) -> Request | None:
+            text = sent[0][: int(len(sent[0]) * kept)]
+            return self._request(rows, query, [text], True) if text.strip() else None
+
+        sizes = [estimate_tokens(query) + estimate_tokens(text) for text in sent]
+        chunks = sum(ceil(size / TOKENS_PER_SEARCHED_DOCUMENT) for size in sizes)
+        return Request(
+            rows,
+            partial(self._provider.rerank, query, sent),
+            sum(sizes),
+            sent[0],
+            lambda part: self._request(rows[part], query, sent[part], shortened),
+            shorter,
+            ceil(chunks / DOCUMENTS_PER_SEARCH),
+            shortened,
+        )
 
 
 def _scores(values: Any, count: int) -> FloatArray:

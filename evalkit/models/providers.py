@@ -8,8 +8,11 @@ tokenizer before the first request (Voyage).
 
 import logging
 import os
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from evalkit.compute import Compute
 from evalkit.models.api import Answer
@@ -53,7 +56,7 @@ def openai(name: str, options: ApiEmbedderOptions, compute: Compute) -> ApiEmbed
 def openai_compatible(name: str, options: CompatibleOptions, compute: Compute) -> ApiEmbedder:
     """Embeddings of a server that speaks OpenAI's API; the user's OpenAI key is never sent to it."""
     key = os.environ.get(COMPATIBLE_KEY, "").strip()
-    return ApiEmbedder("openai-compatible", name, key, options, _openai_embeddings(name, options, key or "none", str))
+    return ApiEmbedder("openai-compatible", name, key, options, _openai_embeddings(name, options, key or "none"))
 
 
 def cohere(name: str, options: ApiEmbedderOptions, compute: Compute) -> ApiEmbedder:
@@ -101,7 +104,7 @@ def jina(name: str, options: ApiEmbedderOptions, compute: Compute) -> ApiEmbedde
             "/embeddings", cast_to=object, body=body | {key: value for key, value in asked.items() if value}
         )
         vectors = {row["index"]: row["embedding"] for row in given["data"]}
-        return Answer(_in_order(vectors), given["usage"]["total_tokens"])
+        return Answer(_in_order(vectors), _total(given.get("usage")))
 
     types: Mapping[Role, str] = {
         "query": "retrieval.query",
@@ -175,23 +178,26 @@ def jina_rerank(name: str, options: ApiOptions, compute: Compute) -> ApiReranker
         body = {"model": name, "query": query, "documents": documents, "return_documents": False}
         given = client.post("/rerank", cast_to=object, body=body)
         scores = {row["index"]: row["relevance_score"] for row in given["results"]}
-        return Answer(_in_order(scores), given["usage"]["total_tokens"])
+        return Answer(_in_order(scores), _total(given.get("usage")))
 
     return ApiReranker("jina-rerank", name, key, options, RerankApi(rerank, documents=200, tokens=200_000))
 
 
 def _openai_embeddings(
-    name: str, options: ApiEmbedderOptions, key: str, shortened: Callable[[str], str]
+    name: str, options: ApiEmbedderOptions, key: str, shortened: Callable[[str], str] = str
 ) -> EmbeddingApi:
     client = _openai_client(options, key, None)
     more = {"dimensions": options.dimensions} if options.dimensions else {}
 
     def embed(texts: list[str], _: str) -> Answer:
-        sent = [shortened(text) for text in texts]
-        given = client.embeddings.create(model=name, input=sent, encoding_format="float", **more)
-        return Answer(_in_order({row.index: row.embedding for row in given.data}), given.usage.total_tokens)
+        given = client.embeddings.create(model=name, input=texts, encoding_format="float", **more)
+        rows = {
+            place if (index := getattr(row, "index", None)) is None else index: _decoded(row.embedding)
+            for place, row in enumerate(given.data)
+        }
+        return Answer(_in_order(rows), _total(getattr(given, "usage", None)))
 
-    return EmbeddingApi(embed, NO_INPUT_TYPES, texts=256, tokens=64_000)
+    return EmbeddingApi(embed, NO_INPUT_TYPES, texts=256, tokens=64_000, shortened=shortened)
 
 
 def _shortened(text: str) -> str:
@@ -234,6 +240,17 @@ def _billed(given: Any, what: str) -> int | None:
     units = given.meta and given.meta.billed_units
     count = units and getattr(units, what)
     return None if count is None else int(count)
+
+
+def _total(usage: Any) -> int | None:
+    """The tokens that an answer says were read; None where it does not say: many servers leave that out."""
+    count = usage.get("total_tokens") if isinstance(usage, Mapping) else getattr(usage, "total_tokens", None)
+    return count if isinstance(count, int) else None
+
+
+def _decoded(vector: Any) -> Any:
+    """A vector as numbers; some servers send base64 of float32 though they were asked for numbers."""
+    return np.frombuffer(b64decode(vector), dtype="<f4") if isinstance(vector, str) else vector
 
 
 def _in_order(values: Mapping[int, Any]) -> list[Any]:

@@ -16,6 +16,6 @@ def option_settings(options: Options, leave_out: Collection[str] = ()) -> Mappin
     """Each option with its value, and whether the user gave it or it is the default; unset ones are left out."""
     return {
         name: Setting(value, "option" if name in options.model_fields_set else "default")
-        for name, value in options.model_dump().items()
+        for name, value in options.model_dump(mode="json").items()
         if value is not None and name not in leave_out
     }

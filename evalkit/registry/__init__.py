@@ -3,6 +3,7 @@
 from evalkit.registry.build import build, kinds
 from evalkit.registry.catalogue import CatalogueEntry, catalogue, resolve
 from evalkit.registry.families import Family, Kind, families
+from evalkit.registry.listing import split_models, tidy
 from evalkit.registry.spec import ModelSpec, expand, parse_spec
 
 __all__ = [
@@ -17,4 +18,6 @@ __all__ = [
     "kinds",
     "parse_spec",
     "resolve",
+    "split_models",
+    "tidy",
 ]

@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from evalkit.errors import ModelNotFoundError, UnknownNameError, did_you_mean
 from evalkit.registry.families import Kind, families
+from evalkit.registry.folder import begins_as_path, family_of
 from evalkit.registry.spec import ModelSpec, parse_spec, refuse_secrets
 
 
@@ -83,10 +86,11 @@ def catalogue() -> Mapping[str, CatalogueEntry]:
 
 
 def resolve(text: str) -> ModelSpec:
-    """The spec that a user's string means: a catalogue name, with more options if any, or a spec string.
+    """The spec that a user's string means: a catalogue name or a folder, with more options if any, or a spec string.
 
     In a spec, too, a catalogue name stands for that model's hub name: `bert:all-MiniLM-L6-v2?pooling=cls`.
-    Raises UnknownNameError, SpecError, or ModelNotFoundError for a model that cannot be run (any more).
+    Raises UnknownNameError, SpecError, or ModelNotFoundError for a folder that holds no model and a model that
+    cannot be run any more.
     """
     refuse_secrets(text)
     short_name, mark, query = text.partition("?")
@@ -95,11 +99,15 @@ def resolve(text: str) -> ModelSpec:
         known = parse_spec(_runnable_spec(entry))
         given = parse_spec(f"{known.family}:{known.name}{mark}{query}").options.model_dump(exclude_unset=True)
         return ModelSpec(known.family, known.name, known.options.model_copy(update=given))
-    family = short_name.partition(":")[0]
-    if ":" not in text and family not in families():
+    bare = short_name.strip()
+    family = bare.partition(":")[0]
+    if begins_as_path(bare) or (family not in families() and Path(unquote(bare)).exists()):
+        return parse_spec(f"{family_of(bare)}:{bare}{mark}{query}")
+    if ":" not in bare and family not in families():
         known_names = [*families(), *catalogue()]
+        on_hub = f" A model of the hub is written FAMILY:{bare}, such as sbert:{bare}." if "/" in bare else ""
         raise UnknownNameError(
-            f"unknown model {text!r}: neither in the catalogue nor a FAMILY:NAME spec. "
+            f"unknown model {text!r}: neither in the catalogue, nor a FAMILY:NAME spec, nor a folder here.{on_hub} "
             f"{did_you_mean(family, known_names)} `evalkit models` lists them."
         )
     spec = parse_spec(text)

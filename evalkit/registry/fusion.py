@@ -8,6 +8,7 @@ from typing import cast
 from pydantic import Field, PositiveInt
 
 from evalkit.errors import SpecError
+from evalkit.registry.listing import split_models
 from evalkit.registry.options import Options
 from evalkit.registry.spec import expand, options_text, parse_options
 from evalkit.search.fusion import Fusion, Method
@@ -61,8 +62,8 @@ def parse_fusions(text: str) -> list[FusionSpec]:
     if found is None:
         raise SpecError(f"{text!r} is no fusion. Write rrf(MODEL, MODEL) or weighted(MODEL, MODEL).")
     method, inner, query = cast(Method, found[1]), found[2], found[3] or ""
-    parts = [part.strip() for part in inner.split(",")]
-    if len(parts) != 2 or not all(parts) or any(is_fusion(part) for part in parts) or parts[0] == parts[1]:
+    parts = split_models(inner)
+    if len(parts) != 2 or any(is_fusion(part) for part in parts) or parts[0] == parts[1]:
         raise SpecError(f"{text!r}: a fusion is of two different models, as in {method}(all-MiniLM-L6-v2, bm25).")
     options = parse_options(text, OPTIONS[method], query)
     # A part with options is a sweep of them; one without may be several names.

@@ -182,6 +182,9 @@ class ApiOptions(Options):
     api_base: HttpUrl | None = Field(None, description="URL of the API; unset: the provider's")
     timeout: PositiveInt = Field(60, description="seconds to wait for an answer")
     concurrency: PositiveInt = Field(4, description="requests under way at once")
+    batch_size: PositiveInt | None = Field(
+        None, description="texts in a request at most; unset: the provider's, and fewer where a server refuses that"
+    )
     price: float | None = Field(None, ge=0, allow_inf_nan=False, description="USD per unit; unset: the catalogue's")
 
     @field_validator("api_base")

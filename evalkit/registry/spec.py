@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from itertools import product
+from typing import get_args
 from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
@@ -40,7 +41,8 @@ def parse_spec(text: str) -> ModelSpec:
     wrong with it, with all wrong options in one message.
     """
     refuse_secrets(text)
-    head, _, query = text.strip().partition("?")
+    head, _, query = text.lstrip().partition("?")
+    head = head.strip()
     family_name, _, name = head.partition(":")
     family = families().get(family_name)
     if family is None:
@@ -85,11 +87,13 @@ def parse_options(text: str, options: type[Options], query: str) -> Options:
     for part in query.split("&") if query else []:
         key, equals, value = part.partition("=")
         if not equals:
-            problems.append(f"{part!r} is not option=value")
+            before = next(reversed(given), "")
+            in_text = before in options.model_fields and _is_text(options, before)
+            problems.append(f"{part!r} is not option=value" + " (in a value, & is written %26)" * in_text)
         elif key in given:
             problems.append(f"option {key!r} is given twice")
         else:
-            given[key] = unquote(value)
+            given[key] = unquote(value) if _is_text(options, key) else unquote(value).strip()
     allowed = options.model_fields
     if options.model_config.get("extra") != "allow":
         unknown = [key for key in given if key not in allowed]
@@ -107,6 +111,12 @@ def parse_options(text: str, options: type[Options], query: str) -> Options:
     if problems:
         raise SpecError(f"{text!r}: " + "; ".join(problems))
     return parsed
+
+
+def _is_text(options: type[Options], key: str) -> bool:
+    """Whether an option is any text, blanks and all."""
+    field = options.model_fields.get(key)
+    return field is None or str in (field.annotation, *get_args(field.annotation))
 
 
 def options_text(options: Options) -> str:

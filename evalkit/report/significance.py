@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from evalkit.report.table import Table, TableCell
-from evalkit.results import Results
+from evalkit.results import Results, coverage
 from evalkit.results.comparisons import ALL, LEVEL, CellLabel, across_tasks, detectable, needed, reranker_gains
 from evalkit.results.scores import ranking_metric
 
@@ -30,6 +30,13 @@ def places(labels: Sequence[CellLabel], board: pd.DataFrame) -> list[TableCell]:
 
 def _range(row: Any) -> str:
     return "" if pd.isna(row.rank_low) else f" ({row.rank_low:.0f}–{row.rank_high:.0f})"
+
+
+def thin_cells(board: pd.DataFrame, items: int, things: str) -> str:
+    """Which cells have a score over too few items, as sentences; empty if none has."""
+    thin = board[coverage.is_thin(board)]
+    told = [f"{_label(row)} {coverage.in_words(int(row['n']), items, things)}" for _, row in thin.iterrows()]
+    return f"{'; '.join(told)}: no rank, and no part in comparisons, marks and means." if told else ""
 
 
 def what_shows(board: pd.DataFrame, things: str = "queries", form: str = "{:.3f}", scale: float = 1) -> str:
@@ -100,7 +107,10 @@ def _across(results: Results, kind: str, rows: pd.DataFrame) -> Table:
         for name, form in forms.items()
     ]
     missing = rows[rows["missing"] != ""]
-    left_out = [f"{_label(row)} has no score on {row['missing']}, and so no mean." for _, row in missing.iterrows()]
+    left_out = [
+        f"{_label(row)} has no score, or one over too few items, on {row['missing']}, and so no mean."
+        for _, row in missing.iterrows()
+    ]
     return Table(
         f"Over {rows['tasks'].iloc[0]} tasks: {kind}, {', '.join(sorted(metrics))}",
         ("Model", "Mean", "Mean rank", "Borda"),

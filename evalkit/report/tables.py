@@ -9,10 +9,11 @@ import pandas as pd
 from evalkit.grid.cells import NO_RERANKER
 from evalkit.report.measurements import loss_tables, measurement_tables
 from evalkit.report.published import published_tables
-from evalkit.report.significance import TIED, across_tables, gains_table, marked, places, what_shows
+from evalkit.report.significance import TIED, across_tables, gains_table, marked, places, thin_cells, what_shows
 from evalkit.report.table import Table, TableCell
 from evalkit.results import Results
 from evalkit.results.comparisons import against_best
+from evalkit.results.coverage import is_thin
 from evalkit.results.notes import read_notes
 
 INTERVALS = "In brackets: 95 % intervals."
@@ -72,16 +73,19 @@ def _sts_table(results: Results, task: dict[str, Any], scores: pd.DataFrame) -> 
     order = board["model"].tolist()
     labels = [(model, NO_RERANKER) for model in order]
     pairs = by_metric["spearman_cosine"].loc[order, "n"]
+    thin = is_thin(board).tolist()
     return Table(
         f"STS: {task['task']} ({task['split']}), {task['pairs']} pairs, Spearman and Pearson × 100",
         ("Model", "Rank", "Spearman cosine", "Pearson cosine", "Sp. dot", "Sp. eucl.", "Sp. manh.", "pairs"),
         _rows(
             order,
             places(labels, board),
-            marked(_scored(by_metric["spearman_cosine"].loc[order], "{:.1f}", 100), labels, board),
-            _scored(by_metric["pearson_cosine"].loc[order], "{:.1f}", 100),
+            marked(_scored(by_metric["spearman_cosine"].loc[order], "{:.1f}", 100, thin), labels, board),
+            _scored(by_metric["pearson_cosine"].loc[order], "{:.1f}", 100, thin),
             *(
-                _best_in_column([f"{value:.1f}" for value in 100 * by_metric[f"spearman_{name}"].loc[order, "score"]])
+                _best_in_column(
+                    [f"{value:.1f}" for value in 100 * by_metric[f"spearman_{name}"].loc[order, "score"]], thin
+                )
                 for name in ("dot", "euclidean", "manhattan")
             ),
             _plain(pairs),
@@ -89,6 +93,7 @@ def _sts_table(results: Results, task: dict[str, Any], scores: pd.DataFrame) -> 
         _notes(
             INTERVALS,
             "Pairs with a text of which the model knows no word are left out." if pairs.min() < task["pairs"] else "",
+            thin_cells(board, task["pairs"], "pairs"),
             TIED if len(order) > 1 else "",
             what_shows(board, "pairs", "{:.1f}", 100),
         ),
@@ -193,10 +198,11 @@ def _cost_table(results: Results) -> list[Table]:
             TableCell(model),
             TableCell(f"{cost['texts']:,}"),
             TableCell(f"{cost['requests'] + cost['unanswered']:,}"),
-            TableCell(f"{'about ' if cost['estimated'] else ''}{cost['tokens']:,}"),
-            TableCell("unknown" if cost["usd"] is None else f"{cost['usd']:.6f}"),
+            TableCell(f"{about}{cost['tokens']:,}"),
+            TableCell("unknown" if cost["usd"] is None else f"{about if cost['usd'] else ''}{cost['usd']:.6f}"),
         )
         for model, cost in costs.items()
+        for about in ["about " if cost["estimated"] else ""]
     )
     columns = ("Model", "texts or pairs", "requests", "tokens", "USD")
     note = "What this run paid for, at the catalogue's prices; what was in the store cost nothing."
@@ -220,9 +226,9 @@ def _plain(texts: Sequence[str]) -> list[TableCell]:
     return [TableCell(str(text)) for text in texts]
 
 
-def _scored(found: pd.DataFrame, form: str, scale: float) -> list[TableCell]:
-    """Scores with their intervals; the best score marked."""
-    cells = _best_in_column([form.format(scale * value) for value in found["score"]])
+def _scored(found: pd.DataFrame, form: str, scale: float, thin: Sequence[bool] = ()) -> list[TableCell]:
+    """Scores with their intervals; the best score marked, which is none of those that are `thin`."""
+    cells = _best_in_column([form.format(scale * value) for value in found["score"]], thin)
     bounds = [
         ""
         if pd.isna(low)
@@ -232,8 +238,13 @@ def _scored(found: pd.DataFrame, form: str, scale: float) -> list[TableCell]:
     return [replace(cell, text=cell.text + bound) for cell, bound in zip(cells, bounds, strict=True)]
 
 
-def _best_in_column(values: Sequence[str]) -> list[TableCell]:
-    """The highest shown value, and those shown equal to it, are best."""
-    numbers = [float(value) for value in values if value not in ("failed", "nan")]
-    top = max(numbers, default=None)
-    return [TableCell(value, value not in ("failed", "nan") and float(value) == top) for value in values]
+def _best_in_column(values: Sequence[str], thin: Sequence[bool] = ()) -> list[TableCell]:
+    """The highest shown value, and those shown equal to it, are best; none of those that are `thin`."""
+    numbers = [
+        None if value in ("failed", "nan") or is_out else float(value)
+        for value, is_out in zip(values, thin or [False] * len(values), strict=True)
+    ]
+    top = max((number for number in numbers if number is not None), default=None)
+    return [
+        TableCell(value, number is not None and number == top) for value, number in zip(values, numbers, strict=True)
+    ]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from evalkit.errors import ConfigError
 from evalkit.results.comparisons import LEVEL, CellLabel, Compared, compared
+from evalkit.results.coverage import is_covered
 from evalkit.results.inputs import Label, differing_inputs, of_cell, of_task, tasks_of, why_apart
 from evalkit.results.records import CELL_KEYS
 from evalkit.results.results import Results
@@ -26,6 +27,8 @@ QUERY_COLUMNS = [
 ]  # fmt: skip
 KINDS = ("hit_rate", "mrr", "ndcg", "recall")
 """Of the ranking metrics, those that are compared, at the largest k of both runs."""
+NO_TEST, TOO_FEW = "no test", "too few items"
+"""Verdicts of cells that are not compared."""
 _TASK = ["task", "split"]
 _PAIR = ["model_a", "reranker_a", "model_b", "reranker_b"]
 
@@ -49,7 +52,8 @@ class Changes:
     `cells` has a row a task, pair of cells and metric, with `CELL_COLUMNS`: `main` marks the metric that the task is
     ranked by, `won` and `lost` count the queries whose value went up and down. `p_holm` is corrected for all pairs of
     a task and metric; `verdict` is "better" or "worse" where that is at most 0.05, "same" where no query differs,
-    "cannot be told" elsewhere, and "no test" where a score has no queries behind it.
+    "cannot be told" elsewhere, `TOO_FEW` where either cell covers too few of the task's items (see `coverage.FLOOR`),
+    and `NO_TEST` where a score has no queries behind it.
 
     `queries` has a row for each query of a retrieval task whose main value changed, with `QUERY_COLUMNS`, the largest
     losses first: the ranks are those of its first relevant document, NaN where none was found. `inputs` has a row
@@ -195,11 +199,14 @@ def _values(label: Label, metric: str, pairs: Sequence[Pair], a: Results, b: Res
 
 
 def _tested(values: _Values | None, row: int, n: int) -> dict[str, Any]:
+    undefined = dict.fromkeys(("ci_low", "ci_high", "p", "p_holm", "sd", "won", "lost", "even"), np.nan)
     if values is None:
-        undefined = dict.fromkeys(("ci_low", "ci_high", "p", "p_holm", "sd", "won", "lost", "even"), np.nan)
-        return {**undefined, "n": n, "verdict": "no test"}
+        return {**undefined, "n": n, "verdict": NO_TEST}
     tests = values.tests
     change = values.after[:, row] - values.before[:, row]
+    sides = np.column_stack([values.before[:, row], values.after[:, row]])
+    if not is_covered(sides).all():
+        return {**undefined, "n": int(np.isfinite(change).sum()), "verdict": TOO_FEW}
     counts = {"won": (change > 0).sum(), "lost": (change < 0).sum(), "even": (change == 0).sum()}
     significant = tests.p_holm[row] <= LEVEL
     verdict = ("better" if tests.difference[row] > 0 else "worse") if significant else "cannot be told"

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -12,6 +13,7 @@ from scipy.stats import rankdata
 
 from evalkit.errors import ConfigError, did_you_mean
 from evalkit.grid.cells import NO_RERANKER
+from evalkit.results.coverage import is_covered
 from evalkit.results.records import GOLD, SAMPLES
 from evalkit.results.scores import ranking_metric
 from evalkit.stats.correlation import resampled_spearman
@@ -47,26 +49,29 @@ class Compared:
     gold: FloatArray | None
     seed: int
 
+    @cached_property
+    def covered(self) -> FloatArray:
+        """The values, all NaN for a cell that covers too few of the items (see `coverage.FLOOR`).
+
+        Comparisons are made of these: such a cell touches no number of the others'.
+        """
+        return np.where(is_covered(self.values), self.values, np.nan)
+
     def tests(self, pairs: Sequence[tuple[int, int]]) -> PairedTests:
-        """Paired tests of cells by number: of means, or for STS of Spearman's correlations."""
+        """Paired tests of cells by number: of means, or for STS of Spearman's correlations; NaN for a thin cell."""
         columns: IntArray = np.array(pairs, dtype=np.int64).reshape(-1, 2)
         if self.gold is None:
-            return compare_means(self.values, columns, seed=self.seed)
-        return compare_correlations(self.values, self.gold, columns, seed=self.seed)
+            return compare_means(self.covered, columns, seed=self.seed)
+        return compare_correlations(self.covered, self.gold, columns, seed=self.seed)
 
     def resampled(self) -> FloatArray:
         """Scores of the cells in the same resamples: float64 of shape (n_cells, n_resamples).
 
-        For STS over the pairs that are defined in all cells which are defined anywhere.
+        A cell's row does not depend on which others there are; that of a thin one is NaN.
         """
         if self.gold is None:
-            return resampled_means(self.values, seed=self.seed)
-        there = np.isfinite(self.values).any(axis=0)
-        rows = np.isfinite(self.values[:, there]).all(axis=1)
-        resampled = np.full((len(self.cells), 10_000), np.nan)
-        if rows.sum() > 2:
-            resampled[there] = resampled_spearman(self.values[rows][:, there], self.gold[rows], seed=self.seed)
-        return resampled
+            return resampled_means(self.covered, seed=self.seed)
+        return resampled_spearman(self.covered, self.gold, seed=self.seed)
 
 
 def compared(
@@ -107,8 +112,9 @@ def against_best(
 
     Columns: model, reranker, score, ci_low, ci_high, n; `difference` (best - cell) with `diff_low`, `diff_high`, `p`
     and `p_holm`, corrected for all cells here; `sd` of a query's difference; `tied`: cannot be told from the
-    best at 5 %; `rank` by score, with its 95 % interval `rank_low`, `rank_high`. A cell without a score is last, with
-    NaN and not tied.
+    best at 5 %; `rank` by score, with its 95 % interval `rank_low`, `rank_high`. A cell whose score is over too few
+    items (see `coverage.FLOOR`) comes after the others, with NaN for all that compares it and not tied; one without
+    a score is last.
 
     The best of many cells is partly the luckiest: that it is compared with every other one is what Holm's
     correction is for. Raises ConfigError as `compared`.
@@ -118,17 +124,21 @@ def against_best(
     scores = scores[(scores["task"] == task) & (scores["split"] == split) & (scores["metric"] == metric)]
     by_cell = scores.astype({"model": str, "reranker": str}).set_index(["model", "reranker"])
     board = by_cell[["score", "ci_low", "ci_high", "n"]].reindex(_index(found.cells)).reset_index()
-    best = int(np.argmax(board["score"].fillna(-np.inf)))
+    ranked = board["score"].where(is_covered(found.values))
+    best = int(np.argmax(ranked.fillna(-np.inf)))
     others = [cell for cell in range(len(board)) if cell != best]
     tests = found.tests([(best, cell) for cell in others])
     of_best = {"difference": 0.0, "diff_low": 0.0, "diff_high": 0.0, "p": 1.0, "p_holm": 1.0, "sd": np.nan}
     for column, value in of_best.items():
         board.loc[others, column] = getattr(tests, column.removeprefix("diff_"))
-        board.loc[best, column] = value
-    board["tied"] = ~(board["p_holm"] <= LEVEL) & board["score"].notna()
-    board["rank"] = board["score"].rank(ascending=False, method="min")
+        board.loc[best, column] = value if pd.notna(ranked[best]) else np.nan
+    board["tied"] = ~(board["p_holm"] <= LEVEL) & ranked.notna()
+    board["rank"] = ranked.rank(ascending=False, method="min")
     board["rank_low"], board["rank_high"] = rank_intervals(found.resampled())
-    return board.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)
+    order = pd.DataFrame({"ranked": ranked, "score": board["score"]}).sort_values(
+        ["ranked", "score"], ascending=False, kind="stable"
+    )
+    return board.loc[order.index].reset_index(drop=True)
 
 
 def pairwise(
@@ -151,7 +161,8 @@ def reranker_gains(results: "Results", task: str, split: str, metric: str) -> pd
 
     Columns: model ("all" for the mean over the embedders, which is compared query by query too), reranker,
     difference (with - without, a fraction), ci_low, ci_high, p, p_holm (corrected for all rows), n. "all" is over the
-    embedders that have both scores. Empty without rerankers; raises ConfigError as `compared`.
+    embedders that have both scores, on enough of the queries. Empty without rerankers; raises ConfigError as
+    `compared`.
     """
     found = compared(results, task, split, metric)
     number = {cell: place for place, cell in enumerate(found.cells)}
@@ -160,12 +171,13 @@ def reranker_gains(results: "Results", task: str, split: str, metric: str) -> pd
     rows: list[CellLabel] = []
     for reranker in rerankers:
         models = [model for model, behind in found.cells if behind == NO_RERANKER and (model, reranker) in number]
-        sides = [found.values[:, [number[model, behind] for model in models]] for behind in (reranker, NO_RERANKER)]
+        sides = [found.covered[:, [number[model, behind] for model in models]] for behind in (reranker, NO_RERANKER)]
         rows += [(model, reranker) for model in models]
         columns += [column for pair in zip(*(side.T for side in sides), strict=True) for column in pair]
         if len(models) > 1:
             rows.append((ALL, reranker))
-            columns += [side.mean(axis=1) for side in sides]
+            both = np.isfinite(sides[0] - sides[1]).any(axis=0)
+            columns += [side[:, both].mean(axis=1) for side in sides]
     frame = pd.DataFrame(rows, columns=["model", "reranker"])
     values = np.array(columns).reshape(-1, len(found.ids)).T
     pairs: IntArray = np.arange(values.shape[1], dtype=np.int64).reshape(-1, 2)
@@ -198,10 +210,11 @@ def needed(board: pd.DataFrame, difference: float) -> float:
 def across_tasks(results: "Results") -> pd.DataFrame:
     """Each cell over all tasks of a kind: a row a kind ("sts", "retrieval") and cell, best mean first.
 
-    Columns: type, model, reranker, tasks (how many there are), missing (names of those without a score, "; "
-    between), then mean (of the main metric, a fraction), mean_rank and borda (cells left behind, summed over the
-    tasks; a tie counts half: Borda 1784), each with its bounds `_low` and `_high`: a bootstrap within each task, the
-    tasks as given. A cell that misses a task has NaN: its mean would be over other tasks than the others' are.
+    Columns: type, model, reranker, tasks (how many there are), missing (names of those without a score, or with one
+    over too few items (see `coverage.FLOOR`), "; " between), then mean (of the main metric, a fraction), mean_rank
+    and borda (cells left behind, summed over the tasks; a tie counts half: Borda 1784), each with its bounds `_low`
+    and `_high`: a bootstrap within each task, the tasks as given. A cell that misses a task has NaN: its mean would
+    be over other tasks than the others' are.
     Left out: a kind with one task, whose splits may share their queries, and tasks with an evaluator of their own,
     whose scores have no queries.
     """
@@ -236,7 +249,7 @@ def _main(results: "Results", task: str, split: str) -> Iterator[tuple[str, pd.D
         of_metric = scores[scores["metric"] == metric].astype({"model": str, "reranker": str})
         observed = of_metric.set_index(["model", "reranker"])["score"]
         rows = pd.DataFrame(found.resampled(), index=_index(found.cells))
-        rows.insert(0, "score", observed.reindex(rows.index))
+        rows.insert(0, "score", observed.reindex(rows.index).where(is_covered(found.values)))
         yield name, rows
 
 

@@ -12,25 +12,29 @@ _NO_VARIANCE = 1e-12
 def resampled_spearman(predicted: FloatArray, gold: FloatArray, *, seed: int, resamples: int = 10_000) -> FloatArray:
     """Spearman's correlation with `gold` over resamples of the pairs: float64 of shape (n_columns, resamples).
 
-    `predicted` is float64 of shape (n_pairs, n_columns), `gold` of shape (n_pairs,); all finite. All columns share
-    the same draws. NaN where a resample is constant on either side. Equal to ranking each resample anew with
-    mid-ranks (Spearman 1904), but values are sorted once: the rank of a value in a resample is the number of
-    smaller ones drawn, and half of those equal to it.
+    `predicted` is float64 of shape (n_pairs, n_columns), `gold` of shape (n_pairs,), finite. All columns share the
+    same draws; a pair that is NaN in a column is left out of that column's, which do not depend on the other columns.
+    NaN where a resample is constant on either side. Equal to ranking each resample anew with mid-ranks (Spearman
+    1904), but values are sorted once: the rank of a value in a resample is the number of smaller ones drawn, and half
+    of those equal to it.
     """
-    n = len(gold)
-    columns = [_Sorted(column) for column in predicted.T]
-    gold_sorted = _Sorted(gold)
-    found = np.full((len(columns), resamples), np.nan)
-    for block, counts in draws(n, seed, resamples):
-        # A row a pair: what is picked and summed below are whole rows then, which is several times faster.
-        drawn = np.ascontiguousarray(counts.T)
-        ranks, squares = gold_sorted.ranks(drawn)
-        weighted = drawn * ranks[gold_sorted.group]
-        for row, column in enumerate(columns):
-            own_ranks, own_squares = column.ranks(drawn)
-            product = np.einsum("ij,ij->j", column.by_group(weighted), own_ranks)
-            scale = own_squares * squares
-            np.divide(product, np.sqrt(scale), out=found[row, block], where=scale > 0)
+    found = np.full((predicted.shape[1], resamples), np.nan)
+    masks, which = np.unique(np.isfinite(predicted).T, axis=0, return_inverse=True)
+    for number, mask in enumerate(masks):
+        if not mask.any():
+            continue
+        columns = {row: _Sorted(predicted[mask, row]) for row in np.flatnonzero(which.ravel() == number)}
+        gold_sorted = _Sorted(gold[mask])
+        for block, counts in draws(len(gold), seed, resamples):
+            # A row a pair: what is picked and summed below are whole rows then, which is several times faster.
+            drawn = np.ascontiguousarray(counts.T[mask])
+            ranks, squares = gold_sorted.ranks(drawn)
+            weighted = drawn * ranks[gold_sorted.group]
+            for row, column in columns.items():
+                own_ranks, own_squares = column.ranks(drawn)
+                product = np.einsum("ij,ij->j", column.by_group(weighted), own_ranks)
+                scale = own_squares * squares
+                np.divide(product, np.sqrt(scale), out=found[row, block], where=scale > 0)
     return found
 
 
@@ -51,8 +55,8 @@ class _Sorted:
         """Each group's distance from the mean rank, (n_groups, block), and the sum of its squares over the pairs."""
         groups = self.by_group(drawn)
         ranks = np.cumsum(groups, axis=0)
-        # The mean of mid-ranks is the same in every resample: half the number of pairs.
-        ranks -= groups / 2 + len(drawn) / 2
+        # The mean of mid-ranks is half the number of pairs that were drawn.
+        ranks -= groups / 2 + ranks[-1] / 2
         return ranks, np.einsum("ij,ij,ij->j", groups, ranks, ranks)
 
 

@@ -98,7 +98,7 @@ def test_prompts_of_the_catalogue_keep_their_last_blank():
         (
             "all-MiniLM-L6",
             UnknownNameError,
-            "unknown model 'all-MiniLM-L6': neither in the catalogue nor a FAMILY:NAME spec. "
+            "unknown model 'all-MiniLM-L6': neither in the catalogue, nor a FAMILY:NAME spec, nor a folder here. "
             "Did you mean 'all-MiniLM-L6-v2' or 'all-MiniLM-L12-v2' or 'ms-marco-MiniLM-L6'? "
             "`evalkit models` lists them.",
         ),

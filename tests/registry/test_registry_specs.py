@@ -125,7 +125,7 @@ def test_families_are_those_documented():
         ("sbert:a?normalize=0", "sbert:a?normalize=false"),
         ("bm25?k1=2&b=0.75", "bm25?k1=2.0"),
         ("sbert:a?query_prompt=", "sbert:a?query_prompt="),
-        ("sbert:a?query_prompt=query: ", "sbert:a"  + "?query_prompt=query:"),
+        ("sbert:a?query_prompt=query: ", "sbert:a?query_prompt=query:%20"),
         ("sbert:a?query_prompt=query:%20", "sbert:a?query_prompt=query:%20"),
         ("sbert:a?query_prompt=a%26b%3Dc%3F%2C%25", "sbert:a?query_prompt=a%26b%3Dc%3F%2C%25"),
         ("glove:C:/my vectors.txt", "glove:C:/my vectors.txt"),

@@ -1,11 +1,13 @@
 """The answer in a sentence or two: what is best, what ties with it, what to pick if it must be fast or small."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from evalkit.grid.cells import NO_RERANKER
 from evalkit.report.html.units import Unit, metric_label
+from evalkit.results.coverage import in_words, is_thin
 
 KEEPS = 0.9
 """A cheaper cell is worth naming if it cannot be told from the best, or keeps this share of its score."""
@@ -20,10 +22,11 @@ def answer(unit: Unit) -> list[str]:
     if not unit.main or unit.boards[unit.main]["score"].isna().all():
         return [f"Nothing could be scored: {_failures(unit) or 'every score is undefined'}."]
     cells = pd.concat([unit.cells, unit.boards[unit.main].reset_index(drop=True)], axis=1)
-    scored = cells[cells["score"].notna()]
-    told = [best(scored, metric_label(unit.main)), ties(scored)]
+    scored = cells[cells["rank"].notna()]
+    told = [best(scored, metric_label(unit.main)), ties(scored)] if len(scored) else []
     if len(scored) > 1:
         told += [fast(scored), small(scored)]
+    told += thin(cells, unit.facts)
     if failed := _failures(unit):
         told.append(f"No score: {failed}.")
     return [sentence for sentence in told if sentence]
@@ -63,6 +66,15 @@ def ties(cells: pd.DataFrame) -> str:
         )
     names = _listed([name(cell) for _, cell in tied.iterrows()])
     return f"{names} cannot be told from it on this data."
+
+
+def thin(cells: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
+    """Which cells have a score over too few items to have a rank."""
+    things = "pairs" if "pairs" in facts else "queries"
+    return [
+        f"{name(cell)} {in_words(int(cell['n']), facts[things], things)}: it has no rank, and is not compared."
+        for _, cell in cells[is_thin(cells)].iterrows()
+    ]
 
 
 def fast(cells: pd.DataFrame) -> str:

@@ -12,6 +12,7 @@ from evalkit.report.significance import what_shows
 from evalkit.report.tables import TITLES
 from evalkit.results import Results
 from evalkit.results.comparisons import across_tasks, against_best, reranker_gains
+from evalkit.results.coverage import is_enough
 from evalkit.results.scores import ranking_metric
 
 BOARD = [
@@ -115,7 +116,7 @@ def _unit(results: Results, facts: Mapping[str, Any]) -> Unit | None:
         return None
     main = ranking_metric(scores) if len(scores) else ""
     metrics = _offered(scores, facts["type"], main)
-    boards = {metric: _board(results, task, split, metric, facts["type"]) for metric in metrics}
+    boards = {metric: _board(results, facts, metric) for metric in metrics}
     scored = scores[["model", "reranker"]].astype(str)
     first = boards[main][["model", "reranker"]] if main else scored
     cells = pd.concat([first, scored, failed[["model", "reranker", "reason"]]], ignore_index=True)
@@ -155,14 +156,17 @@ def _tested(metric: str, kind: str) -> bool:
     return kind == "retrieval" or (kind == "sts" and metric.startswith("spearman_"))
 
 
-def _board(results: Results, task: str, split: str, metric: str, kind: str) -> pd.DataFrame:
-    if _tested(metric, kind):
+def _board(results: Results, facts: Mapping[str, Any], metric: str) -> pd.DataFrame:
+    task, split = facts["task"], facts["split"]
+    if _tested(metric, facts["type"]):
         board = against_best(results, task, split, metric)
         return board.assign(tied=board["tied"].astype(object))
     found = _of(results.scores, task, split)
     found = found[found["metric"] == metric].sort_values("score", ascending=False, kind="stable")
-    ranks = found["score"].rank(ascending=False, method="min")
-    below = found["score"].max() - found["score"]
+    # Of an evaluator's task all samples count.
+    ranked = found["score"].where(is_enough(found["n"], facts.get("pairs", 0)))
+    ranks = ranked.rank(ascending=False, method="min")
+    below = ranked.max() - ranked
     board = found.assign(rank=ranks, difference=below).reindex(columns=["model", "reranker", *BOARD])
     return board.astype({"model": str, "reranker": str})
 
@@ -205,8 +209,9 @@ def across(results: Results, units: Sequence[Unit]) -> dict[str, Any] | None:
     about = "Each task by its main metric. Colours compare cells within a task."
     if columns:
         about += (
-            " Means are over the tasks of a kind, of cells that have a score on each; small print: 95 % intervals."
+            " Means are over the tasks of a kind, of cells that have a score on each, over enough of its items; "
+            "small print: 95 % intervals."
         )
     if left_out:
-        about += f" No mean, since a score is missing: {'; '.join(left_out)}."
+        about += f" No mean, since a score is missing or over too few items: {'; '.join(left_out)}."
     return {"rows": rows.to_dict("records"), "columns": columns, "about": about}

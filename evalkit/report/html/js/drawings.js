@@ -36,13 +36,14 @@ function cellRows(unit, metric, cells) {
       ci_high: board.ci_high[cell],
       standing: standing(unit, metric, cell),
       told: fixed(board.score[cell]) + (interval && ` (${interval})`),
-      rank: `${board.rank[cell]}${ranks}`,
+      ranked: has(board.rank[cell]),
+      rank: has(board.rank[cell]) ? `${board.rank[cell]}${ranks}` : "none: it covers too few items",
     };
   });
 }
 
 function drawForest(unit, metric, cells) {
-  const rows = cellRows(unit, metric, cells).sort((a, b) => b.score - a.score);
+  const rows = cellRows(unit, metric, cells).sort((a, b) => b.ranked - a.ranked || b.score - a.score);
   byId("s-forest").hidden = rows.length === 0;
   if (rows.length) chart("forest", page.charts.forest, rows);
 }
@@ -87,8 +88,8 @@ function drawTrade(unit, metric, cells) {
     .sort((a, b) => a.cost - b.cost || b.score - a.score);
   let best = -Infinity;
   for (const row of rows) {
-    row.front = row.score > best;
-    best = Math.max(best, row.score);
+    row.front = row.ranked && row.score > best;
+    if (row.ranked) best = Math.max(best, row.score);
     // Names grow into the chart, from either side; on a narrow one they would cover each other.
     row.named = row.front && byId("trade").clientWidth > 560 && (row.cost * row.cost > rows[0].cost * rows.at(-1).cost ? "right" : "left");
   }

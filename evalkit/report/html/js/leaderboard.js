@@ -65,10 +65,13 @@ function boardCell(unit, metric, column, cell) {
   return el("td", { class: column.key === "reranker" ? "name" : "word" }, value === "none" ? "–" : has(value) ? value : "not known");
 }
 
-/** The cells that the filters leave, in the order chosen. Failed ones come last; what has no value, before them. */
+/** The cells that the filters leave, in the order chosen. Failed ones come last; before them what has no value, and
+ * by a score those over too few items for a rank. */
 function boardCells(unit, metric) {
   const { key, down } = shown.sort;
   const value = (cell) => sortValue(unit, metric, key, cell);
+  const board = unit.boards[key === "score" ? metric : key];
+  const unranked = (cell) => (board && !has(board.rank[cell]) ? 1 : 0);
   const failed = (cell) => (unit.cells.reason && has(unit.cells.reason[cell]) ? 1 : 0);
   return cellNumbers(unit)
     .filter((cell) => passes(unit, metric, cell))
@@ -76,6 +79,7 @@ function boardCells(unit, metric) {
       const [x, y] = [value(a), value(b)];
       if (failed(a) !== failed(b)) return failed(a) - failed(b);
       if (!has(x) || !has(y)) return has(y) - has(x) || a - b;
+      if (unranked(a) !== unranked(b)) return unranked(a) - unranked(b);
       const order = typeof x === "string" ? x.localeCompare(y) : x - y;
       return (down ? -order : order) || a - b;
     });
