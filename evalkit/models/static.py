@@ -27,9 +27,11 @@ def load_static(name: str, options: StaticOptions, compute: Compute) -> "Static"
 
 
 class Static(DenseEmbedder):
-    """A Model2Vec model. Unknown tokens are left out; a text with no token gets a zero vector.
+    """A Model2Vec model: vectors as its own `encode` gives them.
 
-    Without the options, `normalize` and `max_length` (in tokens, exactly) are the model's own.
+    A text is cut to `max_length` times so many characters as half of the vocabulary's tokens have at most, then to
+    `max_length` tokens. Unknown tokens are left out; a text with no token gets a zero vector. Without the options,
+    `normalize` and `max_length` are the model's own.
     """
 
     options: StaticOptions
@@ -37,7 +39,9 @@ class Static(DenseEmbedder):
     def __init__(self, folder: Path, options: StaticOptions) -> None:
         self._model = _load(folder, options)
         settled = {"normalize": self._model.normalize, "max_length": self._model.max_length}
-        facts = {"family": "static", "weights": weights_hash(folder)}
+        limit = self._model.max_length
+        self._characters = None if limit is None else limit * self._model.median_token_length
+        facts = {"family": "static", "weights": weights_hash(folder), "characters": self._characters}
         # Not model_copy: it would mark what the model itself says as given by the user.
         given, values = set(options.model_fields_set), {**options.model_dump(), **settled}
         super().__init__(StaticOptions.model_construct(_fields_set=given, **values), facts)
@@ -45,15 +49,16 @@ class Static(DenseEmbedder):
 
     def coverage(self, texts: Sequence[str]) -> Coverage:
         """Tokens kept of the texts, and those that the tokenizer does not know."""
-        encodings = self._model.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        read = [text[: self._characters] for text in texts]
+        encodings = self._model.tokenizer.encode_batch_fast(read, add_special_tokens=False)
         tokens = sum(len(encoding.ids) for encoding in encodings)
-        return Coverage(tokens, tokens - sum(map(len, self._model.tokenize(list(texts)))))
+        return Coverage(tokens, tokens - sum(map(len, self._model.tokenize(read))))
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
         """Means of token vectors: float32 of shape (n_texts, dim)."""
         vectors = np.empty((len(texts), self._table.shape[1]), dtype=np.float32)
         for start in range(0, len(texts), TEXTS_AT_ONCE):
-            block = [prompt + text for text in texts[start : start + TEXTS_AT_ONCE]]
+            block = [(prompt + text)[: self._characters] for text in texts[start : start + TEXTS_AT_ONCE]]
             vectors[start : start + len(block)] = self._means(block)
             advance(len(block))
         return vectors
@@ -71,11 +76,20 @@ class Static(DenseEmbedder):
         return self.options.max_length
 
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
-        """Tokens of each text if nothing were cut off, known or not: int64 of shape (n_texts,)."""
+        """Tokens of each text if nothing were cut off, known or not: int64 of shape (n_texts,).
+
+        A text of too many characters counts as one of too many tokens, whatever their number: its end is not read.
+        """
         whole = Tokenizer.from_str(self._model.tokenizer.to_str())
         whole.no_truncation()
-        encodings = whole.encode_batch_fast([self.prompt(role) + text for text in texts], add_special_tokens=False)
-        return np.array([len(encoding.ids) for encoding in encodings], dtype=np.int64)
+        read = [self.prompt(role) + text for text in texts]
+        counts = [len(encoding.ids) for encoding in whole.encode_batch_fast(read, add_special_tokens=False)]
+        if self._characters is not None and self.max_tokens is not None:
+            counts = [
+                max(count, self.max_tokens + 1) if len(text) > self._characters else count
+                for count, text in zip(counts, read, strict=True)
+            ]
+        return np.array(counts, dtype=np.int64)
 
     def _means(self, texts: list[str]) -> NDArray[np.float64]:
         tokens = self._model.tokenize(texts)

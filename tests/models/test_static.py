@@ -42,13 +42,23 @@ def copied(potion: Path, folder: Path, **config: object) -> Path:
     return folder
 
 
+def compress(folder: Path) -> None:
+    """Let tokens share the vectors of 500, each with a weight."""
+    table = load_file(folder / "model.safetensors")["embeddings"]
+    rng = np.random.default_rng(0)
+    mapping = rng.integers(0, 500, size=len(table))
+    weights = rng.random(len(table)).astype(np.float32)
+    save_file({"embeddings": table[:500], "mapping": mapping, "weights": weights}, folder / "model.safetensors")
+
+
 def by_hand(folder: Path, texts: list[str], max_length: int | None = None) -> np.ndarray:
     table = load_file(folder / "model.safetensors")["embeddings"].astype(np.float64)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     unknown = tokenizer.token_to_id("[UNK]")
     means = np.zeros((len(texts), table.shape[1]))
     for row, text in enumerate(texts):
-        ids = tokenizer.encode(text, add_special_tokens=False).ids[:max_length]
+        read = text if max_length is None else text[: 6 * max_length]  # six: as model2vec, with this vocabulary
+        ids = tokenizer.encode(read, add_special_tokens=False).ids[:max_length]
         ids = [token for token in ids if token != unknown]
         if ids:
             means[row] = table[ids].mean(axis=0)
@@ -64,6 +74,40 @@ def test_equals_the_recipe_and_model2vec(potion: Path, sentences: list[str]):
     assert vectors.shape == (1379, 128)
     np.testing.assert_allclose(vectors, scaled(by_hand(potion, sentences)), atol=1e-7)
     np.testing.assert_allclose(vectors, StaticModel.from_pretrained(potion).encode(sentences), atol=1e-6)
+
+
+WORD = "counterrevolutionaries "  # of more characters than the usual token, so that they are cut before tokens are
+ODD_TEXTS = [WORD * 300, "a b c " * 2_000, "x" * 20_000, "", " ", "🙴", "🙴 cats " * 900, "cats sat", "Ünïcödé " * 700]
+
+ADDED_UP = 5e-5
+"""What float32 is off after some thousand additions, as model2vec makes them; ours are in float64."""
+
+
+@pytest.mark.parametrize("limit", ["its own", None, 2, 40])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_long_empty_and_unknown_texts_are_read_as_model2vec_reads_them(
+    limit: object, compressed: bool, potion: Path, tmp_path: Path
+):
+    folder = copied(potion, tmp_path / "model", **({} if limit == "its own" else {"max_length": limit}))
+    if compressed:
+        compress(folder)
+    peer = StaticModel.from_pretrained(folder)
+    model = load(folder)
+    np.testing.assert_allclose(model.encode(ODD_TEXTS, "document"), peer.encode(ODD_TEXTS), atol=ADDED_UP)
+    prompted = load(folder, document_prompt="passage: ").encode(ODD_TEXTS, "document")
+    np.testing.assert_allclose(prompted, peer.encode([f"passage: {text}" for text in ODD_TEXTS]), atol=ADDED_UP)
+    if limit is not None:
+        whole = StaticModel.from_pretrained(folder, max_length=None).encode(ODD_TEXTS)
+        changed = np.abs(whole - peer.encode(ODD_TEXTS)).max(axis=1) > ADDED_UP
+        cut = model.tokens(ODD_TEXTS, "document") > model.max_tokens
+        assert cut[changed].all()
+        assert cut.sum() < len(ODD_TEXTS)
+
+
+def test_the_option_cuts_as_encode_does_that_is_told_the_same(potion: Path):
+    peer = StaticModel.from_pretrained(potion)
+    found = load(potion, max_length=7).encode(ODD_TEXTS, "document")
+    np.testing.assert_allclose(found, peer.encode(ODD_TEXTS, max_length=7), atol=1e-6)
 
 
 def test_blocks_do_not_show(potion: Path, sentences: list[str], monkeypatch):
@@ -94,11 +138,7 @@ def test_follows_the_models_configuration(potion: Path, sentences: list[str], tm
 
 def test_reads_a_compressed_vocabulary(potion: Path, sentences: list[str], tmp_path: Path):
     folder = copied(potion, tmp_path / "model")
-    table = load_file(potion / "model.safetensors")["embeddings"]
-    rng = np.random.default_rng(0)
-    mapping = rng.integers(0, 500, size=len(table))
-    weights = rng.random(len(table)).astype(np.float32)
-    save_file({"embeddings": table[:500], "mapping": mapping, "weights": weights}, folder / "model.safetensors")
+    compress(folder)
     peer = StaticModel.from_pretrained(folder)
     np.testing.assert_allclose(load(folder).encode(sentences, "query"), peer.encode(sentences), atol=1e-5)
 
