@@ -4,6 +4,7 @@ from typing import Literal
 
 Role = Literal["query", "document", "sentence"]
 """What a text is to the model: a search query, a document, or one side of a symmetric pair (STS)."""
+ROLES: tuple[Role, ...] = ("query", "document", "sentence")
 
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 SIMILARITIES: tuple[Similarity, ...] = ("cosine", "dot", "euclidean", "manhattan")

@@ -1,57 +1,206 @@
 """What a sentence-transformers checkpoint says of itself, read without loading it; and how one is loaded."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from evalkit.compute import Compute
-from evalkit.errors import ModelNotFoundError, SpecError
+from evalkit.contracts import Setting
+from evalkit.errors import ModelNotFoundError
 from evalkit.models.trust import untrusted_code
 from evalkit.models.weights import quiet_loading
-from evalkit.terms import SIMILARITIES, Role, Similarity
-from evalkit.types import IntArray
+from evalkit.terms import ROLES, SIMILARITIES, Role, Similarity
 
-# The names that checkpoints use for the prompt of each role, in the order sentence-transformers tries them.
-PROMPT_NAMES: dict[Role, tuple[str, ...]] = {
-    "query": ("query",),
-    "document": ("document", "passage", "corpus"),
-    "sentence": (),
-}
+MODULES, SETTINGS = "modules.json", "config_sentence_transformers.json"
+LIBRARIES = ("sentence_transformers", "pylate")
+"""Where a module's class must come from to be known by its name."""
+ROUTERS = frozenset({"Router", "Asym"})
+READS_TEXT = frozenset({"Transformer", "MLMTransformer"})
+EACH_TEXT_ALONE = frozenset(
+    {"Dense", "Dropout", "LayerNorm", "MultiVectorMask", "Normalize", "Pooling", "SpladePooling"}
+)
+"""Modules whose outcome for a text does not depend on the padding, which batches of our own have less of."""
+TASKS = ("feature-extraction", "fill-mask", "sequence-classification")
+"""What a transformer is loaded for, where it reads a text once and writes nothing."""
+TRANSFORMER_SETTINGS = "sentence_*_config.json"
+"""Where a Transformer module keeps its own: sentence_bert_config.json, and older names."""
+LENGTH_SAID_BY = "sentence_bert_config.json, tokenizer_config.json, config.json"
+FAMILY_OF = {
+    "SentenceTransformer": "sbert", "SparseEncoder": "splade", "CrossEncoder": "ce", "MultiVectorEncoder": "maxsim",
+    "ColBERT": "maxsim",
+}  # fmt: skip
+"""The family that runs what sentence-transformers (or PyLate) saved as a model of this type."""
+LEGACY_POOLING = {
+    "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max", "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}  # fmt: skip
+"""How checkpoints of before version 5.4 say which poolings they have."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """A step of a checkpoint: its class, where its files are, and what it is told beside the texts."""
+
+    kind: str
+    folder: Path
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The class's name if a library brings it, else the whole path of a class of the checkpoint's own."""
+        library, _, _ = self.kind.partition(".")
+        return self.kind.rpartition(".")[2] if library in LIBRARIES else self.kind
+
+    def settings(self, pattern: str = "config.json") -> dict[str, Any]:
+        """The settings in the module's folder, of the first file with such a name; empty where there is none."""
+        return next((_read_json(path, {}) for path in sorted(self.folder.glob(pattern))), {})
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder's own settings: those of sentence-transformers, of its modules, and of transformers."""
+    """A folder's own settings: those of sentence-transformers, of its modules, and of transformers.
+
+    As that library, it takes those of sentence-transformers only where modules.json says what the modules are.
+    """
 
     folder: Path
     settings: Mapping[str, Any]
-    module_types: tuple[str, ...]
+    modules: tuple[Module, ...]
     architectures: tuple[str, ...]
 
     @classmethod
     def read(cls, folder: Path) -> "Checkpoint":
         """Read the settings; what a folder does not have is empty."""
-        modules = _read_json(folder / "modules.json", [])
+        modules = tuple(
+            Module(entry["type"], folder / entry["path"], tuple(entry.get("kwargs") or ()))
+            for entry in _read_json(folder / MODULES, [])
+        )
         return cls(
             folder,
-            _read_json(folder / "config_sentence_transformers.json", {}),
-            tuple(module["type"] for module in modules),
+            _read_json(folder / SETTINGS, {}) if modules else {},
+            modules,
             tuple(_read_json(folder / "config.json", {}).get("architectures") or ()),
         )
+
+    @property
+    def model_type(self) -> str | None:
+        """The class of sentence-transformers that saved the checkpoint; None if none did."""
+        return self.settings.get("model_type", "SentenceTransformer") if self.modules else None
+
+    def expect(self, model_type: str, name: str) -> "Checkpoint":
+        """Itself. Raises ModelNotFoundError if another class saved it, whose modules would be thrown away."""
+        if self.model_type not in (model_type, None):
+            family = FAMILY_OF.get(str(self.model_type))
+            raise ModelNotFoundError(
+                f"{name!r} was saved as a {self.model_type}, not as a {model_type}, which would take its encoder and "
+                "leave the rest of it out. " + (f"Use `{family}:{name}`." if family else "No family here runs it.")
+            )
+        return self
 
     @property
     def similarity(self) -> Similarity | None:
         """The similarity that the checkpoint names, if it is one between two vectors."""
         return next((known for known in SIMILARITIES if known == self.settings.get("similarity_fn_name")), None)
 
+    @property
+    def truncate_dim(self) -> int | None:
+        """The leading dimensions that the checkpoint keeps of a vector; None: all of them."""
+        return self.settings.get("truncate_dim")
+
     def prompt(self, role: Role) -> str:
         """The checkpoint's prompt for this role."""
         return role_prompt(self.settings.get("prompts") or {}, self.settings.get("default_prompt_name"), role)
+
+    @property
+    def scales(self) -> bool:
+        """Whether vectors are scaled to length 1 by the last module; of a router, by that of each route."""
+        last = self.modules[-1:]
+        if last and last[0].name in ROUTERS:
+            last = tuple(route[-1] for route in self.routes(last[0]).values())
+        of_texts = {"sentence_embedding"}
+        return bool(last) and all(
+            module.name == "Normalize" and of_texts.issuperset(module.settings().values()) for module in last
+        )
+
+    @property
+    def pooling(self) -> str | None:
+        """How token vectors become one, as the checkpoint says it; None where it has no such step."""
+        routes = [module for module in self.modules if module.name in ROUTERS]
+        ways = {
+            route: ", ".join(filter(None, map(_pooling, modules)))
+            for router in routes
+            for route, modules in self.routes(router).items()
+        }
+        own = [way for way in map(_pooling, self.modules) if way]
+        return ", ".join([*own, *(f"{way} ({route})" for route, way in ways.items() if way)]) or None
+
+    def routes(self, router: Module) -> dict[str, tuple[Module, ...]]:
+        """The modules of each route of a router."""
+        told = router.settings("router_config.json") or router.settings()
+        modules = {name: Module(kind, router.folder / name) for name, kind in told["types"].items()}
+        return {route: tuple(modules[name] for name in names) for route, names in told["structure"].items()}
+
+    def described(self) -> dict[str, Setting]:
+        """How sentence-transformers runs the checkpoint, by name, with the file that says so."""
+        default = "lasttoken" if any(kind.endswith("ForCausalLM") for kind in self.architectures) else "mean"
+        guess = (
+            f"{self.folder.name} has no {MODULES}, so it is no sentence-transformers checkpoint: {default} pooling "
+            "is a guess, and prompts are unknown. Say how it was trained (pooling=, query_prompt=), or use `bert:`."
+        )
+        modules = {
+            "modules": Setting([module.name for module in self.modules], MODULES),
+            "pooling": Setting(self.pooling, MODULES),
+            "normalize": Setting(self.scales, MODULES),
+        }
+        told = {"similarity": self.similarity, "dim": self.truncate_dim} | {
+            f"{role}_prompt": self.prompt(role) or None for role in ROLES
+        }
+        return (
+            {f"{role}_prompt": Setting("", "default") for role in ROLES}
+            | (modules if self.modules else {"pooling": Setting(default, "default", guess)})
+            | {name: Setting(value, SETTINGS) for name, value in told.items() if value is not None}
+        )
+
+    @property
+    def batched(self) -> bool:
+        """Whether texts may be read in batches of our own, with our kernels: for all else the library is called.
+
+        So it is with one transformer that reads plain text, and steps that treat each text alone; not with routes,
+        chat templates, tables of words, or code of the checkpoint's own.
+        """
+        if not self.modules:
+            return not self._shows_chats and not any(kind.endswith("ForCausalLM") for kind in self.architectures)
+        first, *rest = self.modules
+        told = first.settings(TRANSFORMER_SETTINGS)
+        reads = told.get("modality_config", {"text": {"method": "forward"}})
+        return (
+            first.name in READS_TEXT
+            and all(module.name in EACH_TEXT_ALONE for module in rest)
+            and not any(module.arguments for module in self.modules)
+            and reads.keys() == {"text"}
+            and reads["text"].get("method") == "forward"
+            and told.get("transformer_task", TASKS[0]) in TASKS
+            and not told.get("processing_kwargs")
+        )
+
+    @property
+    def knows_roles(self) -> bool:
+        """Whether one text can get different vectors as a query and as a document, beside the prompt."""
+        told = self.modules[0].settings(TRANSFORMER_SETTINGS) if self.modules else {}
+        return not self.batched or any(
+            told.get(key) is not None for key in ("query_length", "document_length", "query_expansion")
+        )
+
+    @property
+    def _shows_chats(self) -> bool:
+        """Whether there is a template, or a processor of images or sounds, that texts would be laid out for."""
+        files = ("chat_template.jinja", "chat_template.json", "processor_config.json", "preprocessor_config.json")
+        told = _read_json(self.folder / "tokenizer_config.json", {})
+        return any((self.folder / name).is_file() for name in files) or bool(told.get("chat_template"))
 
     def load(self, model_class: str, compute: Compute) -> Any:
         """The model, of a class of sentence-transformers; raises ModelNotFoundError if it cannot be read."""
@@ -65,18 +214,16 @@ class Checkpoint:
                 trust_remote_code=compute.trust_remote_code,
                 model_kwargs=model_arguments(compute),
             )
-        return ready(model, compute)
+        return ready(model, compute) if self.batched else model.eval()
 
 
 def role_prompt(prompts: Mapping[str, str], default_name: str | None, role: Role) -> str:
-    """The prompt for this role among a checkpoint's, which may be empty; its default prompt only if it has none.
+    """What encode_query, encode_document and encode of sentence-transformers put before a text.
 
-    A prompt under an older name counts though the newer name is there, empty, as libraries save it unasked.
+    A default prompt is only for the last: a model has a prompt for queries and one for documents, empty if it was
+    saved with none, and so a prompt called `passage` or `corpus` is not read.
     """
-    own = [prompts[name] for name in PROMPT_NAMES[role] if name in prompts]
-    if own:
-        return next(filter(None, own), "")
-    return prompts.get(default_name or "", "")
+    return prompts.get((default_name or "") if role == "sentence" else role) or ""
 
 
 @contextmanager
@@ -112,44 +259,14 @@ def ready(model: Any, compute: Compute) -> Any:
     return model
 
 
-def limit_length(model: Any, max_length: int) -> None:
-    """Let a model keep so many tokens of a text. Raises SpecError if it has fewer positions, or no transformer."""
-    from sentence_transformers.base.modules import Transformer
-
-    from evalkit.models.transformer import allowed_length
-
-    if not isinstance(model[0], Transformer):
-        raise SpecError(f"max_length={max_length}: this checkpoint runs no transformer; leave it out.")
-    model.max_seq_length = allowed_length(model.tokenizer, model[0].auto_model, max_length)
-
-
-def document_limit(model: Any) -> int | None:
-    """Tokens that a model reads of a document; None where it runs no transformer, and reads all of them."""
-    transformer = _document_transformer(model)
-    limit: int | None = transformer and (transformer.document_length or transformer.max_seq_length)
-    return limit
-
-
-def count_read_tokens(model: Any, texts: Sequence[str], prompt: str) -> IntArray:
-    """Tokens of each text after the prompt if nothing were cut off: int64 of shape (n_texts,)."""
-    from evalkit.models.transformer import count_tokens
-
-    transformer = _document_transformer(model)
-    if transformer is not None:
-        return count_tokens(transformer.tokenizer, [prompt + text for text in texts])
-    counts = [model.preprocess([text], prompt=prompt or None)["input_ids"].numel() for text in texts]
-    return np.array(counts, dtype=np.int64)
-
-
-def _document_transformer(model: Any) -> Any:
-    """The module that reads documents, where it is a transformer; some models read queries by another."""
-    from sentence_transformers.base.modules import Router, Transformer
-
-    first: Any = model[0]
-    if isinstance(first, Router):
-        modules: Any = first.sub_modules["document"]
-        first = modules[0]
-    return first if isinstance(first, Transformer) else None
+def _pooling(module: Module) -> str | None:
+    if module.name == "SpladePooling":
+        return f"SPLADE, {module.settings().get('pooling_strategy', 'max')}"
+    if module.name != "Pooling":
+        return None
+    told = module.settings()
+    ways = told.get("pooling_mode") or [way for key, way in LEGACY_POOLING.items() if told.get(key)] or "mean"
+    return ways if isinstance(ways, str) else " + ".join(ways)
 
 
 def _read_json(path: Path, default: Any) -> Any:

@@ -1,61 +1,77 @@
 """`ce:NAME`: cross-encoders, which read query and document together (Nogueira & Cho 2019)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evalkit.compute import Compute
-from evalkit.contracts import Advance, no_progress
+from evalkit.contracts import Advance, Setting, no_progress
 from evalkit.errors import ModelNotFoundError
+from evalkit.models.checkpoint import SETTINGS, Checkpoint
 from evalkit.models.pair import PairModel
 from evalkit.models.weights import locate
 from evalkit.registry.options import PairOptions
 from evalkit.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from evalkit.models.transformer import Network
+    from evalkit.models.sentence_model import SentenceModel
 
 
 def load_cross_encoder(name: str, options: PairOptions, compute: Compute) -> "CrossEncoder":
-    """Find a sequence classifier. Raises ModelNotFoundError if it cannot be found."""
-    return CrossEncoder(locate(name, options.revision, compute), options, compute)
+    """Find a cross-encoder. Raises ModelNotFoundError if it cannot be found, or is an embedder."""
+    folder = locate(name, options.revision, compute)
+    return CrossEncoder(Checkpoint.read(folder).expect("CrossEncoder", name), options, compute)
 
 
 class CrossEncoder(PairModel):
-    """A transformers sequence classifier with one output, the relevance logit; loaded when it first scores."""
+    """A cross-encoder of sentence-transformers, or a transformers classifier with one output.
+
+    Scores are those of the library's `predict`, with the checkpoint's modules and prompt, before a last sigmoid (or
+    another function that changes no ranking). Loaded when it first scores.
+    """
 
     family = "ce"
 
     @cached_property
-    def _network(self) -> "Network":
-        from evalkit.models.transformer import Network
+    def _network(self) -> "SentenceModel":
+        from evalkit.models.sentence_model import SentenceModel
 
-        auto_class = "AutoModelForSequenceClassification"
-        network = Network(self._folder, auto_class, self._options.max_length, self._compute)
-        if network.config.num_labels != 1:
+        network = SentenceModel(self.checkpoint, "CrossEncoder", self._compute, self._options.max_length)
+        if network.library.num_labels != 1:
             raise ModelNotFoundError(
-                f"{self._folder} has {network.config.num_labels} labels; a reranker has one, the relevance. "
-                "Choose a checkpoint trained for ranking."
+                f"{self.checkpoint.folder} has {network.library.num_labels} labels; a reranker has one, the "
+                "relevance. Choose a checkpoint trained for ranking."
             )
+        network.check_pairs()
         return network
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
-        """Relevance logits of the pairs: float64 of shape (n_pairs,)."""
+        """Relevance of the pairs: float64 of shape (n_pairs,)."""
         scores = np.empty(len(queries))
-        for rows, _, output in self._network.run(list(zip(queries, documents, strict=True))):
-            scores[rows] = output.logits[:, 0].float().cpu().numpy()
+        for rows, part in self._network.scores(list(zip(queries, documents, strict=True))):
+            scores[rows] = part.cpu().numpy()
             advance(len(rows))
         return scores
 
+    def own_settings(self) -> Mapping[str, Setting]:
+        """The prompt that is read before each query, and the function that scores go through last."""
+        prompt = self.checkpoint.prompt("sentence")
+        return {
+            "prompt": Setting(prompt, SETTINGS if prompt else "default"),
+            "activation": Setting(
+                type(self._network.last).__name__, SETTINGS if self.checkpoint.modules else "default"
+            ),
+        }
+
     @property
-    def max_tokens(self) -> int:
-        """Tokens read of a pair."""
-        return self._network.max_length
+    def max_tokens(self) -> int | None:
+        """Tokens read of a pair; None: all of them."""
+        return self._network.max_tokens("sentence")
 
     def pair_tokens(self, queries: Sequence[str], documents: Sequence[str]) -> IntArray:
         """Tokens of each pair if nothing were cut off: int64 of shape (n_pairs,)."""
-        from evalkit.models.transformer import count_tokens
-
-        return count_tokens(self._network.tokenizer, queries, documents)
+        return self._network.tokens(
+            list(zip(queries, documents, strict=True)), "sentence", self.checkpoint.prompt("sentence")
+        )

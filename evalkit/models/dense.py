@@ -12,7 +12,7 @@ from evalkit.contracts import Advance, Setting, no_progress
 from evalkit.errors import SpecError
 from evalkit.models.settings import option_settings
 from evalkit.registry.options import Precision, VectorOptions
-from evalkit.terms import Role, Similarity
+from evalkit.terms import ROLES, Role, Similarity
 
 DERIVED = frozenset(
     {"query_prompt", "document_prompt", "sentence_prompt", "normalize", "dim", "precision", "rescore", "similarity"}
@@ -44,6 +44,10 @@ class DenseEmbedder(ABC):
         """Whether the model itself scales its vectors to length 1; the option overrides it."""
         return False
 
+    def default_dim(self) -> int | None:
+        """The leading dimensions that the model itself keeps; the option overrides them. None: all of them."""
+        return None
+
     @property
     def raw_identity(self) -> Mapping[str, object]:
         """Everything that changes the result of `raw` for given arguments."""
@@ -53,8 +57,8 @@ class DenseEmbedder(ABC):
     @property
     def identity(self) -> Mapping[str, object]:
         """Everything that changes this model's vectors."""
-        prompts = {f"{role}_prompt": self.prompt(role) for role in ("query", "document", "sentence")}
-        derived = {"normalize": self._normalize, "dim": self.options.dim, "precision": self.options.precision}
+        prompts = {f"{role}_prompt": self.prompt(role) for role in ROLES}
+        derived = {"normalize": self._normalize, "dim": self.leading_dim, "precision": self.options.precision}
         # As part of the fingerprint only where it is set, so that others keep theirs.
         rescored = {} if self.rescore is None else {"rescore": self.rescore}
         return {**self.raw_identity, **prompts, **derived, **rescored, "similarity": self.similarity}
@@ -67,7 +71,7 @@ class DenseEmbedder(ABC):
     def settings(self) -> Mapping[str, Setting]:
         """How the model is run; see `contracts.Described`."""
         in_force: dict[str, object] = {
-            **{f"{role}_prompt": self.prompt(role) for role in ("query", "document", "sentence")},
+            **{f"{role}_prompt": self.prompt(role) for role in ROLES},
             "normalize": self._normalize,
             "similarity": self.similarity,
         }
@@ -85,6 +89,11 @@ class DenseEmbedder(ABC):
     def _normalize(self) -> bool:
         return self.default_normalize() if self.options.normalize is None else self.options.normalize
 
+    @property
+    def leading_dim(self) -> int | None:
+        """The leading dimensions kept: the option, else as the model does; None: all of them."""
+        return self.default_dim() if self.options.dim is None else self.options.dim
+
     def prompt(self, role: Role) -> str:
         """The text put before each text of this role."""
         chosen: str | None = getattr(self.options, f"{role}_prompt")
@@ -98,8 +107,8 @@ class DenseEmbedder(ABC):
 
     def derive(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """This model's vectors from full ones: truncated, scaled to length 1, quantised, as the options say."""
-        if self.options.dim is not None:
-            vectors = truncate(vectors, self.options.dim)
+        if self.leading_dim is not None:
+            vectors = truncate(vectors, self.leading_dim)
         if self._normalize:
             vectors = unit_length(vectors)
         return self.quantize(vectors)

@@ -1,7 +1,7 @@
 """`maxsim:NAME`: late interaction over token vectors (ColBERT, Khattab & Zaharia 2020)."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from itertools import islice
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from evalkit.compute import Compute
-from evalkit.contracts import Advance, no_progress
+from evalkit.contracts import Advance, Setting, no_progress
+from evalkit.models.checkpoint import SETTINGS, Checkpoint
 from evalkit.models.fitting import check_ids, not_fitted
 from evalkit.models.pair import PairModel
 from evalkit.models.weights import locate
@@ -32,7 +33,7 @@ DOCUMENTS_AT_ONCE, QUERIES_AT_ONCE = 64, 1_024
 
 def load_maxsim(name: str, options: PairOptions, compute: Compute) -> "MaxSim":
     """Find a model that gives a vector a token. Raises ModelNotFoundError if there is none."""
-    return MaxSim(locate(name, options.revision, compute), options, compute)
+    return MaxSim(Checkpoint.read(locate(name, options.revision, compute)), options, compute)
 
 
 class MaxSim(PairModel):
@@ -49,7 +50,7 @@ class MaxSim(PairModel):
     def _network(self) -> "MultiVector":
         from evalkit.models.multi_vector import MultiVector
 
-        return MultiVector(self._folder, self._options.max_length, self._compute)
+        return MultiVector(self.checkpoint, self._options.max_length, self._compute)
 
     @cached_property
     def _query_tokens(self) -> "dict[str, Tensor]":
@@ -105,6 +106,11 @@ class MaxSim(PairModel):
             scores[pairs] = self._all_pairs([tokens[pair] for pair in pairs], [vectors])[:, 0]
             advance(len(pairs))
         return scores
+
+    def own_settings(self) -> Mapping[str, Setting]:
+        """What a late-interaction checkpoint reads before queries and before documents."""
+        prompts = {f"{role}_prompt": self._network.prompt(role) for role in ("query", "document")}
+        return {name: Setting(prompt, SETTINGS if prompt else "default") for name, prompt in prompts.items()}
 
     @property
     def max_tokens(self) -> int | None:

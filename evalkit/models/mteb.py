@@ -21,13 +21,12 @@ from evalkit.mteb.reference import DEFAULT_SUBSET
 from evalkit.mteb.registry import load
 from evalkit.registry.options import DenseOptions, MtebOptions
 from evalkit.search.ranking import id_ranks, rank
-from evalkit.terms import SIMILARITIES, Role, Similarity
+from evalkit.terms import ROLES, SIMILARITIES, Role, Similarity
 from evalkit.types import FloatArray, Run
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
-ROLES: tuple[Role, ...] = ("query", "document", "sentence")
 BATCH_SIZE = 32
 """mteb's own."""
 # What mteb tells a model about where texts come from, beside the task.

@@ -1,8 +1,7 @@
-"""A vector a token: late-interaction checkpoints, and plain encoders used as one. Imports torch."""
+"""A vector a token: late-interaction checkpoints, and other encoders used as one. Imports torch."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from sentence_transformers import MultiVectorEncoder
@@ -12,20 +11,15 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from evalkit.compute import Compute
+from evalkit.errors import ModelNotFoundError
 from evalkit.models.batching import forward_batches
-from evalkit.models.checkpoint import (
-    Checkpoint,
-    count_read_tokens,
-    document_limit,
-    limit_length,
-    model_arguments,
-    readable,
-    ready,
-    role_prompt,
-)
-from evalkit.models.transformer import allowed_length
+from evalkit.models.checkpoint import READS_TEXT, Checkpoint, model_arguments, readable, ready, role_prompt
+from evalkit.models.transformer import allowed_length, count_tokens
 from evalkit.terms import Role
 from evalkit.types import IntArray
+
+TEXTS_PER_CALL = 256
+"""Documents that the library is given at once, where it reads them in its own batches."""
 
 
 class MultiVector:
@@ -33,24 +27,27 @@ class MultiVector:
 
     A late-interaction checkpoint (sentence-transformers, PyLate, Stanford's ColBERT) brings its projection, markers,
     lengths, and which tokens count. Of any other encoder the last layer's vectors are taken as they are, scaled to
-    length 1: sentence-transformers would add an untrained projection. `max_length` counts tokens of a document,
-    and of a plain encoder's queries too. Raises ModelNotFoundError if the folder holds neither, SpecError if
-    `max_length` is more than the model has positions for.
+    length 1: sentence-transformers would add an untrained projection. It reads as many tokens as under `sbert:`.
+    `max_length` counts tokens of a document, and of a plain encoder's queries too. Raises ModelNotFoundError if the
+    folder holds neither, SpecError if `max_length` is more than the model has positions for.
     """
 
-    def __init__(self, folder: Path, max_length: int | None, compute: Compute) -> None:
-        checkpoint = Checkpoint.read(folder)
+    def __init__(self, checkpoint: Checkpoint, max_length: int | None, compute: Compute) -> None:
         self._compute = compute
-        if _is_multi_vector(checkpoint):
+        self._checkpoint = checkpoint
+        if is_multi_vector(checkpoint):
             self._model = checkpoint.load("MultiVectorEncoder", compute)
             if max_length is not None:
-                transformer = self._model[0]
-                transformer.document_length = allowed_length(
-                    transformer.tokenizer, transformer.auto_model, max_length
+                self._reader.document_length = allowed_length(
+                    self._reader.tokenizer, self._reader.auto_model, max_length
                 )
         else:
-            self._model = _plain(folder, max_length, compute)
+            self._model = _plain(checkpoint, max_length, compute)
         self._scaled = isinstance(self._model[-1], Normalize)
+
+    @property
+    def _reader(self) -> Any:
+        return self._model[0]
 
     def queries(self, texts: Sequence[str]) -> list[Tensor]:
         """Vectors of each query's tokens: float32 of shape (n_tokens, dim)."""
@@ -61,7 +58,13 @@ class MultiVector:
 
     def documents(self, texts: Sequence[str]) -> Iterator[tuple[int, Tensor]]:
         """Each document's row number and its tokens' vectors, float32 of shape (n_tokens, dim), in any order."""
-        tokenize: Any = partial(self._model.preprocess, prompt=self._prompt("document") or None, task="document")
+        if not self._checkpoint.batched:
+            for start in range(0, len(texts), TEXTS_PER_CALL):
+                part = list(texts[start : start + TEXTS_PER_CALL])
+                for row, vectors in enumerate(self._model.encode_document(part, show_progress_bar=False), start):
+                    yield row, self._exact(vectors)
+            return
+        tokenize: Any = partial(self._model.preprocess, prompt=self.prompt("document") or None, task="document")
         forward = partial(self._model, task="document")
         for rows, _, output in forward_batches(texts, tokenize, forward, self._compute):
             masks = output["attention_mask"].bool()
@@ -71,13 +74,16 @@ class MultiVector:
     @property
     def document_limit(self) -> int | None:
         """Tokens read of a document; None: all of them."""
-        return document_limit(self._model)
+        limit: int | None = self._reader.document_length or self._reader.max_seq_length
+        return limit
 
     def count_tokens(self, texts: Sequence[str], role: Role) -> IntArray:
         """Tokens of each text, markers too, if nothing were cut off: int64 of shape (n_texts,)."""
-        return count_read_tokens(self._model, texts, self._prompt(role))
+        prompt = self.prompt(role)
+        return count_tokens(self._reader.tokenizer, [prompt + text for text in texts])
 
-    def _prompt(self, role: Role) -> str:
+    def prompt(self, role: Role) -> str:
+        """The text put before each text of this role."""
         return role_prompt(self._model.prompts, self._model.default_prompt_name, role)
 
     def similarity(self, queries: list[Tensor], documents: list[Tensor]) -> Tensor:
@@ -90,25 +96,42 @@ class MultiVector:
         return normalize(vectors.float(), dim=-1) if self._scaled else vectors.float()
 
 
-def _is_multi_vector(checkpoint: Checkpoint) -> bool:
+def is_multi_vector(checkpoint: Checkpoint) -> bool:
     """Whether sentence-transformers reads this as a trained late-interaction model; its own marks for that."""
     settings = checkpoint.settings
-    named = settings.get("model_type") in ("MultiVectorEncoder", "ColBERT") or "query_prefix" in settings
+    named = checkpoint.model_type in ("MultiVectorEncoder", "ColBERT") or "query_prefix" in settings
     return named or "HF_ColBERT" in checkpoint.architectures
 
 
-def _plain(folder: Path, max_length: int | None, compute: Compute) -> Any:
-    trust = {"trust_remote_code": compute.trust_remote_code}
-    with readable(folder, "model that sentence-transformers"):
-        transformer = Transformer(
-            str(folder),
-            model_kwargs={**model_arguments(compute), **trust},
-            processor_kwargs=trust,
-            config_kwargs=trust,
+def _plain(checkpoint: Checkpoint, max_length: int | None, compute: Compute) -> Any:
+    folder = str(checkpoint.folder)
+    with readable(checkpoint.folder, "model that sentence-transformers"):
+        if not checkpoint.modules:
+            trust = {"trust_remote_code": compute.trust_remote_code}
+            weights = {**model_arguments(compute), **trust}
+            transformer = Transformer(folder, model_kwargs=weights, processor_kwargs=trust, config_kwargs=trust)
+        elif (first := checkpoint.modules[0]).name in READS_TEXT:
+            # With the length, the letter case and the tokenizer that its settings name.
+            transformer = Transformer.load(
+                folder,
+                subfolder=first.folder.relative_to(checkpoint.folder).as_posix(),
+                local_files_only=True,
+                trust_remote_code=compute.trust_remote_code,
+                model_kwargs=model_arguments(compute),
+            )
+        else:
+            raise ModelNotFoundError(
+                f"{folder} begins with a {first.name}, which gives no one vector a token to compare. Choose a "
+                "transformer, or use `sbert:` for one vector a text."
+            )
+    if transformer.module_output_name != "token_embeddings":
+        raise ModelNotFoundError(
+            f"{folder} gives {transformer.module_output_name}, and no vector a token. Choose an encoder, or run it "
+            "by the family that it was made for: `sbert:`, `splade:` or `ce:`."
         )
     tokenizer: Any = transformer.tokenizer
     tokenizer.padding_side = "right"  # so that absolute positions count from a text's first token
     modules = [transformer, MultiVectorMask(), Normalize(module_input_name="token_embeddings")]
     model = MultiVectorEncoder(modules=modules, device=compute.device, similarity_fn_name="meanmaxsim")
-    limit_length(model, allowed_length(tokenizer, transformer.auto_model, max_length))
+    model.max_seq_length = allowed_length(tokenizer, transformer.auto_model, max_length)
     return ready(model, compute)

@@ -1,107 +1,133 @@
 """`sbert:NAME`: any sentence-transformers checkpoint, with its own modules, prompts and maximum length."""
 
-from collections.abc import Sequence
-from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.compute import Compute
-from evalkit.contracts import Advance
-from evalkit.errors import SpecError
-from evalkit.models.checkpoint import Checkpoint, count_read_tokens, document_limit, limit_length
-from evalkit.models.dense import DenseEmbedder
+from evalkit.contracts import Advance, Setting
+from evalkit.models.checkpoint import LENGTH_SAID_BY, Checkpoint
+from evalkit.models.dense import DenseEmbedder, truncate, unit_length
+from evalkit.models.settings import dtype_setting
 from evalkit.models.weights import locate, weights_hash
 from evalkit.registry.options import SbertOptions
-from evalkit.terms import Role, Similarity
+from evalkit.terms import ROLES, Role, Similarity
 from evalkit.types import IntArray
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from evalkit.models.sentence_model import SentenceModel
 
 
 def load_sbert(name: str, options: SbertOptions, compute: Compute) -> "Sbert":
-    """Find a sentence-transformers checkpoint. Raises ModelNotFoundError if it cannot be found."""
-    return Sbert(locate(name, options.revision, compute), options, compute)
+    """Find a sentence-transformers checkpoint.
+
+    Raises ModelNotFoundError if it cannot be found, or is one of a sparse encoder, a cross-encoder or the like.
+    """
+    folder = locate(name, options.revision, compute)
+    return Sbert(Checkpoint.read(folder).expect("SentenceTransformer", name), options, compute)
 
 
 class Sbert(DenseEmbedder):
-    """A sentence-transformers model: its modules are its own, batches and scaling to length 1 are ours.
+    """A sentence-transformers model: vectors as its encode_query, encode_document and encode give them.
 
-    Loaded when it first has to encode; prompts, similarity and scaling are read from its configuration.
+    Loaded when it first has to encode; prompts, similarity, dimensions kept and scaling to length 1 are read from its
+    configuration. Where one text can differ by its role beside the prompt, its full vectors are kept by role.
     """
 
     options: SbertOptions
 
-    def __init__(self, folder: Path, options: SbertOptions, compute: Compute) -> None:
+    def __init__(self, checkpoint: Checkpoint, options: SbertOptions, compute: Compute) -> None:
         self._compute = compute.with_dtype(options.dtype)
         facts = {
             "family": "sbert",
-            "weights": weights_hash(folder, compute.trust_remote_code),
+            "weights": weights_hash(checkpoint.folder, compute.trust_remote_code),
             "compute_dtype": self._compute.dtype,
         }
         super().__init__(options, facts)
-        self._checkpoint = Checkpoint.read(folder)
+        self.checkpoint = checkpoint
 
     @property
     def similarity(self) -> Similarity:
         """The option, else the checkpoint's own similarity, else cosine."""
-        return self.options.similarity or self._checkpoint.similarity or "cosine"
+        return self.options.similarity or self.checkpoint.similarity or "cosine"
 
     def default_prompt(self, role: Role) -> str:
         """The checkpoint's own prompt for this role."""
-        return self._checkpoint.prompt(role)
+        return self.checkpoint.prompt(role)
+
+    def prompt(self, role: Role) -> str:
+        """The text put before each text of this role; where the role matters, a line before it names the role."""
+        text = super().prompt(role)
+        return f"{role}\n{text}" if self.checkpoint.knows_roles else text
 
     def default_normalize(self) -> bool:
         """Whether the checkpoint ends with a module that scales to length 1."""
-        return any(kind.endswith("Normalize") for kind in self._checkpoint.module_types[-1:])
+        return self.checkpoint.scales
+
+    def default_dim(self) -> int | None:
+        """The leading dimensions that the checkpoint keeps."""
+        return self.checkpoint.truncate_dim
 
     @cached_property
-    def _model(self) -> "SentenceTransformer":
-        model: SentenceTransformer = self._checkpoint.load("SentenceTransformer", self._compute)
+    def _model(self) -> "SentenceModel":
+        from evalkit.models.sentence_model import SentenceModel
+
+        model = SentenceModel(self.checkpoint, "SentenceTransformer", self._compute, self.options.max_length)
+        model.library.truncate_dim = None  # as scaling, it is done when vectors are derived from full ones
         if self.default_normalize():
-            model.pop(len(model) - 1)
-        if self.options.max_length is not None:
-            limit_length(model, self.options.max_length)
+            model.drop_scaling()
         if self.options.pooling is not None:
-            _replace_pooling(model, self.options)
+            model.replace_pooling(self.options.pooling)
         return model
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
-        """Sentence vectors, not scaled: float32 of shape (n_texts, full dim)."""
-        from sentence_transformers.base.modules import Transformer
-
-        from evalkit.models.batching import forward_batches
-
-        vectors = np.empty((len(texts), self._model.get_embedding_dimension() or 0), dtype=np.float32)
-        if texts and not isinstance(self._model[0], Transformer):
-            advance(len(texts))
-            return self._model.encode(list(texts), prompt=prompt, show_progress_bar=False).astype(np.float32)
-        tokenize: Any = partial(self._model.preprocess, prompt=prompt or None)
-        for rows, _, output in forward_batches(texts, tokenize, self._model, self._compute):
-            vectors[rows] = output["sentence_embedding"].float().cpu().numpy()
+        """Sentence vectors, neither cut nor scaled: float32 of shape (n_texts, full dim)."""
+        role, text = self._told(prompt)
+        vectors = np.empty((0, self._model.library.get_embedding_dimension() or 0), dtype=np.float32)
+        for rows, part in self._model.embeddings(texts, role, text):
+            if not vectors.size:  # a checkpoint may not know its dimension
+                vectors = np.empty((len(texts), part.shape[1]), dtype=np.float32)
+            vectors[rows] = part.cpu().numpy()
             advance(len(rows))
         return vectors
+
+    def derive(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """This model's vectors from full ones.
+
+        A checkpoint with both scales first and cuts then, as the library does, so that lengths fall short of 1; with
+        the option `dim` or `normalize`, what was cut is what is scaled.
+        """
+        own = self.checkpoint.truncate_dim
+        if own is None or self.options.dim is not None:
+            return super().derive(vectors)
+        if self.options.normalize is None and self.default_normalize():
+            vectors = unit_length(vectors)
+        vectors = truncate(vectors, min(own, vectors.shape[1]))
+        return self.quantize(unit_length(vectors) if self.options.normalize else vectors)
+
+    def own_settings(self) -> Mapping[str, Setting]:
+        """What the checkpoint says, and the length that it and its tokenizer allow."""
+        return {
+            **self.checkpoint.described(),
+            "max_length": Setting(self.max_tokens, LENGTH_SAID_BY),
+            "dtype": dtype_setting(self._compute, self.options.dtype),
+        }
 
     @property
     def max_tokens(self) -> int | None:
         """Tokens read of a document; None: all of them."""
-        return document_limit(self._model)
+        return self._model.max_tokens("document")
 
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
         """Tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
-        return count_read_tokens(self._model, texts, self.prompt(role))
+        return self._model.tokens(texts, role, super().prompt(role))
 
-
-def _replace_pooling(model: "SentenceTransformer", options: SbertOptions) -> None:
-    from sentence_transformers.sentence_transformer.modules import Pooling
-
-    for name, module in model.named_children():
-        if isinstance(module, Pooling):
-            prompt_counts = module.include_prompt
-            pooling = Pooling(module.embedding_dimension, pooling_mode=options.pooling, include_prompt=prompt_counts)
-            setattr(model, name, pooling)
-            return
-    raise SpecError(f"pooling={options.pooling}: this checkpoint has no pooling module to replace; leave it out.")
+    def _told(self, prompt: str) -> tuple[Role, str]:
+        """The role and the text of a prompt as `prompt` gives it."""
+        if not self.checkpoint.knows_roles:
+            return "sentence", prompt
+        role, _, text = prompt.partition("\n")
+        return next(known for known in ROLES if known == role), text

@@ -1,26 +1,24 @@
 """`splade:NAME`: learned sparse vectors, a weight a word piece (SPLADE, Formal et al. 2021)."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_matrix, vstack
 
 from evalkit.compute import Compute
-from evalkit.contracts import Advance, no_progress
+from evalkit.contracts import Advance, Setting, no_progress
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.checkpoint import Checkpoint, count_read_tokens, document_limit, limit_length
+from evalkit.models.checkpoint import LENGTH_SAID_BY, Checkpoint
+from evalkit.models.settings import dtype_setting, option_settings
 from evalkit.models.weights import locate, weights_hash
 from evalkit.registry.options import SpladeOptions
-from evalkit.terms import Role, Similarity
+from evalkit.terms import ROLES, Role, Similarity
 from evalkit.types import IntArray
 
 if TYPE_CHECKING:
-    from sentence_transformers import SparseEncoder
-
-# What sentence-transformers calls a role; a sentence of a symmetric pair has no name there.
-TASKS: dict[Role, str | None] = {"query": "query", "document": "document", "sentence": None}
+    from evalkit.models.sentence_model import SentenceModel
 
 
 def load_splade(name: str, options: SpladeOptions, compute: Compute) -> "Splade":
@@ -30,9 +28,8 @@ def load_splade(name: str, options: SpladeOptions, compute: Compute) -> "Splade"
     an untrained layer, and its vectors would mean nothing.
     """
     folder = locate(name, options.revision, compute)
-    checkpoint = Checkpoint.read(folder)
-    masked = not checkpoint.module_types and any(kind.endswith("ForMaskedLM") for kind in checkpoint.architectures)
-    if checkpoint.settings.get("model_type") != "SparseEncoder" and not masked:
+    checkpoint = Checkpoint.read(folder).expect("SparseEncoder", name)
+    if not checkpoint.modules and not any(kind.endswith("ForMaskedLM") for kind in checkpoint.architectures):
         raise ModelNotFoundError(
             f"{name!r} is no sparse encoder: neither saved by sentence-transformers as one nor a masked language "
             "model. Choose a SPLADE checkpoint, or use `sbert:` or `bert:` for dense vectors."
@@ -48,7 +45,7 @@ class Splade:
 
     def __init__(self, checkpoint: Checkpoint, options: SpladeOptions, compute: Compute) -> None:
         self.options = options
-        self._checkpoint = checkpoint
+        self.checkpoint = checkpoint
         self._compute = compute.with_dtype(options.dtype)
         self._weights = weights_hash(checkpoint.folder, compute.trust_remote_code)
 
@@ -61,44 +58,33 @@ class Splade:
             "compute_dtype": self._compute.dtype,
             "max_length": self.options.max_length,
             "similarity": self.similarity,
-            **{f"{role}_prompt": self.prompt(role) for role in TASKS},
+            **{f"{role}_prompt": self.prompt(role) for role in ROLES},
         }
 
     @property
     def similarity(self) -> Similarity:
         """The option, else the checkpoint's own similarity, else the dot product."""
-        return self.options.similarity or self._checkpoint.similarity or "dot"
+        return self.options.similarity or self.checkpoint.similarity or "dot"
 
     def prompt(self, role: Role) -> str:
         """The text put before each text of this role: the option, else the checkpoint's."""
         chosen: str | None = getattr(self.options, f"{role}_prompt")
-        return self._checkpoint.prompt(role) if chosen is None else chosen
+        return self.checkpoint.prompt(role) if chosen is None else chosen
 
     @cached_property
-    def _model(self) -> "SparseEncoder":
-        model: SparseEncoder = self._checkpoint.load("SparseEncoder", self._compute)
-        if self.options.max_length is not None:
-            limit_length(model, self.options.max_length)
-        return model
+    def _model(self) -> "SentenceModel":
+        from evalkit.models.sentence_model import SentenceModel
+
+        return SentenceModel(self.checkpoint, "SparseEncoder", self._compute, self.options.max_length)
 
     def encode(self, texts: Sequence[str], role: Role, advance: Advance = no_progress) -> csr_matrix:
         """Vectors of texts: CSR float32 of shape (n_texts, n_word_pieces). Each distinct text is encoded once."""
-        from sentence_transformers.util import select_max_active_dims
-
-        from evalkit.models.batching import forward_batches
-
         if not texts:  # only vectors tell the width
             return self.encode([""], role)[:0]
         row_of = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         advance(len(texts) - len(row_of))
-        tokenize: Any = partial(self._model.preprocess, prompt=self.prompt(role) or None, task=TASKS[role])
-        most = self._model.max_active_dims
-        forward = partial(self._model, task=TASKS[role], **({} if most is None else {"max_active_dims": most}))
         order, parts = [], []
-        for rows, _, output in forward_batches(list(row_of), tokenize, forward, self._compute):
-            vectors = output["sentence_embedding"].float()
-            if most is not None:
-                vectors = select_max_active_dims(vectors, max_active_dims=most)
+        for rows, vectors in self._model.embeddings(list(row_of), role, self.prompt(role)):
             order.append(rows)
             parts.append(csr_matrix(vectors.cpu().numpy()))
             advance(len(rows))
@@ -107,10 +93,22 @@ class Splade:
         return csr_matrix(encoded[position[[row_of[text] for text in texts]]])
 
     @property
+    def settings(self) -> Mapping[str, Setting]:
+        """How the model is run; see `contracts.Described`."""
+        given = option_settings(self.options, ("revision", "dtype"))
+        return {
+            "similarity": Setting(self.similarity, "default"),
+            **self.checkpoint.described(),
+            "max_length": Setting(self.max_tokens, LENGTH_SAID_BY),
+            "dtype": dtype_setting(self._compute, self.options.dtype),
+            **given,
+        }
+
+    @property
     def max_tokens(self) -> int | None:
         """Tokens read of a document; None: all of them."""
-        return document_limit(self._model)
+        return self._model.max_tokens("document")
 
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
         """Tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
-        return count_read_tokens(self._model, texts, self.prompt(role))
+        return self._model.tokens(texts, role, self.prompt(role))

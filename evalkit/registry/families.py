@@ -95,7 +95,11 @@ BUILT_IN = (
         "splade", "embedder", opt.SpladeOptions, "splade:load_splade",
         "learned sparse vectors (SPLADE), any SparseEncoder of sentence-transformers", **_SENTENCE_TRANSFORMERS,
     ),
-    _family("ce", "reranker", opt.PairOptions, "cross_encoder:load_cross_encoder", "cross-encoder", **_TORCH),
+    _family(
+        "ce", "reranker", opt.PairOptions, "cross_encoder:load_cross_encoder",
+        "cross-encoder: a transformers classifier, or any CrossEncoder of sentence-transformers",
+        **_SENTENCE_TRANSFORMERS,
+    ),
     _family(
         "maxsim", "retriever reranker", opt.PairOptions, "maxsim:load_maxsim",
         "late interaction over token vectors (MaxSim): a ColBERT checkpoint, or any encoder",

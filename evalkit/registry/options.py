@@ -59,7 +59,9 @@ class DerivedOptions(Options):
     """Options of what is made of full vectors."""
 
     normalize: bool | None = Field(None, description="scale vectors to length 1; unset: as the model does")
-    dim: PositiveInt | None = Field(None, description="leading dimensions kept (Matryoshka truncation)")
+    dim: PositiveInt | None = Field(
+        None, description="leading dimensions kept (Matryoshka truncation); unset: as the model does"
+    )
     precision: Precision = Field("float32", description="what vectors are quantised to")
     rescore: PositiveInt | None = Field(
         None, description="documents found at a low precision that are ranked anew by full vectors"

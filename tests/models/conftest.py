@@ -3,6 +3,7 @@
 from functools import cache
 
 import pytest
+from module_types import Made, save
 from tiny_models import MakeModel, save_tiny
 
 
@@ -10,3 +11,9 @@ from tiny_models import MakeModel, save_tiny
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
     """The folder of a tiny random model of a kind, made once."""
     return cache(lambda kind: save_tiny(tmp_path_factory.mktemp(kind), kind))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, tiny: MakeModel) -> Made:
+    """The folder of a tiny checkpoint with certain modules, made once."""
+    return cache(lambda of, name: save(of, name, tmp_path_factory.mktemp("checkpoint"), tiny))

@@ -19,7 +19,7 @@ from evalkit.models.weights import locate
 from evalkit.registry.options import BertOptions, SbertOptions
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
-PROMPTS = {"query": "ask ", "passage": "tell ", "any": "say "}
+PROMPTS = {"query": "ask ", "document": "tell ", "any": "say "}
 
 
 def load(name: str | Path, **options: object) -> Sbert:
@@ -121,7 +121,7 @@ def test_vectors_are_scaled_as_the_checkpoint_does_unless_told(
         ({"sentence_prompt": ""}, "sentence", ""),
         ({"query_prompt": "own "}, "document", "tell "),
     ],
-    ids=["query", "passage", "default", "option", "no-prompt", "no-default", "other-role"],
+    ids=["query", "document", "default", "option", "no-prompt", "no-default", "other-role"],
 )
 def test_prompts_of_the_checkpoint_hold_until_an_option_replaces_them(
     options: dict[str, str], role: str, prompt: str, checkpoint: Path

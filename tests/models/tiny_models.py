@@ -37,6 +37,16 @@ KINDS: dict[str, tuple[type[PreTrainedModel], transformers.PretrainedConfig]] = 
     "albert": (transformers.AlbertModel, transformers.AlbertConfig(**SIZES, embedding_size=8)),
     "xlm": (transformers.XLMModel, transformers.XLMConfig(**XLM)),
     "xlm-languages": (transformers.XLMModel, transformers.XLMConfig(**XLM | {"n_langs": 3, "use_lang_emb": True})),
+    "fnet": (transformers.FNetModel, transformers.FNetConfig(**SIZES)),
+    "decoder": (transformers.Qwen3ForCausalLM, transformers.Qwen3Config(**SIZES, num_key_value_heads=1, head_dim=8)),
+    "clip": (
+        transformers.CLIPModel,
+        transformers.CLIPConfig(
+            text_config=SIZES | {"bos_token_id": 2, "eos_token_id": 3},
+            vision_config=SIZES | {"image_size": 8, "patch_size": 4},
+            projection_dim=12,
+        ),
+    ),
     "masked": (transformers.BertForMaskedLM, transformers.BertConfig(**SIZES)),
     "two-labels": (transformers.BertForSequenceClassification, transformers.BertConfig(**SIZES, num_labels=2)),
     "one-label": (transformers.BertForSequenceClassification, transformers.BertConfig(**SIZES, num_labels=1)),
@@ -68,4 +78,8 @@ def save_tiny(folder: Path, kind: str = "bert", seed: int = 0, dtype: torch.dtyp
     model_class, config = KINDS[kind]
     model_class(config).to(dtype).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
+    if kind == "clip":
+        sizes = {"height": 8, "width": 8}
+        pictures = transformers.CLIPImageProcessor(size=sizes, crop_size=sizes)
+        transformers.CLIPProcessor(pictures, tiny_tokenizer()).save_pretrained(folder)
     return folder

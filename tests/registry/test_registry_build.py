@@ -78,7 +78,7 @@ def test_built_models_keep_the_contract_of_their_kind(text: str, protocol: type)
     ("text", "module", "extra"),
     [
         ("bert:a", "transformers", "torch"),
-        ("ce:a", "transformers", "torch"),
+        ("ce:a", "sentence_transformers", "torch"),
         ("maxsim:a", "sentence_transformers", "torch"),
         ("splade:a", "sentence_transformers", "torch"),
         ("sbert:a", "sentence_transformers", "torch"),

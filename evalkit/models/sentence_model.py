@@ -1,0 +1,239 @@
+"""A model of sentence-transformers, run as its checkpoint asks: in batches of our own, or by the library's call.
+
+Imports torch.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from sentence_transformers.base.modules import Router, Transformer
+from sentence_transformers.cross_encoder.modules import LogitScore
+from sentence_transformers.sentence_transformer import modules
+from sentence_transformers.sentence_transformer.modules.tokenizer import WordTokenizer
+from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding
+from sentence_transformers.util import batch_to_device, select_max_active_dims
+from torch import Tensor, nn
+
+from evalkit.compute import Compute
+from evalkit.errors import ModelNotFoundError, SpecError
+from evalkit.models.batching import Text, forward_batches
+from evalkit.models.checkpoint import Checkpoint
+from evalkit.models.transformer import allowed_length, count_tokens
+from evalkit.registry.options import Pooling
+from evalkit.terms import ROLES, Role
+from evalkit.types import IntArray
+
+ModelType = Literal["SentenceTransformer", "SparseEncoder", "CrossEncoder"]
+
+TASKS: dict[Role, str | None] = {"query": "query", "document": "document", "sentence": None}
+"""What sentence-transformers calls a role; a sentence of a symmetric pair has no name there."""
+CALLS: dict[Role, str] = {"query": "encode_query", "document": "encode_document", "sentence": "encode"}
+OUTPUT = {
+    "SentenceTransformer": "sentence_embedding",
+    "SparseEncoder": "sentence_embedding",
+    "CrossEncoder": "scores",
+}
+TEXTS_PER_CALL, BATCH_SIZE = 256, 32
+"""Texts that the library is given at once, so that progress is seen; and of them in a batch: its own number."""
+KEEPS_ORDER = (nn.Identity, nn.Sigmoid, nn.Tanh, nn.LogSigmoid, nn.Softplus, nn.Softsign)
+"""Functions that rise everywhere: what is applied last and is one of these changes no ranking."""
+SHORT, LONG = "a short text", "a longer text that has some more words than the other one, so that it is padded to it"
+PADDING_TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05, "float16": 0.01}
+"""What rounding may change in a vector of length 1 when a text is padded."""
+
+
+class SentenceModel:
+    """A loaded model of sentence-transformers; what it gives is what the library's own calls give.
+
+    Texts are read in our batches where the checkpoint allows it (`Checkpoint.batched`) and padding, tried on two
+    texts, changes nothing: a few networks mix the whole row. Raises ModelNotFoundError if the checkpoint
+    cannot be read or reads no text, SpecError if `max_length` is more than a network has positions for.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, model_type: ModelType, compute: Compute, max_length: int | None = None
+    ) -> None:
+        self.library: Any = checkpoint.load(model_type, compute)
+        self._checkpoint, self._model_type, self._compute = checkpoint, model_type, compute
+        if not self.library.supports("text"):
+            reads = ", ".join(map(str, self.library.modalities))
+            raise ModelNotFoundError(f"{checkpoint.folder} reads {reads}, and no text. Choose a model of texts.")
+        if (network := self.library.transformers_model) is not None:
+            self.library.to(network.dtype)  # the library leaves what stands in routes as it was saved
+        if max_length is not None:
+            self._limit(max_length)
+
+    @cached_property
+    def batched(self) -> bool:
+        """Whether texts are read in our batches. Asked for when all that changes the model is done."""
+        if not self._checkpoint.batched:
+            return False
+        self.library[0].unpad_inputs = False  # our batches find a text's tokens by the mask
+        return self._padding_changes_nothing()
+
+    def embeddings(self, texts: Sequence[str], role: Role, prompt: str) -> Iterator[tuple[IntArray, Tensor]]:
+        """Rows of `texts`, and the vectors of these: float32 of shape (batch, dim)."""
+        if self.batched:
+            return self._forward(texts, role, prompt)
+        call = getattr(self.library, CALLS[role])
+        how = {"convert_to_tensor": True} | (
+            {"convert_to_sparse_tensor": False} if self._model_type == "SparseEncoder" else {}
+        )
+        return self._called(texts, partial(call, prompt=prompt, **how))
+
+    def scores(self, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[IntArray, Tensor]]:
+        """Rows of `pairs`, and their scores: float32 of shape (batch,).
+
+        Those of the library's `predict`, up to `last`.
+        """
+        if self.batched:
+            parts = self._forward(pairs, "sentence", self._checkpoint.prompt("sentence"))
+            return ((rows, self.last(scores).reshape(len(rows))) for rows, scores in parts)
+        return self._called(pairs, partial(self.library.predict, activation_fn=self.last, convert_to_tensor=True))
+
+    @property
+    def last(self) -> Callable[[Tensor], Tensor]:
+        """What scores go through last: as the checkpoint says, but not what changes no ranking.
+
+        In float32 a sigmoid makes ties of what differs.
+        """
+        own: Callable[[Tensor], Tensor] = self.library.activation_fn
+        return nn.Identity() if isinstance(own, KEEPS_ORDER) else own
+
+    def check_pairs(self) -> None:
+        """Raise ModelNotFoundError for a language model that is not shown pairs, or has no words for yes and no."""
+        scorer = self.library[-1]
+        if not isinstance(scorer, LogitScore):
+            return
+        folder, problem = self._checkpoint.folder, None
+        if not self._checkpoint.modules and "message" not in self.library[0].modality_config:
+            problem = "it has no chat template, which would ask whether the document answers the query"
+        elif scorer.true_token_id == scorer.false_token_id:
+            problem = "its tokenizer has no words for yes and no"
+        else:
+            try:
+                self.library.predict([(SHORT, LONG)], show_progress_bar=False)
+            except ValueError as error:
+                problem = str(error).partition("\n")[0]
+        if problem is not None:
+            kind = ", ".join(self._checkpoint.architectures)
+            raise ModelNotFoundError(
+                f"{folder} is a language model ({kind}); how much it prefers yes to no would be the score, but "
+                f"{problem}. Choose a checkpoint saved for that by sentence-transformers (a CrossEncoder with a "
+                "LogitScore module and a template for pairs), or save it so."
+            )
+
+    def max_tokens(self, role: Role) -> int | None:
+        """Tokens read of a text; None: all of them."""
+        reader = self._reader(role)
+        limit = getattr(reader, f"{role}_length", None) or getattr(reader, "max_seq_length", None)
+        return None if limit is None or limit == float("inf") else int(limit)
+
+    def tokens(self, texts: Sequence[Text], role: Role, prompt: str) -> IntArray:
+        """Tokens of each text (or pair) after the prompt if nothing were cut off: int64 of shape (n_texts,)."""
+        reader = self._reader(role)
+        if isinstance(reader, Transformer) and "message" not in reader.modality_config:
+            sides = zip(*((text,) if isinstance(text, str) else text for text in texts), strict=True)
+            first, *rest = map(list, sides) if texts else ([],)
+            return count_tokens(reader.tokenizer, [prompt + text for text in first], *rest)
+        return np.array([_count(reader, text, TASKS[role], prompt) for text in texts], dtype=np.int64)
+
+    def drop_scaling(self) -> None:
+        """Leave out the last module, which scales to length 1; of a router, the last of each route."""
+        last = self.library[-1]
+        ends: list[Any] = [*last.sub_modules.values()] if isinstance(last, Router) else [self.library]
+        for steps in ends:
+            del steps[-1]
+
+    def replace_pooling(self, how: Pooling) -> None:
+        """Pool token vectors in this way. Raises SpecError if the model pools none, or counts on their number."""
+        pooled = [
+            (steps, place, module)
+            for steps in self.library.modules()
+            if isinstance(steps, nn.Sequential)
+            for place, module in enumerate(steps)
+            if isinstance(module, modules.Pooling)
+        ]
+        if not pooled:
+            raise SpecError(f"pooling={how}: this checkpoint has no pooling module to replace; leave it out.")
+        for steps, place, module in pooled:
+            made = modules.Pooling(module.embedding_dimension, pooling_mode=how, include_prompt=module.include_prompt)
+            if made.pooling_output_dimension != module.pooling_output_dimension and place < len(steps) - 1:
+                raise SpecError(
+                    f"pooling={how} gives {made.pooling_output_dimension} dimensions, but what follows in this "
+                    f"checkpoint reads the {module.pooling_output_dimension} of its own pooling; leave it out."
+                )
+            steps[place] = made
+
+    def _reader(self, role: Role) -> Any:
+        """The module that reads texts of this role: the first, or the first on its route."""
+        first = self.library[0]
+        if not isinstance(first, Router):
+            return first
+        routes: Any = first.sub_modules
+        return routes[first._resolve_route(task=TASKS[role], modality="text")][0]
+
+    def _limit(self, max_length: int) -> None:
+        readers = {id(reader): reader for reader in map(self._reader, ROLES)}
+        transformers = [reader for reader in readers.values() if isinstance(reader, Transformer)]
+        if not transformers:
+            raise SpecError(f"max_length={max_length}: this checkpoint runs no transformer; leave it out.")
+        for reader in transformers:
+            reader.max_seq_length = allowed_length(reader.tokenizer, reader.auto_model, max_length)
+            reader.query_length, reader.document_length = (
+                None if length is None else reader.max_seq_length
+                for length in (reader.query_length, reader.document_length)
+            )
+
+    def _forward(self, texts: Sequence[Text], role: Role, prompt: str) -> Iterator[tuple[IntArray, Tensor]]:
+        task, most = TASKS[role], getattr(self.library, "max_active_dims", None)
+        tokenize: Any = partial(self.library.preprocess, prompt=prompt or None, task=task)
+        forward = partial(self.library, task=task, **({} if most is None else {"max_active_dims": most}))
+        for rows, _, output in forward_batches(texts, tokenize, forward, self._compute):
+            values = output[OUTPUT[self._model_type]]
+            if most is not None:
+                values = select_max_active_dims(values, max_active_dims=most)
+            yield rows, values.float()
+
+    def _called(self, texts: Sequence[Text], call: Callable[..., Tensor]) -> Iterator[tuple[IntArray, Tensor]]:
+        for start in range(0, len(texts), TEXTS_PER_CALL):
+            part = list(texts[start : start + TEXTS_PER_CALL])
+            yield np.arange(start, start + len(part)), _fitting(call, part).float()
+
+    def _padding_changes_nothing(self) -> bool:
+        def read(*texts: str) -> Tensor:
+            pairs = self._model_type == "CrossEncoder"
+            features = self.library.preprocess([(text, text) if pairs else text for text in texts], task="document")
+            with torch.inference_mode():
+                output = self.library(batch_to_device(features, self.library.device), task="document")
+            values: Tensor = output[OUTPUT[self._model_type]]
+            return values[0].float()
+
+        alone, beside = read(SHORT), read(SHORT, LONG)
+        return bool((alone - beside).norm() <= PADDING_TOLERANCE[self._compute.dtype] * max(1, float(alone.norm())))
+
+
+def _count(reader: Any, text: Text, task: str | None, prompt: str) -> int:
+    """Tokens of a text, or of a pair in a chat, if nothing were cut off."""
+    if isinstance(reader.tokenizer, WordTokenizer):
+        return len(reader.tokenizer.tokenize(f"{prompt}{text}"))
+    if isinstance(reader, SparseStaticEmbedding):
+        return len(reader.tokenizer(f"{prompt}{text}", add_special_tokens=False, truncation=False)["input_ids"])
+    whole = {"processing_kwargs": {"text": {"truncation": False}}} if isinstance(reader, Transformer) else {}
+    return int(reader.preprocess([text], prompt=prompt or None, task=task, **whole)["input_ids"].numel())
+
+
+def _fitting(call: Callable[..., Tensor], texts: list[Any]) -> Tensor:
+    """What the call gives, in the largest batches that fit the device's memory."""
+    size = BATCH_SIZE
+    while True:
+        try:
+            return call(texts, batch_size=size, show_progress_bar=False)
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size //= 2
+            torch.cuda.empty_cache()

@@ -1,0 +1,184 @@
+"""Every kind of module that sentence-transformers has, against the library's own calls."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from module_types import EMBEDDERS, MULTI_VECTOR, RERANKERS, SPARSE, Kind, Made
+from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
+from sentence_transformers.cross_encoder import modules as of_pairs
+from sentence_transformers.multi_vector_encoder import modules as of_tokens
+from sentence_transformers.sentence_transformer import modules as of_texts
+from sentence_transformers.sparse_encoder import modules as of_sparse
+from tiny_models import MakeModel
+
+from evalkit.compute import Compute
+from evalkit.contracts import no_progress
+from evalkit.grid.encoding import dense, encode
+from evalkit.models.checkpoint import Checkpoint
+from evalkit.registry import build, resolve
+from evalkit.store import Store
+from evalkit.terms import ROLES
+
+ENCODERS = {"query": "encode_query", "document": "encode_document", "sentence": "encode"}
+TEXTS = [
+    "the cat sat",
+    "a",
+    "Dog words zebras a cat",
+    "words the dog sat the cat zebras " * 3,
+    "the cat sat",
+    "zebras",
+]
+NO_NETWORK = {"Module", "InputModule", "BaseTokenPooling"}
+"""Classes that others are made from, and that are no step of a checkpoint."""
+NOT_SAVED = {"LambdaTokenPooling"}
+"""A function of a user's own, which the library refuses to save."""
+ROUNDING = {"float32": 1e-5, "bfloat16": 0.05}
+"""Of the longest vector. bfloat16 rounds at 1/256, some dozen times in a row, and our sums run in another order."""
+
+
+def names(kinds: dict[str, Kind], tiny: MakeModel) -> Iterator[str]:
+    """The classes of the modules of all kinds, of routes too, by each of a class's names."""
+    for kind in kinds.values():
+        for module in kind.modules(tiny):
+            yield from _names(module)
+
+
+def _names(module: Any) -> Iterator[str]:
+    yield type(module).__name__
+    if isinstance(module, of_texts.Router):
+        yield "Asym"
+        for steps in module.sub_modules.values():
+            for step in steps:
+                yield from _names(step)
+
+
+@pytest.mark.parametrize(
+    ("package", "kinds"),
+    [(of_texts, EMBEDDERS), (of_sparse, SPARSE), (of_pairs, RERANKERS), (of_tokens, MULTI_VECTOR)],
+    ids=["dense", "sparse", "pairs", "tokens"],
+)
+def test_every_module_of_the_library_is_tried(package: Any, kinds: dict[str, Kind], tiny: MakeModel):
+    assert set(package.__all__) - NO_NETWORK - NOT_SAVED <= set(names(kinds, tiny))
+
+
+def model_of(spec: str, dtype: str = "float32") -> Any:
+    return build(resolve(spec), Compute(dtype=dtype))
+
+
+def library(model_class: Any, folder: Path, dtype: str = "float32") -> Any:
+    model = model_class(str(folder), device="cpu", model_kwargs={"dtype": getattr(torch, dtype)})
+    if model.transformers_model is not None:  # the library leaves what stands in routes as it was saved, and fails
+        model.to(getattr(torch, dtype))
+    return model
+
+
+def close(ours: Any, theirs: Any, dtype: str = "float32") -> None:
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert ours.shape == theirs.shape
+    assert np.ptp(theirs) > 0
+    longest = np.abs(theirs).max() if theirs.ndim == 1 else np.linalg.norm(theirs, axis=1).max()
+    apart = np.abs(ours - theirs).max()
+    assert apart <= ROUNDING[dtype] * longest, (apart, longest)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(name, dtype) for name, kind in EMBEDDERS.items() for dtype in ("float32", "bfloat16")[: 1 + kind.half]],
+)
+def test_vectors_are_the_librarys(name: str, dtype: str, made: Made):
+    folder = made("dense", name)
+    model, peer = model_of(f"sbert:{folder}", dtype), library(SentenceTransformer, folder, dtype)
+    for role in ROLES:
+        close(model.encode(TEXTS, role), getattr(peer, ENCODERS[role])(TEXTS), dtype)
+    assert model._model.batched == EMBEDDERS[name].batched
+    assert model.similarity == peer.similarity_fn_name
+
+
+@pytest.mark.parametrize("name", EMBEDDERS)
+def test_the_store_keeps_vectors_by_role_where_the_role_changes_them(name: str, made: Made, tmp_path: Path):
+    folder = made("dense", name)
+    peer = library(SentenceTransformer, folder)
+    for _ in range(2):
+        model = model_of(f"sbert:{folder}")
+        for role in ROLES:
+            stored = encode(model, "m", TEXTS, list("abcdef"), role, Store(tmp_path), no_progress)
+            close(dense(stored[:]), getattr(peer, ENCODERS[role])(TEXTS))
+    assert "_model" not in vars(model)  # the second time nothing is loaded
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(name, dtype) for name, kind in SPARSE.items() for dtype in ("float32", "bfloat16")[: 1 + kind.half]],
+)
+def test_sparse_vectors_are_the_librarys(name: str, dtype: str, made: Made):
+    folder = made("sparse", name)
+    model, peer = model_of(f"splade:{folder}", dtype), library(SparseEncoder, folder, dtype)
+    for role in ROLES:
+        theirs = getattr(peer, ENCODERS[role])(TEXTS).to_dense().float().numpy()
+        close(model.encode(TEXTS, role).toarray(), theirs, dtype)
+    assert model._model.batched == SPARSE[name].batched
+    assert model.similarity == peer.similarity_fn_name
+
+
+def pairs() -> tuple[list[str], list[str]]:
+    return TEXTS, TEXTS[::-1]
+
+
+def before_the_last(peer: CrossEncoder) -> Any:
+    """The function that the checkpoint applies last, unless it is one that rises everywhere."""
+    return None if isinstance(peer.activation_fn, torch.nn.ReLU) else torch.nn.Identity()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", RERANKERS)
+def test_scores_are_the_librarys(name: str, dtype: str, made: Made):
+    folder = made("pairs", name)
+    reranker, peer = model_of(f"ce:{folder}", dtype), library(CrossEncoder, folder, dtype)
+    theirs = peer.predict(list(zip(*pairs(), strict=True)), activation_fn=before_the_last(peer))
+    close(reranker.score(*pairs()), theirs, dtype)
+    assert reranker._network.batched == RERANKERS[name].batched
+
+
+@pytest.mark.parametrize("name", RERANKERS)
+def test_the_order_is_that_of_predict_and_rank(name: str, made: Made):
+    folder = made("pairs", name)
+    scores = model_of(f"ce:{folder}").score([TEXTS[2]] * len(TEXTS), TEXTS)
+    ranked = library(CrossEncoder, folder).rank(TEXTS[2], TEXTS)
+    order = [entry["corpus_id"] for entry in ranked]
+    assert np.all(np.diff(scores[order]) <= 1e-5)
+
+
+@pytest.mark.parametrize("name", MULTI_VECTOR)
+def test_matches_of_tokens_are_the_librarys(name: str, made: Made):
+    folder = made("tokens", name)
+    peer = library(MultiVectorEncoder, folder)
+    theirs = peer.similarity(peer.encode_query(TEXTS), peer.encode_document(TEXTS[::-1])).diagonal()
+    close(model_of(f"maxsim:{folder}").score(*pairs()), theirs)
+    assert Checkpoint.read(folder).batched == MULTI_VECTOR[name].batched
+
+
+@pytest.mark.parametrize(("of", "family", "kinds"), [("dense", "sbert", EMBEDDERS), ("sparse", "splade", SPARSE)])
+def test_tokens_are_counted_of_every_kind(of: str, family: str, kinds: dict[str, Kind], made: Made):
+    long = [*TEXTS, "the cat sat " * 40]
+    for name in kinds:
+        model = model_of(f"{family}:{made(of, name)}")
+        for role in ROLES:
+            counts = model.tokens(long, role)
+            assert counts.dtype == np.int64
+            assert counts[-1] > counts[0] > 0, name
+
+
+@pytest.mark.parametrize("name", RERANKERS)
+def test_tokens_of_pairs_are_counted(name: str, made: Made):
+    folder = made("pairs", name)
+    counts = model_of(f"ce:{folder}").pair_tokens(*pairs())
+    peer = library(CrossEncoder, folder)
+    reader = peer[0].sub_modules["text"][0] if isinstance(peer[0], of_texts.Router) else peer[0]
+    reader.max_seq_length = 10_000
+    prompt = peer.prompts.get(peer.default_prompt_name or "")
+    features = [peer.preprocess([pair], prompt=prompt) for pair in zip(*pairs(), strict=True)]
+    np.testing.assert_array_equal(counts, [int(read["attention_mask"].sum()) for read in features])
