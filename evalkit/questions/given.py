@@ -10,6 +10,7 @@ from pathlib import Path
 from evalkit.documents import Folder
 from evalkit.errors import ConfigError
 from evalkit.questions.question import Question, QuestionSet, Span
+from evalkit.questions.quotes import Quotes
 from evalkit.suite.checks import Problems
 from evalkit.suite.columns import QUESTIONS
 from evalkit.suite.opening import no_file
@@ -24,11 +25,12 @@ _HOP = re.compile(r"\s*<\d+-hop>\s*")
 def read_questions(path: Path, folder: Folder) -> QuestionSet:
     """Read questions from a table with `question` and one of `passage`, `quote` and `file`: CSV, JSONL or any other.
 
-    A passage or quote is searched in the documents, whatever blanks are between its words; with a `file` beside it,
-    in that file only; a `file` alone is answered by all of it. Several passages, as Ragas has them in
+    A passage or quote is searched in the documents, as `Quotes` does; with a `file` beside it, in that file only; a
+    `file` alone is answered by all of it. Several passages, as Ragas has them in
     `reference_contexts`, each answer the question. `id` is optional (else the line's number); further columns are
     tags. Raises ConfigError if there is no such file, DataError with all that is wrong in it: questions
-    without text or answer, repeated ids, unknown files, quotes that are not found, or in several places.
+    without text or answer, repeated ids, unknown files, quotes that are not found (with
+    the nearest passage), or in several places.
     """
     if reason := no_file(path):
         raise ConfigError(f"{path}: {reason}. Give a .csv, .tsv or .jsonl file of questions.")
@@ -36,11 +38,12 @@ def read_questions(path: Path, folder: Folder) -> QuestionSet:
     questions: dict[str, Question] = {}
     texts = {file.name: file.text for file in folder.files}
     skipped = {each.name: each.reason for each in folder.skipped}
+    quotes = Quotes(texts)
     for row in read_rows(path, QUESTIONS, problems):
         text = _cell(row, "question")
         if not text:
             row.report("a question with no text", fatal=True)
-        spans = _spans(row, texts, skipped)
+        spans = _spans(row, texts, quotes, skipped)
         identifier = _cell(row, "id") or str(row.line)
         if identifier in questions:
             problems.add("repeated question id", repr(identifier), fatal=True)
@@ -48,7 +51,7 @@ def read_questions(path: Path, folder: Folder) -> QuestionSet:
         questions[identifier] = Question(identifier, text, spans, tags)
     if not questions:
         problems.add("no questions in it", fatal=True)
-    problems.settle("error")
+    problems.settle(None)
     problems.warn_of_notes()
     return QuestionSet(tuple(questions.values()), "given")
 
@@ -83,7 +86,7 @@ def _printed_strings(printed: str) -> list[str]:
         return []
 
 
-def _spans(row: Row, texts: Mapping[str, str], skipped: Mapping[str, str]) -> tuple[Span, ...]:
+def _spans(row: Row, texts: Mapping[str, str], quotes: Quotes, skipped: Mapping[str, str]) -> tuple[Span, ...]:
     file = _cell(row, "file")
     quoted = [passages for field in QUOTED if (passages := _passages(row, field))]
     if len(quoted) > 1 or not (quoted or file):
@@ -95,18 +98,15 @@ def _spans(row: Row, texts: Mapping[str, str], skipped: Mapping[str, str]) -> tu
         return ()
     if not quoted:
         return (Span(file, 0, len(texts[file])),)
-    searched = {file: texts[file]} if file else texts
-    return tuple(span for passage in quoted[0] for span in _places(row, passage, searched))
+    return tuple(span for passage in quoted[0] for span in _places(row, passage, quotes, file))
 
 
-def _places(row: Row, passage: str, texts: Mapping[str, str]) -> tuple[Span, ...]:
-    """Where a passage is in the texts; notes if that is nowhere, or in several places."""
-    pattern = re.compile(r"\s+".join(map(re.escape, passage.split())))
-    found = tuple(
-        Span(name, hit.start(), hit.end()) for name, text in texts.items() for hit in pattern.finditer(text)
-    )
+def _places(row: Row, passage: str, quotes: Quotes, file: str) -> tuple[Span, ...]:
+    """Where a passage is in the documents; notes if that is nowhere, or in several places."""
+    found = quotes.find(passage, file)
     if not found:
-        row.report("the passage or quote is not in the documents", fatal=True)
+        nearest = quotes.nearest(passage, file)
+        row.report("the passage or quote is not in the documents" + (nearest and f"; {nearest}"), fatal=True)
     elif len(found) > 1:
         row.report("the passage or quote is in several places; quote more, or name its file", fatal=True)
     return found

@@ -38,7 +38,7 @@ def make_task(
         _judgements(questions.questions, by_file),
         (where, where, where),
         Problems(where),
-        "error",
+        None,
         max_queries,
         seed,
     )

@@ -16,8 +16,11 @@ Judgement = tuple[str, str, float]
 _Item = TypeVar("_Item", Document, Query)
 
 _SHOWN = 10
-_NEXT_STEP = "Fix the data, or accept it as it is with --on-bad-data warn."
-_NEXT_STEP_FATAL = "Fix the data: not all of this can be accepted with --on-bad-data warn."
+_NEXT_STEP = (
+    "Fix the data, or accept it as it is: on_bad_data=warn (of `evalkit run` and `evalkit export`: --on-bad-data warn)."
+)
+_NEXT_STEP_FATAL = "Fix the data: not all of this could be accepted with on_bad_data=warn."
+_NO_CHOICE = "Fix the data."
 _ACCEPTED = (
     "Accepted as it is: the first of repeated ids and the higher of two grades count, empty texts and "
     "judgements of absent documents stay, judgements of absent queries and scores that are not finite "
@@ -65,14 +68,16 @@ class Problems:
             items[item] = None
         self.fatal |= fatal
 
-    def settle(self, on_bad_data: OnBadData) -> None:
-        """Do nothing if the data is clean, else warn once, or raise.
+    def settle(self, on_bad_data: OnBadData | None) -> None:
+        """Do nothing if the data is clean, else warn once, or raise; None: the user has no choice here.
 
-        Raises DataError if `on_bad_data` is "error" or a problem is fatal.
+        Raises DataError unless `on_bad_data` is "warn" and no problem is fatal.
         """
         if not self._kinds:
             return
         listed = [told(kind, list(items)) for kind, items in self._kinds.items()]
+        if on_bad_data is None:
+            raise DataError(str(self._source), listed, _NO_CHOICE)
         if self.fatal:
             raise DataError(str(self._source), listed, _NEXT_STEP_FATAL)
         if on_bad_data == "error":

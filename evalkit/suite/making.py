@@ -64,7 +64,7 @@ def make_retrieval(
     judgements: Iterable[Judgement],
     sources: tuple[str, str, str],
     problems: Problems,
-    on_bad_data: OnBadData,
+    on_bad_data: OnBadData | None,
     max_queries: int | None,
     seed: int,
     ignore_identical_ids: bool | None = None,

@@ -5,8 +5,10 @@ import pytest
 from evalkit.errors import DataError
 from evalkit.suite import DataWarning, load_task
 
-NEXT_STEP = "Fix the data, or accept it as it is with --on-bad-data warn."
-NEXT_STEP_FATAL = "Fix the data: not all of this can be accepted with --on-bad-data warn."
+NEXT_STEP = (
+    "Fix the data, or accept it as it is: on_bad_data=warn (of `evalkit run` and `evalkit export`: --on-bad-data warn)."
+)
+NEXT_STEP_FATAL = "Fix the data: not all of this could be accepted with on_bad_data=warn."
 ACCEPTED = (
     "Accepted as it is: the first of repeated ids and the higher of two grades count, empty texts and "
     "judgements of absent documents stay, judgements of absent queries and scores that are not finite "
