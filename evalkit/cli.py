@@ -9,6 +9,7 @@ import typer
 from evalkit import __version__
 from evalkit.commands.exchange import export_app, import_app
 from evalkit.commands.gate import baseline, gate
+from evalkit.commands.letters import show_what_can_be_shown
 from evalkit.commands.listings import models, tasks
 from evalkit.commands.pick import pick
 from evalkit.commands.report import compare, report
@@ -47,6 +48,7 @@ def _evalkit(
 
 def main() -> None:
     """Entry point: an error that evalkit raised on purpose is one message and exit status 2."""
+    show_what_can_be_shown()
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         app(prog_name="evalkit")

@@ -19,6 +19,7 @@ from evalkit.documents import Chunk, Chunking, Folder, chunk_statistics, count_t
 from evalkit.errors import ConfigError
 from evalkit.grid import Means
 from evalkit.measure import MeasuringInterrupted, measure
+from evalkit.metrics.ranking import Measure
 from evalkit.models.chosen import Chosen, hybrids
 from evalkit.models.free import FreeModels, free_models
 from evalkit.models.llamaindex_class import load_llm
@@ -99,7 +100,7 @@ def pick(
         keys = {"rerankers": free.rerankers or "none", **keys, "models": free.models}
     config = read_config({**keys, "tasks": [str(documents)]})
     requirements = parse_requirements(require)
-    metric = metric or f"hit_rate@{max(config.top_k)}"
+    metric = _metric(metric, config)
     chunkings = _chunkings(chunk_size, chunk_overlap)
     line_up = choose_line_up(config)
     if hybrid:
@@ -153,6 +154,15 @@ def pick(
 def _interrupted(results: Results, out: Path | None) -> Interrupted:
     """The error after Ctrl-C; what was finished is written."""
     return Interrupted(results, None if out is None else write_run(results, out).failed)
+
+
+def _metric(asked: str | None, config: RunConfig) -> str:
+    """The metric that decides, one that the run will have. Raises ConfigError for any other."""
+    measure = Measure("hit_rate", max(config.top_k)) if asked is None else Measure.parse(asked)
+    if measure.k not in config.top_k:
+        cuts = ", ".join(map(str, config.top_k))
+        raise ConfigError(f"metric {measure}: the run cuts at {cuts}, not at {measure.k}. Add {measure.k} to top_k.")
+    return str(measure)
 
 
 def _questions(

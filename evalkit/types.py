@@ -70,6 +70,8 @@ class StsTask:
     content_hash: str
     score_range: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    sampled_from: int | None = None
+    """How many pairs there are, if these are a sample of them."""
 
     @property
     def pair_ids(self) -> tuple[str, ...]:
@@ -95,6 +97,8 @@ class RetrievalTask:
     excluded: int = 0
     not_for_themselves: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    sampled_from: int | None = None
+    """How many judged queries there are, if these are a sample of them."""
 
     @property
     def document_ids(self) -> Sequence[str]:

@@ -63,3 +63,53 @@ def test_completion(shell):
     assert (status, b"store" in shown) == (0, True)
     status, shown, _ = run(*ask, "--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
     assert (status, b"_EVALKIT_COMPLETE" in shown) == (0, True)
+
+
+UNSHOWN = """
+import sys
+from evalkit import cli
+
+for arguments in {commands!r}:
+    sys.argv = ["evalkit", *arguments]
+    try:
+        cli.main()
+    except SystemExit as exit:
+        print("status", exit.code)
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "ascii:strict"])
+def test_a_terminal_that_lacks_letters_shows_the_rest(encoding, tmp_path):
+    """Names, texts, signs in tables, tags and errors that it cannot print: no traceback, and the files are whole."""
+    pets = tmp_path / "Tiere 動物 café"
+    pets.mkdir()
+    (pets / "corpus.jsonl").write_text(
+        '{"_id": "ä", "text": "Die Katze schläft."}\n{"_id": "犬", "text": "犬は走る。"}\n'
+    )
+    (pets / "queries.jsonl").write_text('{"_id": "猫", "text": "Katze"}\n{"_id": "2", "text": "犬"}\n')
+    (pets / "qrels").mkdir()
+    (pets / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n猫\tä\t1\n2\t犬\t1\n")
+    out = str(tmp_path / "ausgabe ≈")
+    commands = [
+        ["run", "--models", "bm25,bow", "--tasks", str(pets), "--top-k", "1", "--rerankers", "bm25", "--out", out],
+        ["run", "--models", "bm25", "--tasks", str(pets), "--dry-run"],
+        ["run", "--models", "böw", "--tasks", str(pets)],
+        ["compare", out, out],
+        ["models", "bm25"],
+        ["tasks"],
+        ["--help"],
+        ["run", "--help"],
+    ]
+    status, shown, errors = run(
+        sys.executable, "-c", UNSHOWN.format(commands=commands), PYTHONIOENCODING=encoding, LC_ALL="C",
+        EVALKIT_STORE=str(tmp_path / "store"),
+    )  # fmt: skip
+    assert status == 0, errors
+    assert b"Traceback" not in errors
+    statuses = [line.split()[1] for line in shown.splitlines() if line.startswith(b"status")]
+    assert statuses == [b"0", b"0", b"2", b"0", b"0", b"0", b"0", b"0"], errors
+    name = encoding.partition(":")[0]
+    assert b"unknown model" in errors
+    assert "95 % intervals" in shown.decode(name, "replace")
+    assert ("Tiere ?? café" if name != "ascii" else "Tiere ?? cafe") in shown.decode(name, "replace")
+    assert "Tiere 動物 café" in (tmp_path / "ausgabe ≈" / "leaderboard.md").read_text(encoding="utf-8")

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from evalkit.grid.cells import NO_RERANKER
+from evalkit.report.significance import asked
 from evalkit.report.table import Table, TableCell
 from evalkit.results import Results
 from evalkit.results.losses import attribute
@@ -77,13 +79,14 @@ def _measured(task: str, split: str, cells: pd.DataFrame) -> Table:
 def loss_tables(results: Results, k: int) -> list[Table]:
     """Where the misses of each task's cells come from, at k."""
     losses = attribute(results, k)
+    tasks = {(task["task"], task["split"]): task for task in results.provenance["tasks"]}
     return [
-        _lost(str(task), str(split), found, k, results.provenance["candidates"])
+        _lost(tasks[str(task), str(split)], found, k, results.provenance["candidates"])
         for (task, split), found in losses.groupby(["task", "split"], sort=False)
     ]
 
 
-def _lost(task: str, split: str, losses: pd.DataFrame, k: int, candidates: int) -> Table:
+def _lost(task: Mapping[str, Any], losses: pd.DataFrame, k: int, candidates: int) -> Table:
     shown = {column: title for column, title in LOSSES.items() if losses[column].notna().any()}
     rows = [
         (
@@ -93,9 +96,9 @@ def _lost(task: str, split: str, losses: pd.DataFrame, k: int, candidates: int) 
         )
         for _, cell in losses.iterrows()
     ]
-    queries, relevant = losses["queries"].max(), losses["relevant"].max()
+    relevant = losses["relevant"].max()
     return Table(
-        f"Missed at {k}: {task} ({split}), {queries} queries, {relevant} relevant passages",
+        f"Missed at {k}: {task['task']} ({task['split']}), {asked(task)}, {relevant} relevant passages",
         ("Model", "Reranker", *shown.values()),
         tuple(rows),
         f"A query is missed if no relevant passage is in its first {k}, of {candidates} candidates. Each missed one "

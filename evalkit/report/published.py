@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from evalkit.report.significance import asked, if_sample
 from evalkit.report.table import Table, TableCell
 from evalkit.results import Results
 from evalkit.results.records import CELL_KEYS
@@ -9,17 +10,21 @@ from evalkit.results.records import CELL_KEYS
 
 def published_tables(results: Results) -> list[Table]:
     """One table for each task and split that figures were published of; those of the run's tasks first."""
-    ran = [(task["task"], task["split"]) for task in results.provenance["tasks"]]
+    ran = {(task["task"], task["split"]): task for task in results.provenance["tasks"]}
     found = results.published
     keys = list(dict.fromkeys(zip(found["task"], found["split"], strict=True)))
-    ordered = sorted(keys, key=lambda key: ran.index(key) if key in ran else len(ran))
-    return [
-        _table(found[(found["task"] == task) & (found["split"] == split)], results.scores, task, split)
-        for task, split in ordered
-    ]
+    ordered = sorted(keys, key=lambda key: list(ran).index(key) if key in ran else len(ran))
+    tables = []
+    for task, split in ordered:
+        here = ran.get((task, split), {})
+        title = f"Published, not measured here: {task} ({split})" + (
+            f"; here {asked(here)}" if if_sample(here) else ""
+        )
+        tables.append(_table(title, found[(found["task"] == task) & (found["split"] == split)], results.scores))
+    return tables
 
 
-def _table(figures: pd.DataFrame, scores: pd.DataFrame, task: str, split: str) -> Table:
+def _table(title: str, figures: pd.DataFrame, scores: pd.DataFrame) -> Table:
     keys = [*CELL_KEYS, "metric"]
     here = scores.astype(dict.fromkeys(keys, str)).set_index(keys)["score"].rename("here")
     beside = figures.join(here, on=keys)
@@ -39,7 +44,7 @@ def _table(figures: pd.DataFrame, scores: pd.DataFrame, task: str, split: str) -
     if figures["ci_low"].notna().any():
         notes.append("In brackets: Wilson's 95 % intervals.")
     return Table(
-        f"Published, not measured here: {task} ({split})",
+        title,
         ("Model", "Reranker", *(name for metric in metrics for name in (metric, "here")[: 1 + compared])),
         tuple(rows),
         " ".join(notes),

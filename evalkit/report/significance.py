@@ -1,6 +1,6 @@
 """What of a table is more than noise: marks, places, and tables of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,22 @@ from evalkit.results.scores import ranking_metric
 SMALL = 0.01
 """A difference (a fraction) that many would still choose a model by."""
 TIED = "≈: cannot be told from the table's best by this metric (paired by query, corrected for their number, 5 %)."
+
+
+def asked(task: Mapping[str, Any], form: str = "") -> str:
+    """What a task's scores are taken over, `task` as in run.json: "252 queries", "a sample of 20 of 252 queries"."""
+    items = "pairs" if task["type"] == "sts" else "queries"
+    whole = task.get("sampled_from")
+    return (
+        f"{task[items]:{form}} {items}"
+        if whole is None
+        else f"a sample of {task[items]:{form}} of {whole:{form}} {items}"
+    )
+
+
+def if_sample(task: Mapping[str, Any]) -> str:
+    """What stands behind a heading that does not say how many items there are: ", a sample of …", or nothing."""
+    return "" if task.get("sampled_from") is None else f", {asked(task)}"
 
 
 def marked(cells: Sequence[TableCell], labels: Sequence[CellLabel], board: pd.DataFrame) -> list[TableCell]:
@@ -64,7 +80,7 @@ def gains_table(results: Results, task: dict[str, Any], k: int) -> Table:
     columns = [_gains(gains[gains["reranker"] == each].set_index("model").reindex(models)) for each in rerankers]
     names = [TableCell("all together" if model == ALL else model) for model in models]
     return Table(
-        f"What rerankers add: {task['task']} ({task['split']}), nDCG@{k}",
+        f"What rerankers add: {task['task']} ({task['split']}), nDCG@{k}{if_sample(task)}",
         ("Embedder", *rerankers),
         tuple(zip(names, *columns, strict=True)),
         "nDCG with the reranker less that without, in brackets 95 % intervals. Bold: a gain that is more than noise "
@@ -96,6 +112,7 @@ def _across(results: Results, kind: str, rows: pd.DataFrame) -> Table:
     metrics = {
         ranking_metric(found) for task, found in scores.groupby(["task", "split"], observed=True) if task in of_kind
     }
+    sampled = any(each.get("sampled_from") for each in results.provenance["tasks"] if each["type"] == kind)
     forms = {"mean": "{:.3f}", "mean_rank": "{:.2f}", "borda": "{:g}"}
     columns = [
         [
@@ -112,7 +129,7 @@ def _across(results: Results, kind: str, rows: pd.DataFrame) -> Table:
         for _, row in missing.iterrows()
     ]
     return Table(
-        f"Over {rows['tasks'].iloc[0]} tasks: {kind}, {', '.join(sorted(metrics))}",
+        f"Over {rows['tasks'].iloc[0]} tasks: {kind}, {', '.join(sorted(metrics))}{', on samples' * sampled}",
         ("Model", "Mean", "Mean rank", "Borda"),
         tuple(zip([TableCell(_label(row)) for _, row in rows.iterrows()], *columns, strict=True)),
         " ".join(

@@ -9,7 +9,16 @@ import pandas as pd
 from evalkit.grid.cells import NO_RERANKER
 from evalkit.report.measurements import loss_tables, measurement_tables
 from evalkit.report.published import published_tables
-from evalkit.report.significance import TIED, across_tables, gains_table, marked, places, thin_cells, what_shows
+from evalkit.report.significance import (
+    TIED,
+    across_tables,
+    asked,
+    gains_table,
+    marked,
+    places,
+    thin_cells,
+    what_shows,
+)
 from evalkit.report.table import Table, TableCell
 from evalkit.results import Results
 from evalkit.results.comparisons import against_best
@@ -75,7 +84,7 @@ def _sts_table(results: Results, task: dict[str, Any], scores: pd.DataFrame) -> 
     pairs = by_metric["spearman_cosine"].loc[order, "n"]
     thin = is_thin(board).tolist()
     return Table(
-        f"STS: {task['task']} ({task['split']}), {task['pairs']} pairs, Spearman and Pearson × 100",
+        f"STS: {task['task']} ({task['split']}), {asked(task)}, Spearman and Pearson × 100",
         ("Model", "Rank", "Spearman cosine", "Pearson cosine", "Sp. dot", "Sp. eucl.", "Sp. manh.", "pairs"),
         _rows(
             order,
@@ -122,7 +131,7 @@ def _retrieval_table(results: Results, task: dict[str, Any], scores: pd.DataFram
     labels = [(model, NO_RERANKER) for model in order]
     excluded = task["excluded_queries"]
     return Table(
-        f"Retrieval: {task['task']} ({task['split']}), {task['queries']} queries, {task['documents']} documents",
+        f"Retrieval: {task['task']} ({task['split']}), {asked(task)}, {task['documents']} documents",
         ("Model", "Rank", *(f"{title}@{k}" for title in TITLES.values())),
         _rows(
             order,
@@ -156,7 +165,7 @@ def _grid_table(results: Results, task: dict[str, Any], scores: pd.DataFrame, k:
     intervals = f"95 % intervals reach up to ±{reach:.3f} here (scores.csv has each): smaller gaps may be noise."
     candidates = results.provenance["candidates"]
     return Table(
-        f"Grid: {task['task']} ({task['split']}), at {k} over {candidates} candidates, {task['queries']} queries",
+        f"Grid: {task['task']} ({task['split']}), at {k} over {candidates} candidates, {asked(task)}",
         tuple(titles),
         _rows(models, *columns),
         _notes("Too few queries for intervals." if pd.isna(reach) else intervals, TIED),

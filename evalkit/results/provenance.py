@@ -99,7 +99,7 @@ def _task(task: Task) -> dict[str, Any]:
     facts: dict[str, Any] = {"task": task.name, "split": task.split, "content_hash": task.content_hash}
     if isinstance(task, EvaluatorTask):
         return {**facts, "type": "evaluator", "kind": task.kind, "samples": task.samples}
-    facts["notes"] = list(task.notes)
+    facts |= {"notes": list(task.notes), "sampled_from": task.sampled_from}
     if isinstance(task, StsTask):
         return {**facts, "type": "sts", "pairs": len(task.gold)}
     counts = {"documents": len(task.corpus), "queries": len(task.queries), "excluded_queries": task.excluded}

@@ -53,6 +53,7 @@ def make_sts(
         content_hash=hash_sts(sentences1, sentences2, gold),
         score_range=score_range,
         notes=problems.notes,
+        sampled_from=len(kept) if len(scores) < len(kept) else None,
     )
 
 
@@ -102,6 +103,7 @@ def make_retrieval(
         excluded=len(kept_queries) - len(judged),
         not_for_themselves=left_out,
         notes=problems.notes,
+        sampled_from=len(judged) if len(sampled) < len(judged) else None,
     )
 
 

@@ -6,7 +6,7 @@ from evalkit.errors import DataError
 from evalkit.suite import DataWarning, load_task
 
 NEXT_STEP = (
-    "Fix the data, or accept it as it is: on_bad_data=warn (of `evalkit run` and `evalkit export`: --on-bad-data warn)."
+    "Fix the data, or accept it as it is: on_bad_data=warn (--on-bad-data warn of `evalkit run` and `export`)."
 )
 NEXT_STEP_FATAL = "Fix the data: not all of this could be accepted with on_bad_data=warn."
 ACCEPTED = (

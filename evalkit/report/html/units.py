@@ -8,7 +8,7 @@ import pandas as pd
 
 from evalkit.report.html.facts import cell_facts
 from evalkit.report.html.plain import plain
-from evalkit.report.significance import what_shows
+from evalkit.report.significance import asked, if_sample, what_shows
 from evalkit.report.tables import TITLES
 from evalkit.results import Results
 from evalkit.results.comparisons import across_tasks, against_best, reranker_gains
@@ -59,13 +59,18 @@ class Unit:
         return f"{self.task} ({self.split})"
 
     @property
+    def heading(self) -> str:
+        """Task and split, and that it is a sample if it is one."""
+        return self.title + if_sample(self.facts)
+
+    @property
     def size(self) -> str:
         """What the scores are taken over, in words."""
         if self.kind == "sts":
-            return f"{self.facts['pairs']:,} pairs of sentences"
+            return f"{asked(self.facts, ',')} of sentences"
         if self.kind == "evaluator":
             return f"{self.facts['samples']:,} samples"
-        return f"{self.facts['queries']:,} queries over {self.facts['documents']:,} documents"
+        return f"{asked(self.facts, ',')} over {self.facts['documents']:,} documents"
 
     def data(self) -> dict[str, Any]:
         """What the page's script needs, as plain data; columns are lists over the cells."""
