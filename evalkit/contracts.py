@@ -244,6 +244,29 @@ class Reranker(Protocol):
 
 
 @runtime_checkable
+class ScoresAlone(Protocol):
+    """A reranker of which it is known that its score of a pair does not depend on the other pairs of a call.
+
+    One that does not say so is asked: see `grid.company`.
+    """
+
+    @property
+    def scores_alone(self) -> bool:
+        """True."""
+        ...
+
+
+@runtime_checkable
+class NotStored(Protocol):
+    """An embedder whose vectors are not kept: they are sparse, or computed sooner than they are read."""
+
+    @property
+    def not_stored(self) -> bool:
+        """True."""
+        ...
+
+
+@runtime_checkable
 class QueryByQuery(Protocol):
     """A reranker that is called once for each query, as an API is: it gets the pairs of a query together."""
 

@@ -64,6 +64,8 @@ class FakeFitted(FakeEmbedder):
 class FakeReranker:
     """Scores pairs by a function of query and document; notes every pair it is asked for."""
 
+    scores_alone = True
+
     def __init__(self, score: Callable[[str, str], float] = lambda query, document: 0.0, spoil=lambda scores: scores):
         self.score_pair, self.spoil = score, spoil
         self.pairs: list[tuple[str, str]] = []

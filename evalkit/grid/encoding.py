@@ -1,7 +1,10 @@
 """From texts to checked vectors, and from pairs to checked scores, through the store where there is one."""
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,7 @@ from evalkit.contracts import (
     Fittable,
     FullVectors,
     HasVocabulary,
+    NotStored,
     PromptedByTask,
     Reranker,
     VectorRows,
@@ -22,6 +26,8 @@ from evalkit.contracts import (
 from evalkit.engine import LOCAL
 from evalkit.errors import ScoreError, VectorError
 from evalkit.store import Store, encode_once, score_once
+from evalkit.store.keys import text_keys
+from evalkit.store.table import as_bytes
 from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray
 
@@ -47,6 +53,48 @@ def fitted(model: Model, texts: Sequence[str]) -> Model:
     return model.fit(texts) if isinstance(model, Fittable) else model
 
 
+def learned_from(model: object, task: str, texts: Sequence[str]) -> Mapping[str, object]:
+    """What a prepared model took from a task: a hash of the texts it was fitted on, the name its prompts depend on.
+
+    Its identity should hold these, too. Where it does not, as in one that the user wrote, vectors of another corpus
+    must still not be taken for those of this one.
+    """
+    learned: dict[str, object] = {}
+    if isinstance(model, Fittable):
+        learned["corpus"] = sha256(as_bytes(text_keys(texts, "")).tobytes()).hexdigest()
+    if isinstance(model, PromptedByTask):
+        learned["task"] = task
+    return learned
+
+
+class _SparseError(Exception):
+    """Vectors that the store cannot keep."""
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """An embedder that does nothing but encode, as one whose vectors can be kept: the role stands for the prompt."""
+
+    embedder: Embedder
+    context: Mapping[str, object]
+
+    @property
+    def raw_identity(self) -> Mapping[str, object]:
+        return {"embedder": dict(self.embedder.identity), **self.context}
+
+    def prompt(self, role: Role) -> str:
+        return role
+
+    def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
+        vectors = self.embedder.encode(texts, cast(Role, prompt), advance)
+        if issparse(vectors):
+            raise _SparseError
+        return np.asarray(vectors, dtype=np.float32)
+
+    def derive(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        return vectors
+
+
 def encode(
     embedder: Embedder,
     label: str,
@@ -56,8 +104,11 @@ def encode(
     store: Store | None,
     advance: Advance,
     engine: Engine = LOCAL,
+    context: Callable[[], Mapping[str, object]] = dict,
 ) -> VectorRows:
     """Vectors of `texts`, held to be scorable; those of a dense model come from the store if it has them.
+
+    `context` gives what `learned_from` says of the embedder.
 
     Raises VectorError, naming the model and the texts' ids, for vectors of the wrong shape, not finite, or
     all zero; zero is allowed for models with a closed vocabulary, where it means "no known word".
@@ -77,6 +128,9 @@ def encode(
 
     if store is not None and isinstance(embedder, FullVectors):
         return encode_once(store, embedder, label, texts, role, check, advance, engine)
+    if store is not None and not isinstance(embedder, NotStored):
+        with suppress(_SparseError):  # known once it has encoded something
+            return encode_once(store, _Whole(embedder, context()), label, texts, role, check, advance)
     vectors = embedder.encode(texts, role, advance)
     check(vectors, np.arange(len(texts)))
     return vectors

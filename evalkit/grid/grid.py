@@ -9,7 +9,7 @@ from evalkit.errors import EvalkitError
 from evalkit.grid.cells import NO_RERANKER, Cell, Entrant, Failure, FusedEntrant, Outcome
 from evalkit.grid.fusing import fused_stage
 from evalkit.grid.limit import within
-from evalkit.grid.stages import Means, evaluator_scores, first_stage, pair_similarities, second_stage
+from evalkit.grid.stages import Means, ask_company, evaluator_scores, first_stage, pair_similarities, second_stage
 from evalkit.search.fusion import LIST_DEPTH
 from evalkit.types import RetrievalTask, Run, StsTask, Task
 
@@ -164,8 +164,14 @@ def _second_stages(
         reranker = _attempt(entrant.load, outcome, [cell for task in waiting for cell in cells(task)], means)
     if reranker is None:
         return
+    lists = [(task, runs(task)) for task in waiting]
+    everywhere = [cell for task in waiting for cell in cells(task)]
+    asking = partial(ask_company, reranker, entrant.label, lists, candidates, means)
+    company = _attempt(asking, outcome, everywhere, means)
+    if company is None:
+        return
     for task in waiting:
-        work = partial(second_stage, reranker, entrant.label, task, runs(task), candidates, means)
+        work = partial(second_stage, reranker, entrant.label, task, runs(task), candidates, means, company)
         reranked = _attempt(work, outcome, cells(task), means)
         if reranked is not None:
             by_model, facts = reranked

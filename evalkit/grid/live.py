@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.contracts import Embedder, ListReranker, Reranker, Rescored, Retriever, VectorRows, Vectors, no_progress
-from evalkit.grid.encoding import encode, fitted
+from evalkit.grid.encoding import encode, fitted, learned_from
 from evalkit.grid.fusing import shares
 from evalkit.grid.searching import reader, search_by
 from evalkit.grid.stages import Means, rerank
@@ -44,7 +44,10 @@ class LiveModel:
             with means.progress.step("corpus", len(contents)) as advance:
                 ids = [document.id for document in corpus]
                 # In memory: every query reads all of them.
-                vectors = encode(reader(model), "the model", contents, ids, "document", means.store, advance)[:]
+                context = partial(learned_from, model, "", contents)
+                vectors = encode(
+                    reader(model), "the model", contents, ids, "document", means.store, advance, context=context
+                )[:]
             if isinstance(model, Rescored) and model.rescore is not None:
                 searched = model.quantize(vectors)
         return cls(model, tuple(corpus), vectors, searched, Means(means.compute, None, means.progress))

@@ -1,8 +1,9 @@
 """The two stages of retrieval, pairs of sentences, and evaluators of tasks: one task and one model at a time."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from itertools import chain
 
@@ -13,8 +14,9 @@ from evalkit.compute import Compute
 from evalkit.contracts import Coverage, Embedder, Engine, HasVocabulary, ListReranker, Reranker, Retriever, VectorRows
 from evalkit.engine import LOCAL
 from evalkit.grid.cells import ModelFacts
+from evalkit.grid.company import Company, InCompany, ask
 from evalkit.grid.description import Description, describe
-from evalkit.grid.encoding import dense, encode, prepared, score_pairs, zero_rows
+from evalkit.grid.encoding import dense, encode, learned_from, prepared, score_pairs, zero_rows
 from evalkit.grid.lists import ListScores, in_context
 from evalkit.grid.reading import Reading, read_documents, read_pairs, read_sentences, sampled
 from evalkit.grid.searching import reader, search_by, similarities
@@ -98,13 +100,11 @@ def _encode_task(
     embedder: Embedder, label: str, task_name: str, texts: _Texts, means: Means
 ) -> tuple[VectorRows, VectorRows]:
     """Vectors of the queries, and of the corpus."""
+    context = partial(learned_from, embedder, task_name, texts.contents)
     with means.progress.step(f"{task_name}: {label}", len(texts.contents) + len(texts.questions)) as advance:
-        corpus = encode(
-            embedder, label, texts.contents, texts.document_ids, "document", means.store, advance, means.engine
-        )
-        queries = encode(
-            embedder, label, texts.questions, texts.query_ids, "query", means.store, advance, means.engine
-        )
+        how = means.store, advance, means.engine, context
+        corpus = encode(embedder, label, texts.contents, texts.document_ids, "document", *how)
+        queries = encode(embedder, label, texts.questions, texts.query_ids, "query", *how)
     return queries, corpus
 
 
@@ -117,7 +117,8 @@ def pair_similarities(
     row_of = {sentence: row for row, sentence in enumerate(sentences)}
     embedder = prepared(embedder, task.name, sentences)
     with means.progress.step(f"{task.name}: {label}", len(sentences)) as advance:
-        vectors = encode(embedder, label, sentences, sentences, "sentence", means.store, advance, means.engine)
+        how = means.store, advance, means.engine, partial(learned_from, embedder, task.name, sentences)
+        vectors = encode(embedder, label, sentences, sentences, "sentence", *how)
     similarities = paired_similarities(
         vectors[np.array([row_of[sentence] for sentence in task.sentences1])],
         vectors[np.array([row_of[sentence] for sentence in task.sentences2])],
@@ -139,7 +140,8 @@ def evaluator_scores(
 
     def encode_texts(texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         with means.progress.step(f"{task.name}: {label}", len(texts)) as advance:
-            return dense(encode(embedder, label, texts, texts, role, means.store, advance, means.engine)[:])
+            context = partial(learned_from, embedder, task.name, task.texts)
+            return dense(encode(embedder, label, texts, texts, role, means.store, advance, means.engine, context)[:])
 
     scores = task.evaluate(encode_texts, embedder.similarity)
     described = describe(embedder, label, task.content_hash, means.store, lambda: None, task.texts)
@@ -153,15 +155,18 @@ def second_stage(
     runs: Mapping[str, Run],
     candidates: int,
     means: Means,
+    company: Company,
 ) -> tuple[dict[str, Run], ModelFacts]:
     """Each run's first `candidates` documents in the reranker's order.
 
     The pairs of all runs are pooled, and each distinct pair is scored once. An embedder scores a pair by the
-    similarity of its two vectors. A list reranker gets each run's lists; what it leaves out is no result.
+    similarity of its two vectors. A list reranker gets each run's lists; what it leaves out is no result. So does one
+    of which `company` says that its scores hold within a list only.
     """
     started = time.perf_counter()
     reranker = prepared(reranker, task.name, task.contents)
-    reranked = rerank(reranker, label, task, runs, candidates, means)
+    in_lists = InCompany(reranker) if isinstance(reranker, Reranker) and not company.alone else reranker
+    reranked = rerank(in_lists, label, task, runs, candidates, means)
     pairs = _distinct_pairs([run.cut(candidates) for run in runs.values()], len(task.corpus))
     pairs_hash = fingerprint({"task": task.content_hash, "pairs": sha256(pairs.tobytes()).hexdigest()})
 
@@ -172,7 +177,31 @@ def second_stage(
 
     sent = (task.contents[row] for row in np.unique(pairs % len(task.corpus)).tolist())
     described = describe(reranker, label, pairs_hash, means.store, read, sent)
-    return reranked, _facts(reranker, described, "pairs", started)
+    facts = _facts(reranker, described, "pairs", started)
+    return reranked, replace(facts, notes=(*facts.notes, company.note) if company.note else facts.notes)
+
+
+def ask_company(
+    reranker: Embedder | Reranker | ListReranker,
+    label: str,
+    runs_by_task: Sequence[tuple[RetrievalTask, Mapping[str, Run]]],
+    candidates: int,
+    means: Means,
+) -> Company:
+    """Find out whether a reranker scores each pair by itself; see `company.ask`."""
+    if isinstance(reranker, Embedder):
+        return Company(True)
+
+    def lists() -> Iterator[tuple[str, list[str]]]:
+        for task, runs in runs_by_task:
+            contents = task.contents
+            for run in runs.values():
+                for query, rows in zip(task.queries, run.cut(candidates).documents, strict=True):
+                    yield query.text, [contents[row] for row in rows[rows >= 0].tolist()]
+
+    task = runs_by_task[0][0]
+    with means.progress.step(f"{label}: a pair alone and in company", 1, "pairs"):
+        return ask(prepared(reranker, task.name, task.contents), label, lists(), means.compute.dtype, means.store)
 
 
 def rerank(

@@ -26,6 +26,8 @@ from evalkit.types import FloatArray, IntArray, Run
 class Bm25:
     """A retriever and a reranker of the documents it was fitted on."""
 
+    scores_alone = True
+
     def __init__(self, name: str, options: Bm25Options, compute: Compute) -> None:
         self.options = options
         self._index: bm25s.BM25 | None = None

@@ -1,5 +1,6 @@
 """The models of a run: each a spec that is built when its turn comes, or an object that the caller made."""
 
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Chosen:
 
     def load(self, compute: Compute, spending: Spending) -> Any:
         """The model, built if need be; what it pays for counts as the run's."""
-        model = build(self.source, compute) if self.model is None else self.model
+        model = _identified(build(self.source, compute), self.label) if self.model is None else self.model
         if isinstance(model, Paid):
             model.spending = spending
         return model
@@ -120,9 +121,26 @@ def _named(text: str) -> Chosen:
 
 
 def _given(given: GivenModel) -> Chosen:
-    model = adapt(given.model)
+    model = _identified(adapt(given.model), given.label)
     can_be = frozenset(kind for protocol, kind in _KINDS if isinstance(model, protocol))
     return Chosen(given.label, given.model, model, can_be)
+
+
+def _identified(model: Any, label: str) -> Any:
+    """The model. Raises ConfigError if its identity cannot be the key under which its vectors or scores are kept."""
+    try:
+        json.dumps(dict(model.identity), sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"the identity of {label!r} cannot be a key of the store: {error}. It must be plain data: a mapping of "
+            "names to texts, numbers, true, false, None, lists and mappings."
+        ) from None
+    if not model.identity:
+        raise ConfigError(
+            f"the identity of {label!r} is empty, so that what it gives could not be told from what another model "
+            "gives. Name all that changes it, such as {'model': 'mine', 'version': 1}."
+        )
+    return model
 
 
 def _class(thing: object) -> str:

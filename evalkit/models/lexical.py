@@ -27,6 +27,7 @@ from evalkit.types import IntArray
 class BagOfWords:
     """Counts of words (or n-grams): CSR float64 of shape (n_texts, n_terms)."""
 
+    not_stored = True
     family = "bow"
     options: LexicalOptions
 

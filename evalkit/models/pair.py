@@ -16,6 +16,7 @@ class PairModel(ABC):
     """Base of rerankers that run a transformer: a family writes `score`, and loads its network when it first does."""
 
     family: ClassVar[str]
+    scores_alone = True
 
     def __init__(self, checkpoint: Checkpoint, options: PairOptions, compute: Compute) -> None:
         self.checkpoint = checkpoint

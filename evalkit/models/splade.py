@@ -43,6 +43,8 @@ class Splade:
     Its vectors are not kept in a store, whose rows are dense.
     """
 
+    not_stored = True
+
     def __init__(self, checkpoint: Checkpoint, options: SpladeOptions, compute: Compute) -> None:
         self.options = options
         self.checkpoint = checkpoint

@@ -70,6 +70,8 @@ class Hashes(DenseEmbedder):
 class Pairs:
     """Scores made of hashes."""
 
+    scores_alone = True
+
     def __init__(self, log: Path) -> None:
         self.logged, self.identity = Logged(log, "pairs"), {"family": "test", "name": "pairs"}
 
