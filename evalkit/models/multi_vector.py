@@ -14,6 +14,7 @@ from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.batching import forward_batches
 from evalkit.models.checkpoint import READS_TEXT, Checkpoint, model_arguments, readable, ready, role_prompt
+from evalkit.models.sentence_model import padding_changes_nothing
 from evalkit.models.transformer import allowed_length, count_tokens
 from evalkit.terms import Role
 from evalkit.types import IntArray
@@ -34,7 +35,6 @@ class MultiVector:
 
     def __init__(self, checkpoint: Checkpoint, max_length: int | None, compute: Compute) -> None:
         self._compute = compute
-        self._checkpoint = checkpoint
         if is_multi_vector(checkpoint):
             self._model = checkpoint.load("MultiVectorEncoder", compute)
             if max_length is not None:
@@ -44,6 +44,7 @@ class MultiVector:
         else:
             self._model = _plain(checkpoint, max_length, compute)
         self._scaled = isinstance(self._model[-1], Normalize)
+        self.batched = checkpoint.batched and padding_changes_nothing(self._model, "token_embeddings", compute)
 
     @property
     def _reader(self) -> Any:
@@ -58,7 +59,7 @@ class MultiVector:
 
     def documents(self, texts: Sequence[str]) -> Iterator[tuple[int, Tensor]]:
         """Each document's row number and its tokens' vectors, float32 of shape (n_tokens, dim), in any order."""
-        if not self._checkpoint.batched:
+        if not self.batched:
             for start in range(0, len(texts), TEXTS_PER_CALL):
                 part = list(texts[start : start + TEXTS_PER_CALL])
                 for row, vectors in enumerate(self._model.encode_document(part, show_progress_bar=False), start):

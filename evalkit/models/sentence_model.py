@@ -72,7 +72,8 @@ class SentenceModel:
         if not self._checkpoint.batched:
             return False
         self.library[0].unpad_inputs = False  # our batches find a text's tokens by the mask
-        return self._padding_changes_nothing()
+        pairs = self._model_type == "CrossEncoder"
+        return padding_changes_nothing(self.library, OUTPUT[self._model_type], self._compute, pairs)
 
     def embeddings(self, texts: Sequence[str], role: Role, prompt: str) -> Iterator[tuple[IntArray, Tensor]]:
         """Rows of `texts`, and the vectors of these: float32 of shape (batch, dim)."""
@@ -203,17 +204,19 @@ class SentenceModel:
             part = list(texts[start : start + TEXTS_PER_CALL])
             yield np.arange(start, start + len(part)), _fitting(call, part).float()
 
-    def _padding_changes_nothing(self) -> bool:
-        def read(*texts: str) -> Tensor:
-            pairs = self._model_type == "CrossEncoder"
-            features = self.library.preprocess([(text, text) if pairs else text for text in texts], task="document")
-            with torch.inference_mode():
-                output = self.library(batch_to_device(features, self.library.device), task="document")
-            values: Tensor = output[OUTPUT[self._model_type]]
-            return values[0].float()
 
-        alone, beside = read(SHORT), read(SHORT, LONG)
-        return bool((alone - beside).norm() <= PADDING_TOLERANCE[self._compute.dtype] * max(1, float(alone.norm())))
+def padding_changes_nothing(model: Any, output: str, compute: Compute, pairs: bool = False) -> bool:
+    """Whether a text gets the same vectors (or score) alone as it gets padded to a longer one, up to rounding."""
+
+    def read(*texts: str) -> Tensor:
+        features = model.preprocess([(text, text) if pairs else text for text in texts], task="document")
+        with torch.inference_mode():
+            read = model(batch_to_device(features, model.device), task="document")
+        values: Tensor = read[output][0].float()
+        return values[read["attention_mask"][0].bool()] if values.ndim == 2 else values  # token vectors
+
+    alone, beside = read(SHORT), read(SHORT, LONG)
+    return bool((alone - beside).norm() <= PADDING_TOLERANCE[compute.dtype] * max(1, float(alone.norm())))
 
 
 def _count(reader: Any, text: Text, task: str | None, prompt: str) -> int:

@@ -266,6 +266,12 @@ def token_vectors(tiny: MakeModel, **settings: Any) -> list[Any]:
 
 MULTI_VECTOR: dict[str, Kind] = {
     "token vectors": Kind(lambda tiny: [*token_vectors(tiny), Normalize(module_input_name="token_embeddings")]),
+    "mixed along the text": Kind(
+        lambda tiny: [
+            encoder(tiny, "fnet"), MultiVectorMask(), Normalize(module_input_name="token_embeddings"),
+        ],
+        batched=False,
+    ),
     "clusters": Kind(
         lambda tiny: [
             *token_vectors(tiny, document_length=20), Normalize(module_input_name="token_embeddings"),

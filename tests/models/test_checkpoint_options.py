@@ -232,6 +232,25 @@ def test_what_a_checkpoint_says_of_itself(name: str, pooling: str | None, scales
     assert checkpoint.prompt("query") == "ask "
 
 
+def test_what_is_said_of_a_run(made: Made):
+    """Each setting with the file that says it; an option goes before."""
+    model = model_of(f"sbert:{made('dense', 'scaled and cut')}?query_prompt=find%20")
+    said = {name: (setting.value, setting.source) for name, setting in model.settings.items()}
+    own = "config_sentence_transformers.json"
+    expected = {
+        "query_prompt": ("find ", "option"), "document_prompt": ("tell ", own), "sentence_prompt": ("", "default"),
+        "dim": (5, own), "similarity": ("dot", own), "normalize": (True, "modules.json"),
+        "pooling": ("mean", "modules.json"), "dtype": ("float32", "default"),
+    }  # fmt: skip
+    assert {name: said[name] for name in expected} == expected
+    assert said["max_length"][0] == model.max_tokens
+    reranker = model_of(f"ce:{made('pairs', 'modules and a prompt')}").settings
+    assert reranker["modules"].value == ["Transformer", "Pooling", "Normalize", "Dense", "Dense"]
+    assert (reranker["prompt"].value, reranker["activation"].value) == ("ask ", "Identity")
+    tied = model_of(f"ce:{made('pairs', 'a function that ties')}").settings
+    assert tied["activation"].value == "ReLU"
+
+
 def test_settings_without_modules_are_not_read_as_the_library_reads_none(made: Made, tmp_path: Path, tiny: MakeModel):
     folder = made("dense", "scaled and cut")
     for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
@@ -244,6 +263,8 @@ def test_settings_without_modules_are_not_read_as_the_library_reads_none(made: M
     np.testing.assert_allclose(model.encode(TEXTS, "query"), peer.encode_query(TEXTS), atol=1e-5)
     assert model.prompt("query") == ""
     assert model.checkpoint.model_type is None
+    assert "mean pooling is a guess" in model.settings["pooling"].guess
+    assert not model_of(f"sbert:{tmp_path}?pooling=mean").settings["pooling"].guess
 
 
 def test_ways_as_first_stage_and_as_reranker(made: Made):

@@ -143,7 +143,7 @@ def test_every_miss_has_its_reason(results, task, ranked, model, reranker):
 def test_what_is_cut_is_counted_beside(measured, task, ranked):
     from transformers import AutoTokenizer
 
-    checkpoint = build(resolve(MODELS[0]), Compute())._checkpoint.folder
+    checkpoint = build(resolve(MODELS[0]), Compute()).checkpoint.folder
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     tokens = {document.id: len(tokenizer(document.content)["input_ids"]) for document in task.corpus}
     cells = attribute(measured, K).set_index(["model", "reranker"])
