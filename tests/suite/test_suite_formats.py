@@ -1,0 +1,328 @@
+"""Every format, compression, encoding and layout gives the same task; what cannot be told is refused."""
+
+import gzip
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from table_files import COMPRESSIONS, FORMATS
+
+from evalkit.documents import Folder, SourceFile
+from evalkit.errors import ConfigError, DataError
+from evalkit.questions import read_questions
+from evalkit.suite import blocks, load_task
+from evalkit.suite.blocks import BlockCorpus
+from evalkit.suite.published import read_published
+
+PAIRS = pd.DataFrame(
+    {
+        "sentence1": ["A cat, asleep; or |not|", 'He said "no"\tand left', "über\u2028allem 猫"],
+        "sentence2": ["A cat", "", "été"],
+        "score": [4.5, 0.25, 3.0],
+    }
+).assign(sentence2=["A cat", "He left", "été"])
+CORPUS = pd.DataFrame(
+    {"_id": ["d1", "d2", "d3"], "title": ["Cats", "", 'The "dog"'], "text": ["They sleep.\nLong.", "a, b", "x;y\tz"]}
+)
+QUERIES = pd.DataFrame({"_id": ["q1", "q2"], "text": ["who sleeps?", "what is a, b"]})
+QRELS = pd.DataFrame({"query-id": ["q1", "q2", "q2"], "corpus-id": ["d1", "d2", "d3"], "score": [1, 2, 0]})
+
+
+def beir(folder, write=FORMATS["jsonl"], compression="", corpus=CORPUS, queries=QUERIES, qrels=QRELS):
+    suffix, to_bytes = write
+    (folder / "qrels").mkdir(parents=True)
+    for name, frame in {"corpus": corpus, "queries": queries, "qrels/test": qrels}.items():
+        (folder / f"{name}{suffix}{compression}").write_bytes(COMPRESSIONS[compression](to_bytes(frame)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return load_task(str(beir(tmp_path_factory.mktemp("plain") / "task")))
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_same_tasks_in_every_format(form, compression, plain, tmp_path, monkeypatch):
+    suffix, to_bytes = FORMATS[form]
+    task = load_task(str(beir(tmp_path / "task", FORMATS[form], compression)))
+    assert (tuple(task.corpus), task.queries, task.qrels) == (plain.corpus, plain.queries, plain.qrels)
+    assert task.content_hash == plain.content_hash
+    monkeypatch.setattr(blocks, "IN_MEMORY_BYTES", 10)
+    on_disk = load_task(str(tmp_path / "task"))
+    assert isinstance(on_disk.corpus, BlockCorpus)
+    assert tuple(on_disk.corpus) == plain.corpus
+    pairs = tmp_path / f"pairs{suffix}{compression}"
+    pairs.write_bytes(COMPRESSIONS[compression](to_bytes(PAIRS)))
+    sts = load_task(str(pairs))
+    assert (sts.name, sts.sentences1, sts.sentences2) == ("pairs", tuple(PAIRS.sentence1), tuple(PAIRS.sentence2))
+    np.testing.assert_array_equal(sts.gold, PAIRS.score)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "parquet"])
+def test_the_same_pairs_in_every_encoding_that_says_so(form, encoding, tmp_path):
+    suffix, to_bytes = FORMATS[form]
+    (tmp_path / f"pairs{suffix}").write_bytes(to_bytes(PAIRS).decode().encode(encoding))
+    assert load_task(str(tmp_path / f"pairs{suffix}")).sentences1 == tuple(PAIRS.sentence1)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "utf-16-le", "utf-16-be"])
+def test_an_encoding_that_nothing_says_is_refused_with_its_lines(encoding, tmp_path):
+    text = "sentence1,sentence2,score\na,b,1\ncafé,b,2\n"
+    (tmp_path / "pairs.csv").write_bytes(text.encode(encoding))
+    with pytest.raises(DataError, match=r"pairs\.csv: (not UTF-8.*line 3|NUL characters)"):
+        load_task(str(tmp_path / "pairs.csv"))
+
+
+def read(tmp_path, content, name="pairs.tsv"):
+    (tmp_path / name).write_text(content, encoding="utf-8", newline="")
+    return load_task(str(tmp_path / name))
+
+
+HEAD = "sentence1\tsentence2\tscore\n"
+QUOTING = {
+    "two rows with stray marks": (HEAD + '"a\tb\t1\nc"\td\t2\n', ['"a', 'c"'], "read as text"),
+    "a mark in front": (HEAD + '"a" he said\tb\t1\nc\td\t2\n', ['"a" he said', "c"], "read as text"),
+    "a whole sentence in marks": (HEAD + '"a"\tb\t1\nc\td\t2\n', ['"a"', "c"], "read as text"),
+    "marks inside": (HEAD + 'a "b" c\tb\t1\nc\td\t2\n', ['a "b" c', "c"], ""),
+    "doubled marks, as pandas has them": (HEAD + '"a ""b"" c"\tb\t1\nc\td\t2\n', ['a "b" c', "c"], "enclosing"),
+    "a tab in marks": (HEAD + '"a\tb"\tb\t1\nc\td\t2\n', ["a\tb", "c"], "enclosing"),
+    "a line end in marks": (HEAD + '"a\nb"\tb\t1\nc\td\t2\n', ["a\nb", "c"], "lines 2 to 3 are one row"),
+    "all words in marks": (HEAD + '"a"\t"b"\t1\n"c"\t"d"\t2\n', ["a", "c"], ""),
+    "a header in marks too": ('"sentence1"\t"sentence2"\t"score"\n"a"\t"b"\t1\n"c"\t"d"\t2\n', ["a", "c"], ""),
+    "blank lines and tabs behind": (HEAD + "a\tb\t1\t\t\n\n\t\t\nc\td\t2\t\n\n", ["a", "c"], ""),
+    "crlf": ((HEAD + "a\tb\t1\nc\td\t2\n").replace("\n", "\r\n"), ["a", "c"], ""),
+    "old mac": ((HEAD + "a\tb\t1\nc\td\t2\n").replace("\n", "\r"), ["a", "c"], ""),
+    "what Excel writes above": ("sep=;\n" + (HEAD + "a\tb\t1,5\nc\td\t2\n").replace("\t", ";"), ["a", "c"], ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", QUOTING)
+def test_what_quotation_marks_mean_is_told_by_the_rows(case, tmp_path):
+    content, expected, note = QUOTING[case]
+    task = read(tmp_path, content)
+    assert list(task.sentences1) == expected
+    assert note in " ".join(task.notes)
+
+
+AMBIGUOUS = {
+    "commas": ("pairs.csv", 'sentence1,sentence2,score\n"a,b,1\nc",d,2\n'),
+    "semicolons": ("pairs.csv", 'sentence1;sentence2;score\n"a;b;1,5\nc";d;2,5\n'),
+}
+
+
+@pytest.mark.parametrize("case", AMBIGUOUS)
+def test_rows_that_could_be_one_are_refused_with_their_lines(case, tmp_path):
+    name, content = AMBIGUOUS[case]
+    with pytest.raises(DataError, match="lines 2 to 3 are one row if quotation marks enclose cells"):
+        read(tmp_path, content, name)
+
+
+def test_a_corpus_whose_lines_could_be_rows(tmp_path):
+    folder = beir(tmp_path / "task")
+    (folder / "corpus.jsonl").unlink()
+    (folder / "corpus.tsv").write_text('_id\ttext\nd1\t"one\nd2\ttwo"\nd3\tthree\n')
+    with pytest.raises(DataError, match=r"corpus\.tsv: lines 2 to 3"):
+        load_task(str(folder))
+
+
+def test_a_cell_of_any_length(tmp_path):
+    long = "word " * 60_000
+    assert read(tmp_path, f"sentence1,sentence2,score\n{long},b,1\nc,d,2\n", "pairs.csv").sentences1[0] == long
+
+
+WITHOUT_HEADER = {
+    "the official STSbenchmark": ('main\tx\t2012\t0\t4.5\ta\tb\nmain\tx\t2012\t1\t0\t"c\td\tx\ty\n', ["a", '"c']),
+    "score first": ("4.5\ta\tb\n0\tc\td\n", ["a", "c"]),
+    "score between": ("a,4.5,b\nc,0,d\n", ["a", "c"]),
+    "score last": ("a|b|4.5\nc|d|0\n", ["a", "c"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WITHOUT_HEADER)
+def test_pairs_without_a_header(case, tmp_path):
+    content, expected = WITHOUT_HEADER[case]
+    task = read(tmp_path, content, "sts-test.csv")
+    assert (list(task.sentences1), task.gold.tolist()) == (expected, [4.5, 0])
+    assert "it has no header" in task.notes[0]
+
+
+@pytest.mark.parametrize("content", ["a,b\nc,d\n", "1,2,3\n4,5,6\n", "a,b,c\nd,e,f\n", "one,two,3\nfour,five,six\n"])
+def test_columns_that_nothing_names_are_refused(content, tmp_path):
+    with pytest.raises(DataError, match=r"pairs\.csv: no field 'sentence1'; the columns are .*; needed: sentence1"):
+        read(tmp_path, content, "pairs.csv")
+
+
+def test_two_columns_that_could_be_the_score(tmp_path):
+    with pytest.raises(DataError, match=r"'score' and 'label' could each be 'score', and differ.*line 3"):
+        read(tmp_path, "sentence1,sentence2,score,label\na,b,1,1\nc,d,2,0\n", "pairs.csv")
+    assert read(tmp_path, "s1,s2,similarity,label\na,b,1,1\nc,d,2,2\n", "same.csv").gold.tolist() == [1, 2]
+    with pytest.raises(DataError, match="two columns are called 'score'"):
+        read(tmp_path, "sentence1,sentence2,score,score\na,b,1,1\n", "twice.csv")
+
+
+@pytest.mark.parametrize(
+    ("columns", "meant"), [("sentence1,sentence2,scor", "scor"), ("sentence_one,sentence2,score", "sentence_one")]
+)
+def test_a_missing_column_names_the_nearest(columns, meant, tmp_path):
+    with pytest.raises(DataError, match=f"Is '{meant}' meant"):
+        read(tmp_path, f"{columns}\na,b,1\n", "pairs.csv")
+
+
+@pytest.mark.parametrize("kind", ["int64", "float64", "object"])
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "json of lists"])
+def test_ids_are_numbers_in_one_file_and_strings_in_another(form, kind, tmp_path):
+    corpus, queries = CORPUS.assign(_id=["1", "2", "30"]), QUERIES.assign(_id=["7", "8"])
+    ids = {"query-id": [7, 8, 8], "corpus-id": [1, 2, 30]}
+    qrels = pd.DataFrame({name: pd.Series(values, dtype=kind) for name, values in ids.items()}).assign(score=1)
+    task = load_task(str(beir(tmp_path, FORMATS[form], "", corpus, queries, qrels)))
+    assert task.qrels == {"7": {"1": 1}, "8": {"2": 1, "30": 1}}
+
+
+TREC = {
+    "blanks": "q1 0 d1 1\nq2  Q0  d2  2\n\nq2 0 d3 0\n",
+    "tabs": "q1\t0\td1\t1\nq2\t0\td2\t2\nq2\t0\td3\t0\n",
+    "three columns": "q1\td1\t1\nq2\td2\t2\nq2\td3\t0\n",
+    "commas": "q1,0,d1,1\nq2,0,d2,2\nq2,0,d3,0\n",
+    "other names": "qid iter docno rel\n".replace(" ", "\t") + "q1\t0\td1\t1\nq2\t0\td2\t2\nq2\t0\td3\t0\n",
+}
+
+
+@pytest.mark.parametrize("name", ["qrels.txt", "robust04.qrels", "qrels", "a.tsv"])
+@pytest.mark.parametrize("form", TREC)
+def test_judgements_of_trec_by_path(form, name, plain, tmp_path):
+    folder = beir(tmp_path)
+    (folder / name).write_text(TREC[form]) if name != "qrels" else (folder / "qrels" / "trec").write_text(TREC[form])
+    path = "qrels/trec" if name == "qrels" else name
+    (folder / "task.yaml").write_text(f"type: retrieval\nsplits: {{dev: {path}}}\n")
+    assert load_task(str(folder)).qrels == plain.qrels
+
+
+def test_judgements_without_a_score(tmp_path):
+    task = load_task(str(beir(tmp_path / "a", FORMATS["parquet"], qrels=QRELS[["query-id", "corpus-id"]])))
+    assert task.qrels == {"q1": {"d1": 1}, "q2": {"d2": 1, "d3": 1}}
+    assert task.notes == ("qrels/test.parquet: it has no scores; each of its rows is relevant.",)
+    filtered = QRELS[["query-id", "corpus-id"]].iloc[[0, 2]]  # pandas keeps the numbers of rows as a column
+    assert len(load_task(str(beir(tmp_path / "b", FORMATS["parquet"], qrels=filtered))).queries) == 2
+    with pytest.raises(
+        DataError, match=r"qrels/test\.parquet: no field 'score'; the columns are .*'grad'.*Is 'grad'"
+    ):
+        load_task(str(beir(tmp_path / "c", FORMATS["parquet"], qrels=QRELS.rename(columns={"score": "grad"}))))
+
+
+def shards(folder, name, frame, parts=2):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, rows in enumerate(np.array_split(np.arange(len(frame)), parts)):
+        frame.iloc[rows].to_parquet(folder / f"{name}-{number:05d}-of-{parts:05d}.parquet")
+
+
+def test_shards_are_one_split(plain, tmp_path):
+    for name, frame in {"corpus": CORPUS, "queries": QUERIES, "qrels": QRELS}.items():
+        shards(tmp_path / "hub" / name, "test", frame)
+    task = load_task(str(tmp_path / "hub"))
+    assert (tuple(task.corpus), task.queries, task.qrels) == (plain.corpus, plain.queries, plain.qrels)
+    shards(tmp_path / "sts" / "data", "dev", PAIRS, 3)
+    assert load_task(str(tmp_path / "sts")).sentences1 == tuple(PAIRS.sentence1)
+    for missing in ("hub/corpus/test-00001-of-00002", "sts/data/dev-00002-of-00003"):
+        (tmp_path / f"{missing}.parquet").unlink()
+        with pytest.raises(ConfigError, match=f"1 of the . parts .* are missing, the first {missing.split('/')[-1]}"):
+            load_task(str(tmp_path / missing.split("/")[0]))
+    with pytest.raises(ConfigError, match=r"is part 1 of 3 of 'dev'\. Give the folder"):
+        load_task(str(tmp_path / "sts/data/dev-00000-of-00003.parquet"))
+
+
+def test_each_split_has_its_own_corpus_where_the_folder_has_one(tmp_path):
+    """As in a repository of many data sets, whose names are splits."""
+    for split in ("one", "two"):
+        for name, frame in {"corpus": CORPUS, "queries": QUERIES, "qrels": QRELS}.items():
+            changed = frame if name == "qrels" else frame.assign(text=split + frame["text"])
+            shards(tmp_path / name, split, changed, 1)
+    for split in ("one", "two"):
+        task = load_task(f"{tmp_path}?split={split}")
+        assert all(document.text.startswith(split) for document in task.corpus)
+        assert all(query.text.startswith(split) for query in task.queries)
+    shards(tmp_path / "qrels", "three", QRELS, 1)
+    with pytest.raises(ConfigError, match="has files for one, two, and none for three"):
+        load_task(f"{tmp_path}?split=one")
+
+
+TWICE = {
+    "corpus.csv": "two files for the split 'corpus': corpus.csv and corpus.jsonl",
+    "qrels/test.tsv": "two files for the split 'test': test.jsonl and test.tsv",
+    "queries/part.csv": "both queries.jsonl and queries/",
+    "qrels.tsv": "judgements in qrels.tsv and in qrels/",
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_two_files_for_one_thing(name, tmp_path):
+    folder = beir(tmp_path)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("_id,text\n1,a\n")
+    with pytest.raises(ConfigError, match=TWICE[name]):
+        load_task(str(folder))
+
+
+@pytest.mark.parametrize("what", ["a pipe", "a device", "a folder"])
+def test_what_is_no_file_is_refused_at_once(what, tmp_path):
+    path = tmp_path / "odd.csv"
+    if what == "a pipe":
+        os.mkfifo(path)
+    elif what == "a device":
+        path.symlink_to("/dev/null")
+    else:
+        path.mkdir()
+    documents = Folder(None, (SourceFile("a.txt", "One."),), (), "")
+    for read_it in (load_task, lambda name: read_questions(tmp_path / name, documents), read_published):
+        with pytest.raises(ConfigError, match=what if read_it is not load_task else "not a task"):
+            read_it(path if read_it is read_published else str(path))
+    beir(tmp_path / "task")
+    (tmp_path / "task" / "task.yaml").write_text("type: retrieval\nsplits: {test: odd.csv}\n")
+    (tmp_path / "task" / "odd.csv").symlink_to(path)
+    with pytest.raises(DataError, match=f"odd.csv: cannot be read: {what}"):
+        load_task(str(tmp_path / "task"))
+
+
+QUOTE = "Wipe it with a dry cloth."
+RAGAS = {"user_input": ["how do I dry it"], "reference_contexts": [[QUOTE]], "reference": ["with a cloth"]}
+
+
+def question_files():
+    frame = pd.DataFrame(RAGAS)
+    yield "ragas.csv", frame.to_csv(index=False).encode()
+    yield "ragas.jsonl", frame.to_json(orient="records", lines=True).encode()
+    yield "ragas.parquet", FORMATS["parquet"][1](frame)
+    yield (
+        "numpy.csv",
+        f"user_input,reference_contexts\nhow do I dry it,\"['{QUOTE}'\n '<1-hop>\n\n{QUOTE}']\"\n".encode(),
+    )
+    yield "semicolons.csv", f"question;quote\nhow do I dry it;{QUOTE}\n".encode()
+    yield "plain.tsv.gz", gzip.compress(f"Question\tPassage\nhow do I dry it\t{QUOTE}\n".encode())
+    yield "rows.json", json.dumps([{"query": "how do I dry it", "context": QUOTE}]).encode()
+
+
+@pytest.mark.parametrize(("name", "content"), question_files(), ids=[name for name, _ in question_files()])
+@pytest.mark.filterwarnings("ignore::evalkit.suite.DataWarning")
+def test_questions_in_every_format(name, content, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    documents = Folder(None, (SourceFile("a.txt", f"# Care\n\n{QUOTE} Again."),), (), "")
+    (question,) = read_questions(tmp_path / name, documents).questions
+    assert question.text == "how do I dry it"
+    assert {documents.files[0].text[span.start : span.end] for span in question.spans} == {QUOTE}
+    assert question.tags == {}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.filterwarnings("ignore::evalkit.suite.DataWarning")
+def test_published_figures_in_every_format(form, tmp_path):
+    suffix, to_bytes = FORMATS[form]
+    figures = pd.DataFrame(
+        {"task": ["t"], "split": ["s"], "model": ["m"], "reranker": ["none"], "metric": ["mrr@5"], "score": [0.5],
+         "n": [178], "source": ["a post"]}
+    )  # fmt: skip
+    (tmp_path / f"figures{suffix}").write_bytes(to_bytes(figures))
+    (score,) = read_published(tmp_path / f"figures{suffix}")
+    assert (score.score, score.n, score.source) == (0.5, 178, "a post")
