@@ -11,7 +11,7 @@ import pandas as pd
 from evalkit.compute import Compute, choose_compute
 from evalkit.config import RunConfig, read_config, read_suite
 from evalkit.contracts import Embedder
-from evalkit.errors import ConfigError, EvalkitError
+from evalkit.errors import ConfigError, EvalkitError, did_you_mean
 from evalkit.gate.baseline import Baseline, freeze
 from evalkit.gate.canaries import Canaries, Drift, drift, encode_canaries
 from evalkit.gate.check import Check
@@ -23,13 +23,16 @@ from evalkit.gate.verdict import Verdict
 from evalkit.grid import Means
 from evalkit.grid.cells import NO_RERANKER, in_words
 from evalkit.measure import measure
+from evalkit.metrics.ranking import ranking_metric_names
 from evalkit.models.chosen import Chosen, adapt, choose
 from evalkit.models.weights import at_hand, file_facts
+from evalkit.mteb.reference import is_mteb
 from evalkit.pipeline import choose_line_up, load_tasks, open_store, run_config
 from evalkit.progress import Progress
 from evalkit.registry import ModelSpec
 from evalkit.results import Results
 from evalkit.results.changes import Changes, compare_runs
+from evalkit.results.scores import metric_names
 from evalkit.spending import Spending
 from evalkit.types import RetrievalTask
 
@@ -82,6 +85,7 @@ def gate(
     now: dict[str, Canaries | str] = {}
     if suite is not None:
         config = read_config(dict(suite) if isinstance(suite, Mapping) else read_suite(suite))
+        _check_metrics(held_to, frozen, config)
         line_up = choose_line_up(config)
         heard = {label: _Heard(**vars(model)) for label, model in line_up.models.items()}
         after = run_config(config, replace(line_up, models=heard))
@@ -101,6 +105,24 @@ def gate(
     if held_to.latency_ratio is not None or held_to.memory_ratio is not None:
         found += _ratios(before, after, changes, held_to, config)
     return Verdict(tuple(found), changes, tuple(retrieved(before, after, found)), strict)
+
+
+def _check_metrics(policy: Policy, frozen: Baseline, config: RunConfig) -> None:
+    """Raise ConfigError for a metric of the policy that the run would not have, before it is run."""
+    then = metric_names(frozen.results().records)
+    known = {name for name in then if "@" not in name} | set(ranking_metric_names(config.top_k))
+    for name in (*policy.metrics, *policy.floors):
+        # Tasks of mteb bring metrics of their own, which the run tells.
+        if name not in known and ("@" in name or not any(map(is_mteb, config.tasks))):
+            raise ConfigError(
+                f"the run would have no metric {name!r}, which the policy names. {did_you_mean(name, sorted(known))} "
+                f"Ranking metrics are cut at the suite's top_k, {', '.join(map(str, config.top_k))}."
+            )
+    for name in policy.metrics:
+        if name not in then:
+            raise ConfigError(
+                f"the baseline has no {name!r} to hold a loss against. {did_you_mean(name, sorted(then))}"
+            )
 
 
 def _models(results: Results) -> list[str]:

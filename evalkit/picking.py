@@ -13,7 +13,7 @@ import pandas as pd
 from evalkit.budget import Fitted, fit
 from evalkit.compute import choose_compute
 from evalkit.config import RunConfig, read_config
-from evalkit.decision.recommend import Recommendation, recommend
+from evalkit.decision.recommend import Recommendation, check_margin, recommend
 from evalkit.decision.requirements import parse_requirements
 from evalkit.documents import Chunk, Chunking, Folder, chunk_statistics, count_tokens, read_folder, split
 from evalkit.errors import ConfigError
@@ -100,7 +100,11 @@ def pick(
         keys = {"rerankers": free.rerankers or "none", **keys, "models": free.models}
     config = read_config({**keys, "tasks": [str(documents)]})
     requirements = parse_requirements(require)
+    check_margin(margin)
     metric = _metric(metric, config)
+    for required in requirements:
+        if "@" in required.column:
+            _metric(required.column, config)
     chunkings = _chunkings(chunk_size, chunk_overlap)
     line_up = choose_line_up(config)
     if hybrid:
@@ -157,7 +161,7 @@ def _interrupted(results: Results, out: Path | None) -> Interrupted:
 
 
 def _metric(asked: str | None, config: RunConfig) -> str:
-    """The metric that decides, one that the run will have. Raises ConfigError for any other."""
+    """A metric that the run will have, or the one that decides by default. Raises ConfigError for any other."""
     measure = Measure("hit_rate", max(config.top_k)) if asked is None else Measure.parse(asked)
     if measure.k not in config.top_k:
         cuts = ", ".join(map(str, config.top_k))

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import evalkit as package
+from evalkit.errors import ConfigError
 from evalkit.results import Results
 from evalkit.suite import load_task
 
@@ -373,3 +374,20 @@ def test_a_budget_cuts_choices_or_not(tmp_path):
     for each in left_out:
         assert f"{each['score']:.3f} on {each['n']} questions" in text
     assert "All 8 choices fit into the budget of 3600 s." in to_text(full.recommendation, full.results)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"margin": 2}, r"margin=2: .* a fraction .* below 1, such as 0\.02\. For 2 % write 0\.02"),
+        ({"margin": 0}, r"margin=0: .* above 0"),
+        ({"metric": "ndcg@7"}, r"metric ndcg@7: the run cuts at 5, not at 7"),
+        ({"metric": "accuracy"}, r"unknown ranking metric in 'accuracy'"),
+        ({"require": "hit_rate@10>0.5"}, r"metric hit_rate@10: the run cuts at 5, not at 10"),
+        ({"require": "latency_p95<50"}, r"has no unit"),
+    ],
+)
+def test_what_cannot_be_meant_is_told_before_anything_is_read(options, told):
+    """There is no such folder: reading it would fail with another message."""
+    with pytest.raises(ConfigError, match=told):
+        package.pick("there-is-no-such-folder", models="bm25", device="cpu", **options)

@@ -74,7 +74,7 @@ def pick(
     from evalkit.picking import pick as run_pick
     from evalkit.pipeline import Interrupted
     from evalkit.report.write import REPORT, Reports
-    from evalkit.store.amounts import parse_age
+    from evalkit.store.amounts import parse_budget
 
     if report:
         from evalkit.report.html import require_report, write_report
@@ -82,7 +82,7 @@ def pick(
         require_report()
     picked: Pick | Results
     failed: Mapping[str, str] = {}
-    seconds = None if budget is None else parse_age(budget).total_seconds()
+    seconds = None if budget is None else parse_budget(budget).total_seconds()
     sizes = None if chunk_size.strip() == "whole" else _whole_numbers(chunk_size, "--chunk-size")
     try:
         picked = run_pick(

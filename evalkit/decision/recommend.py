@@ -107,12 +107,9 @@ def recommend(
 
     `facts` holds by label what is known of a model beside the measurements: `licence` (text, "" if it has no
     weights), `parameters` (millions). `margin` is in the metric's units (a fraction). Raises ConfigError for a
-    metric that the run does not have, or a margin that is not above 0.
+    metric that the run does not have, or a margin that is no fraction.
     """
-    if not margin > 0:
-        raise ConfigError(
-            f"margin={margin}: give what you would give up for a cheaper choice, above 0, such as 0.02."
-        )
+    check_margin(margin)
     records = results.records[results.records["metric"] == metric]
     if records.empty:
         known = ", ".join(map(str, results.records["metric"].unique()))
@@ -133,6 +130,16 @@ def recommend(
             )
         )  # fmt: skip
     return _decide(choices, values, requirements, metric, margin, results.provenance["seed"])
+
+
+def check_margin(margin: float) -> None:
+    """Raise ConfigError for a margin that is not above 0 and below 1."""
+    if not 0 < margin < 1:
+        percent = f" For {margin:g} % write {margin / 100:g}." if 1 <= margin < 100 else ""
+        raise ConfigError(
+            f"margin={margin:g}: give what you would give up for a cheaper choice, a fraction of the metric above 0 "
+            f"and below 1, such as 0.02.{percent}"
+        )
 
 
 def _decide(

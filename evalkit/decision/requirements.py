@@ -16,7 +16,7 @@ Verdict = Literal["met", "unmet", "cannot be told"]
 class Quantity:
     """What can be required: the column it is in, the factor of each unit to the column's, and the unit it is told in.
 
-    Without a unit a number is in the column's own.
+    Where a unit is needed to tell what a number means, a number without one is refused.
     """
 
     column: str
@@ -24,8 +24,8 @@ class Quantity:
     told_in: str = ""
 
 
-_TIME = {"": 1.0, "ms": 1.0, "s": 1000.0}
-_MEMORY = {"": 1.0, "mb": 1.0, "gb": 1000.0}
+_TIME = {"ms": 1.0, "s": 1000.0}
+_MEMORY = {"mb": 1.0, "gb": 1000.0}
 _BYTES = {"": 1.0, "b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9}
 _PLAIN = {"": 1.0}
 QUANTITIES: Mapping[str, Quantity] = {
@@ -35,7 +35,7 @@ QUANTITIES: Mapping[str, Quantity] = {
     "memory": Quantity("peak_memory_mb", _MEMORY, "MB"),
     "vector_bytes": Quantity("vector_bytes", _BYTES),
     "corpus_bytes": Quantity("corpus_bytes", _BYTES),
-    "index_time": Quantity("index_seconds", {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}, "s"),
+    "index_time": Quantity("index_seconds", {"s": 1.0, "min": 60.0, "h": 3600.0}, "s"),
     "price": Quantity("usd_per_million_tokens", {"": 1.0, "usd": 1.0}, "USD"),
     "cost": Quantity("usd_per_thousand_queries", {"": 1.0, "usd": 1.0}, "USD"),
     "parameters": Quantity("parameters", {"": 1.0, "m": 1.0, "b": 1000.0}, "M"),
@@ -103,10 +103,16 @@ def _parse(text: str) -> Requirement:
             + did_you_mean(name, [*QUANTITIES, "licence", "hit_rate@5", "mrr@5", "ndcg@5", "recall@5"])
         )
     number = _NUMBER.match(value)
-    factor = quantity.units.get(number.group(2).lower()) if number else None
-    if sign == "~" or number is None or factor is None:
-        units = ", ".join(unit for unit in quantity.units if unit) or "none"
+    unit = number.group(2).lower() if number else ""
+    units = ", ".join(unit for unit in quantity.units if unit) or "none"
+    if number and sign != "~" and not unit and "" not in quantity.units:
+        first = next(iter(quantity.units))
+        raise ConfigError(
+            f"the requirement {text!r} has no unit, and {value} of what is not said. Write "
+            f"{name}{sign}{value}{first}; units: {units}."
+        )
+    if sign == "~" or number is None or unit not in quantity.units:
         raise ConfigError(
             f"cannot read the requirement {text!r}: {name} is compared by < <= > >= = with a number; units: {units}."
         )
-    return Requirement(text, quantity.column, sign, float(number.group(1)) * factor)
+    return Requirement(text, quantity.column, sign, float(number.group(1)) * quantity.units[unit])

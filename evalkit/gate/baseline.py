@@ -136,11 +136,17 @@ class Baseline(_Part):
                 "evalkit baseline RUN."
             )
         try:
-            return cls.model_validate(content)
+            baseline = cls.model_validate(content)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             raise ConfigError(f"the baseline {path} is damaged: {place}: {first['msg']}. Make it again.") from error
+        if not any(values for task in baseline.tasks for cell in task.cells for values in cell.values.values()):
+            raise ConfigError(
+                f"the baseline {path} has no scores to hold a run to. Make one of a run that has some: evalkit "
+                "baseline RUN."
+            )
+        return baseline
 
 
 def freeze(results: Results, canaries: Mapping[str, Canaries]) -> Baseline:

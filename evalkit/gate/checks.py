@@ -12,7 +12,9 @@ from evalkit.gate.policy import Policy
 from evalkit.grid.cells import in_words
 from evalkit.results import Results
 from evalkit.results.changes import Changes
-from evalkit.results.inputs import Label, tasks_of
+from evalkit.results.coverage import in_words as in_words_covered
+from evalkit.results.coverage import is_enough
+from evalkit.results.inputs import Label, count_items, tasks_of
 from evalkit.results.records import CELL_KEYS
 
 CAUSES = 8
@@ -32,9 +34,12 @@ def checks(
     found += [_cut_anew(label, before, after) for label in cut_anew(before, after)]
     found += [_lost(cell) for cell in changes.only_a if cell not in failed]
     found += [_failed(failure) for failure in after.failures]
-    found += margin_checks(before, after, changes, policy)
-    found += list(_floors(after, policy.floors))
-    found += list(_must_pass(after, changes, policy.must_pass))
+    of_scores = margin_checks(before, after, changes, policy)
+    of_scores += list(_floors(after, policy.floors))
+    of_scores += list(_must_pass(after, changes, policy.must_pass))
+    found += of_scores
+    if not any(check.outcome in ("pass", "fail", "undecided") for check in found):
+        found.append(_nothing_told(of_scores))
     inputs = changes.inputs[changes.inputs["what"].str.startswith("package ")]
     changed = zip(inputs["what"].str.removeprefix("package "), inputs["a"], inputs["b"], strict=True)
     packages = [f"{package} {then} → {now}" for package, then, now in changed]
@@ -46,6 +51,14 @@ def _apart(task: str, split: str, reason: str) -> Check:
         f"{task} ({split}): the same data", "undecided",
         f"{reason}. Make a new baseline, or compare on the common queries: --common. If the documents were only cut "
         "anew, say so: --rechunked.",
+    )  # fmt: skip
+
+
+def _nothing_told(of_scores: Sequence[Check]) -> Check:
+    return Check(
+        "any check of a score", "undecided",
+        f"there are {len(of_scores)}, and none came to a result, so nothing says that the run is good enough. Take "
+        "more queries or a wider margin, or set a floor.",
     )  # fmt: skip
 
 
@@ -79,10 +92,14 @@ def _floors(after: Results, floors: Mapping[str, float]) -> Iterator[Check]:
             raise ConfigError(f"the run has no {metric!r} to hold to a floor. {did_you_mean(metric, known)}")
         for row in rows.to_dict("records"):
             name = f"{in_words(row['model'], row['reranker'])} on {row['task']} ({row['split']})"
-            score = float(row["score"])
-            outcome: Outcome = "undecided" if math.isnan(score) else "pass" if score >= least else "fail"
-            interval = f"95 % interval {row['ci_low']:.4f} to {row['ci_high']:.4f}"
-            yield Check(f"{name}: {metric} at least {least:g}", outcome, f"it is {score:.4f} ({interval}).")
+            score, items = float(row["score"]), count_items(after, (row["task"], row["split"]))
+            told = f"it is {score:.4f} (95 % interval {row['ci_low']:.4f} to {row['ci_high']:.4f})."
+            outcome: Outcome = "pass" if score >= least else "fail"
+            if math.isnan(score):
+                outcome, told = "undecided", "it is undefined."
+            elif not is_enough(row["n"], items):
+                outcome, told = "undecided", f"it {in_words_covered(row['n'], items, 'items')}: {told}"
+            yield Check(f"{name}: {metric} at least {least:g}", outcome, told)
 
 
 def _must_pass(after: Results, changes: Changes, queries: Sequence[str]) -> Iterator[Check]:

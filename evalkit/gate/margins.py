@@ -15,9 +15,10 @@ from evalkit.gate.check import Check, Place
 from evalkit.gate.common import cut_anew
 from evalkit.gate.policy import Policy
 from evalkit.results import Results
-from evalkit.results.changes import Changes
+from evalkit.results.changes import NO_TEST, TOO_FEW, Changes
 from evalkit.results.comparisons import SPEARMAN, Compared, compared
-from evalkit.results.inputs import Label, of_task
+from evalkit.results.coverage import FLOOR
+from evalkit.results.inputs import Label, count_items, of_task
 from evalkit.results.records import GOLD
 from evalkit.stats.paired import PairedTests, compare_correlations, compare_means
 from evalkit.stats.power import chance_to_catch, queries_needed_within
@@ -25,8 +26,11 @@ from evalkit.types import FloatArray
 
 FEWEST = 10
 """Queries that an interval of a mean needs: of fewer, a bootstrap says too little of what it does not know."""
+UNTESTED = (NO_TEST, TOO_FEW)
 NAMED = 5
 """Queries that a check names."""
+MOST_RESAMPLES = 100_000
+"""Draws that an interval is told from, however many checks there are."""
 LENGTHS = (1, 5, 10, 20, 40)
 """Least words of a query of each range of lengths."""
 LOSSES = (0.01, 0.02, 0.05)
@@ -78,13 +82,15 @@ def margin_checks(before: Results, after: Results, changes: Changes, policy: Pol
     The intervals of all of them hold together at the policy's confidence (Bonferroni): however many cells and slices
     there are, a gate whose every mean lost just the margin fails with half of 1 - confidence at most.
 
-    Raises ConfigError for a metric or a tag that there is not.
+    A cell that cannot be held to it is said, not left out. Raises ConfigError for a metric or a tag that there is
+    not.
     """
+    untested = list(_untested(before, changes))
     sides = _sides(before, after, changes, policy.metrics)
     margin = policy.margin if policy.slice_margin is None else policy.slice_margin
     parts = [Part(side, policy.margin) for side in sides]
     parts += [part for side in sides for part in _slices(side, policy.slices, margin)]
-    return hold(parts, level=1 - (1 - policy.confidence) / max(1, len(parts)))
+    return [*untested, *hold(parts, level=1 - (1 - policy.confidence) / max(1, len(parts)))]
 
 
 def hold(parts: Sequence[Part], level: float) -> list[Check]:
@@ -92,6 +98,8 @@ def hold(parts: Sequence[Part], level: float) -> list[Check]:
     groups: dict[object, list[int]] = {}
     for number, part in enumerate(parts):  # what is of the same queries shares the draws of them
         groups.setdefault((part.side.place.label, part.side.before.ids, part.tag), []).append(number)
+    # Many checks share the error: a tail that small needs more draws than there are otherwise.
+    resamples = min(max(10_000, math.ceil(4 / (1 - level))), MOST_RESAMPLES)
     checks: dict[int, Check] = {}
     for numbers in groups.values():
         sides = [parts[number].values() for number in numbers]
@@ -99,11 +107,35 @@ def hold(parts: Sequence[Part], level: float) -> list[Check]:
         pairs = np.arange(columns.shape[1], dtype=np.int64).reshape(-1, 2)
         gold, seed = parts[numbers[0]].side.before.gold, parts[numbers[0]].side.before.seed
         if gold is None:
-            tests = compare_means(columns, pairs, seed=seed, confidence=level)
+            tests = compare_means(columns, pairs, seed=seed, confidence=level, resamples=resamples)
         else:
-            tests = compare_correlations(columns, gold, pairs, seed=seed, confidence=level)
+            tests = compare_correlations(columns, gold, pairs, seed=seed, confidence=level, resamples=resamples)
         checks |= {number: _not_worse(parts[number], tests, row, level) for row, number in enumerate(numbers)}
     return [checks[number] for number in range(len(parts))]
+
+
+def _untested(before: Results, changes: Changes) -> Iterator[Check]:
+    """The cells that both have, and that no interval can be told of."""
+    rows = changes.cells[changes.cells["main"].astype(bool)]
+    for row in rows[rows["verdict"].isin(UNTESTED)].itertuples():
+        label = (str(row.task), str(row.split))
+        place = Place(label, (str(row.model_a), str(row.reranker_a)), (str(row.model_b), str(row.reranker_b)))
+        name = f"{place}: {row.metric}"
+        if row.verdict == TOO_FEW:
+            items = count_items(before, label)
+            yield Check(
+                name, "undecided",
+                f"only {row.n} of its {items} items have a value, then and now: fewer than {FLOOR:.0%} are no score "
+                "of this task. Use a model that reads its texts, or leave the cell out of baseline and suite.",
+                place,
+            )  # fmt: skip
+        else:
+            yield Check(
+                name, "warn",
+                f"{row.score_a:.4f} then, {row.score_b:.4f} now: there are no queries behind this score, so no "
+                "interval tells whether the change is more than noise. Give it a floor.",
+                place,
+            )  # fmt: skip
 
 
 def _sides(before: Results, after: Results, changes: Changes, metrics: Sequence[str]) -> list[Side]:
@@ -116,7 +148,7 @@ def _sides(before: Results, after: Results, changes: Changes, metrics: Sequence[
     then, now = (cache(partial(compared, run)) for run in (before, after))
     tags = cache(partial(_tags, after))
     found = []
-    pairs = changes.cells[changes.cells["main"].astype(bool) & (changes.cells["verdict"] != "no test")]
+    pairs = changes.cells[changes.cells["main"].astype(bool) & ~changes.cells["verdict"].isin(UNTESTED)]
     for row in pairs.itertuples():
         label = (str(row.task), str(row.split))
         place = Place(label, (str(row.model_a), str(row.reranker_a)), (str(row.model_b), str(row.reranker_b)))
@@ -169,6 +201,12 @@ def _not_worse(part: Part, tests: PairedTests, row: int, level: float) -> Check:
     )
     old, new = part.values()
     change = new - old
+    if math.isnan(difference) and (n == 0 or n >= FEWEST):
+        reason = (
+            f"the score is undefined, then or now: of {len(part.ids)} items {n:.0f} have a value in both, and where "
+            "all values are equal there is no correlation. Look into the model, or leave the cell out."
+        )
+        return Check(name, "undecided", reason, side.place)
     if n and (change[np.isfinite(change)] == 0).all():
         return Check(name, "pass", f"no query changed ({n:.0f} queries).", side.place)
     # Of a pair of sentences nothing gets worse: only all of them have a correlation.

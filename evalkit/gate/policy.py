@@ -2,13 +2,24 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
 from evalkit.errors import ConfigError, did_you_mean
 from evalkit.suite.declaration import UNREADABLE_YAML
+
+
+def _at_most_1(value: float) -> float:
+    if value > 1:
+        hint = f"; for {value:g} % write {value / 100:g}" if value <= 100 else ""
+        raise ValueError(f"a fraction of at most 1 is expected{hint}")
+    return value
+
+
+Fraction = Annotated[float, AfterValidator(_at_most_1)]
+"""Of scores, which are from 0 to 1 (a correlation from -1): what is above 1 is most likely a percentage."""
 
 
 class Policy(BaseModel):
@@ -16,18 +27,18 @@ class Policy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    margin: NonNegativeFloat = Field(0.01, description="loss of the mean that is tolerated")
+    margin: Fraction = Field(0.01, ge=0, description="loss of the mean that is tolerated")
     metrics: tuple[str, ...] = Field((), description="held to the margin; none: the main one of each task")
-    floors: dict[str, float] = Field(default_factory=dict, description="by metric, the least score of every cell")
+    floors: dict[str, Fraction] = Field(default_factory=dict, description="by metric, the least score of every cell")
     slices: tuple[str, ...] = Field((), description="tags whose values are held to a margin each")
-    slice_margin: NonNegativeFloat | None = Field(None, description="of a slice; none: the margin")
+    slice_margin: Annotated[Fraction, Field(ge=0)] | None = Field(None, description="of a slice; none: the margin")
     must_pass: tuple[str, ...] = Field((), description="queries whose answer must be among the first k")
     latency_ratio: PositiveFloat | None = Field(None, description="new over old median latency, at most")
     memory_ratio: PositiveFloat | None = Field(None, description="new over old peak memory, at most")
     cosine: float = Field(0.999, ge=-1, le=1, description="of canary texts' vectors then and now, at least")
     neighbours: float = Field(0.9, ge=0, le=1, description="share of canaries' neighbours that stay, at least")
     drift: Literal["fail", "warn", "off"] = Field("fail", description="what a change of canaries' vectors is")
-    confidence: float = Field(0.95, gt=0, lt=1, description="of all intervals together")
+    confidence: Fraction = Field(0.95, gt=0, lt=1, description="of all intervals together")
 
 
 def read_policy(given: str | Path | Mapping[str, Any] | None, **more: Any) -> Policy:
@@ -53,6 +64,7 @@ def read_policy(given: str | Path | Mapping[str, Any] | None, **more: Any) -> Po
         return Policy.model_validate(content)
     except ValidationError as error:
         problems = [
-            f"{'.'.join(map(str, each['loc']))}: {each['msg']}, got {each['input']!r}" for each in error.errors()
+            f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}, got {each['input']!r}"
+            for each in error.errors()
         ]
         raise ConfigError("the policy cannot be used: " + "; ".join(problems)) from error

@@ -23,11 +23,14 @@ class Verdict:
 
     @property
     def status(self) -> int:
-        """0 pass, 1 regression, 2 it cannot be decided. A regression that is there is one, whatever is missing."""
+        """0 pass, 1 regression, 2 it cannot be decided. A regression that is there is one, whatever is missing.
+
+        Where no check passed, nothing says that the run is good enough.
+        """
         outcomes = {check.outcome for check in self.checks}
         if "fail" in outcomes:
             return REGRESSION
-        if "undecided" in outcomes or not self.checks or (self.strict and "warn" in outcomes):
+        if "undecided" in outcomes or "pass" not in outcomes or (self.strict and "warn" in outcomes):
             return UNDECIDED
         return PASS
 

@@ -1,7 +1,7 @@
 """Ranking metrics over all queries at once, defined as in trec_eval."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Self
@@ -184,6 +184,11 @@ RANKING_METRICS: dict[str, Callable[[Judged, int], FloatArray]] = {
     "ndcg": ndcg,
 }
 """Each metric by its public name: called with (judged, k), gives fractions of shape (n_queries,)."""
+
+
+def ranking_metric_names(top_k: Iterable[int]) -> list[str]:
+    """Name each metric at each cut-off, as scores.csv does: "ndcg@10"."""
+    return [f"{name}@{k}" for k in top_k for name in RANKING_METRICS]
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def _gains(found: pd.DataFrame) -> list[TableCell]:
         TableCell("–")
         if pd.isna(row.difference)
         else TableCell(
-            f"{row.difference:+.3f} ({row.ci_low:+.3f}, {row.ci_high:+.3f})",
+            f"{row.difference:+.3f}" + ("" if pd.isna(row.ci_low) else f" ({row.ci_low:+.3f}, {row.ci_high:+.3f})"),
             best=row.difference > 0 and row.p_holm <= LEVEL,
         )
         for row in _rows(found.reset_index())

@@ -33,6 +33,11 @@ def of_task(frame: pd.DataFrame, label: Label) -> pd.DataFrame:
     return frame[(frame["task"] == label[0]) & (frame["split"] == label[1])]
 
 
+def count_items(run: Results, label: Label) -> int:
+    """Count the queries or pairs that the records of a task are of; 1 for scores of a task as a whole."""
+    return int(of_task(run.records, label)["id"].nunique())
+
+
 def of_cell(frame: pd.DataFrame, label: Label, cell: CellLabel) -> pd.DataFrame:
     """The rows of a cell of a task."""
     rows = of_task(frame, label)

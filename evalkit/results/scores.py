@@ -92,6 +92,17 @@ def _wholes(records: pd.DataFrame) -> Iterator[tuple[object, ...]]:
             yield (*key, metric, value, np.nan, np.nan, samples)
 
 
+def metric_names(records: pd.DataFrame) -> set[str]:
+    """Name the metrics that `score` derives from records, without computing any."""
+    names: set[str] = set()
+    for _, of_task in records.groupby(["task", "split"], observed=True, sort=False):
+        there = {str(metric) for metric in of_task["metric"].unique()} - {SAMPLES}
+        if GOLD in there:
+            there = {f"{name}_{similarity}" for name, _, _ in METHODS for similarity in there - {GOLD}}
+        names |= there
+    return names
+
+
 def ranking_metric(scores: pd.DataFrame) -> str:
     """The metric that a task's cells are ranked by: Spearman of the cosine, nDCG at the largest k, or, of a task
     with an evaluator of its own, the first.

@@ -1,5 +1,7 @@
 """Correlations over resamples of the pairs, as array work."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from evalkit.stats.intervals import draws, resampled_means
@@ -7,6 +9,9 @@ from evalkit.types import FloatArray
 
 _NO_VARIANCE = 1e-12
 """A resample whose variance is a smaller share of that of all pairs has equal values, but for rounding."""
+
+_LEFT_OUT_AT_ONCE = 2**20
+"""Cells of the matrix of pairs that are there when each in turn is left out."""
 
 
 def resampled_spearman(predicted: FloatArray, gold: FloatArray, *, seed: int, resamples: int = 10_000) -> FloatArray:
@@ -21,20 +26,50 @@ def resampled_spearman(predicted: FloatArray, gold: FloatArray, *, seed: int, re
     found = np.full((predicted.shape[1], resamples), np.nan)
     masks, which = np.unique(np.isfinite(predicted).T, axis=0, return_inverse=True)
     for number, mask in enumerate(masks):
-        if not mask.any():
-            continue
-        columns = {row: _Sorted(predicted[mask, row]) for row in np.flatnonzero(which.ravel() == number)}
-        gold_sorted = _Sorted(gold[mask])
-        for block, counts in draws(len(gold), seed, resamples):
-            # A row a pair: what is picked and summed below are whole rows then, which is several times faster.
-            drawn = np.ascontiguousarray(counts.T[mask])
-            ranks, squares = gold_sorted.ranks(drawn)
-            weighted = drawn * ranks[gold_sorted.group]
-            for row, column in columns.items():
-                own_ranks, own_squares = column.ranks(drawn)
-                product = np.einsum("ij,ij->j", column.by_group(weighted), own_ranks)
-                scale = own_squares * squares
-                np.divide(product, np.sqrt(scale), out=found[row, block], where=scale > 0)
+        if mask.any():
+            same = np.flatnonzero(which == number)
+            columns, gold_sorted = [_Sorted(predicted[mask, column]) for column in same], _Sorted(gold[mask])
+            for block, counts in draws(len(gold), seed, resamples):
+                drawn = np.ascontiguousarray(counts.T[mask])
+                found[same, block] = _correlations(columns, gold_sorted, drawn)
+    return found
+
+
+def spearman_pseudo_values(predicted: FloatArray, gold: FloatArray) -> FloatArray:
+    """What each pair adds to Spearman's correlation with `gold`: its jackknife pseudo-values (Tukey 1958).
+
+    `predicted` is float64 of shape (n_pairs, n_columns), `gold` of shape (n_pairs,); all finite. Returns an array of
+    the shape of `predicted`: n · r - (n - 1) · r without the pair. NaN for a column that has no correlation with all
+    pairs, or without one of them.
+    """
+    n = len(gold)
+    columns, gold_sorted = [_Sorted(column) for column in predicted.T], _Sorted(gold)
+    whole = _correlations(columns, gold_sorted, np.ones((n, 1)))
+    without = np.empty((len(columns), n))
+    block = max(1, _LEFT_OUT_AT_ONCE // n)
+    for start in range(0, n, block):
+        left_out = np.arange(start, min(start + block, n))
+        there = np.ones((n, len(left_out)))
+        there[left_out, left_out - start] = 0
+        without[:, left_out] = _correlations(columns, gold_sorted, there)
+    without[np.isnan(without).any(axis=1)] = np.nan
+    return np.asarray((n * whole - (n - 1) * without).T)
+
+
+def _correlations(columns: Sequence["_Sorted"], gold: "_Sorted", drawn: FloatArray) -> FloatArray:
+    """Spearman's correlation of each column where each pair is there `drawn` times: (n_columns, n_draws).
+
+    `drawn` is of shape (n_pairs, n_draws): a row a pair, so that what is picked and summed are whole rows, which is
+    several times faster.
+    """
+    ranks, squares = gold.ranks(drawn)
+    weighted = drawn * ranks[gold.group]
+    found = np.full((len(columns), drawn.shape[1]), np.nan)
+    for row, column in enumerate(columns):
+        own_ranks, own_squares = column.ranks(drawn)
+        product = np.einsum("ij,ij->j", column.by_group(weighted), own_ranks)
+        scale = own_squares * squares
+        np.divide(product, np.sqrt(scale), out=found[row], where=scale > 0)
     return found
 
 

@@ -1,15 +1,27 @@
-"""Paired comparisons: two cells on the same queries, or the same pairs of sentences."""
+"""Paired comparisons: two cells on the same queries, or the same pairs of sentences.
 
+All rest on one idea. If two cells are equally good, each item's difference might as well have the other sign (Fisher
+1935, section 21; Smucker, Allan and Carterette 2007). Flipping signs at random gives the p-value, and the interval
+has the differences that this test does not reject: its bounds are quantiles of the means over random subsets of the
+items (Hartigan 1969), so test and interval never contradict each other. A percentile bootstrap of few items is too
+narrow: with 50 queries a loss that is not there was found in up to 4.8 % of cases, where 2.5 % were stated.
+
+A correlation is no mean over items, but the mean of its jackknife pseudo-values, nearly: these are compared (Tukey
+1958; Arvesen 1969).
+"""
+
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from evalkit.stats.correlation import resampled_spearman
-from evalkit.stats.intervals import check_confidence, percentiles, resampled_means
+from evalkit.stats.correlation import spearman_pseudo_values
+from evalkit.stats.intervals import check_confidence
 from evalkit.types import FloatArray, IntArray
 
-_SIGNS_AT_ONCE = 2**22
+_SUBSETS_AT_ONCE = 2**22
 SAME = 1e-9
 """Sums closer than this share of their terms are equal: in another order they differ in the last digits."""
 
@@ -35,39 +47,15 @@ class PairedTests:
 def compare_means(
     values: FloatArray, pairs: IntArray, *, seed: int, resamples: int = 10_000, confidence: float = 0.95
 ) -> PairedTests:
-    """Differences of means over queries: bootstrap interval, and a randomisation test by signs.
+    """Compare means over queries.
 
     `values` is float64 of shape (n_queries, n_columns), `pairs` int64 of shape (n_comparisons, 2): column numbers.
-    Under the null each query's difference might as well have the other sign (Fisher 1935, section 21; Smucker, Allan
-    and Carterette 2007); p is (1 + as large or larger) / (1 + resamples) (Davison and Hinkley 1997, eq. 4.11). A
-    query that is NaN in either column is left out; fewer than 2 leave everything NaN but `n`. Raises ConfigError
-    for a confidence outside (0, 1).
+    A query that is NaN in either column is left out; fewer than 2 leave everything NaN but `n`, fewer than 6 bound
+    nothing at 95 %, so that `low` and `high` are NaN. Raises ConfigError for a confidence outside (0, 1).
     """
     check_confidence(confidence)
     differences = values[:, pairs[:, 0]] - values[:, pairs[:, 1]]
-    finite = np.isfinite(differences)
-    n = finite.sum(axis=0)
-    low, high = percentiles(resampled_means(differences, seed=seed, resamples=resamples), confidence)
-    known = n >= 2
-    mean, sd, p = (np.full(len(pairs), np.nan) for _ in range(3))
-    mean[known] = np.nanmean(differences[:, known], axis=0)
-    sd[known] = np.nanstd(differences[:, known], axis=0, ddof=1)
-    p[known] = _by_signs(np.where(finite, differences, 0.0)[:, known], seed, resamples)
-    return PairedTests(mean, low, high, p, holm(p), n, sd)
-
-
-def _by_signs(differences: FloatArray, seed: int, resamples: int) -> FloatArray:
-    observed = np.abs(differences.sum(axis=0))
-    # A sum that only rounding keeps from the observed one counts as equal to it.
-    least = observed - SAME * np.abs(differences).sum(axis=0)
-    rng = np.random.default_rng(seed)
-    n = len(differences)
-    block = max(1, _SIGNS_AT_ONCE // n)
-    extreme = np.zeros(differences.shape[1], dtype=np.int64)
-    for start in range(0, resamples, block):
-        signs = 2.0 * rng.integers(0, 2, size=(min(block, resamples - start), n), dtype=np.int8) - 1
-        extreme += (np.abs(signs @ differences) >= least).sum(axis=0)
-    return np.asarray((1 + extreme) / (1 + resamples))
+    return _compare(differences, np.isfinite(differences).sum(axis=0), seed, resamples, confidence)
 
 
 def compare_correlations(
@@ -79,15 +67,14 @@ def compare_correlations(
     resamples: int = 10_000,
     confidence: float = 0.95,
 ) -> PairedTests:
-    """Differences of Spearman's correlation with `gold`: paired bootstrap over the pairs of sentences.
+    """Compare Spearman's correlations with `gold`, by the pseudo-values of each pair of sentences.
 
     `predicted` is float64 of shape (n_pairs, n_columns), `gold` of shape (n_pairs,); `pairs` as in `compare_means`.
-    A comparison is over the pairs of sentences that are finite in both columns. p is twice the share of resamples
-    on the other side of 0 (Efron and Tibshirani 1993, ch. 16), counted as in `compare_means`. `sd` is
-    sqrt(n) × the standard error. NaN where a correlation is undefined. Raises ConfigError as `compare_means`.
+    A comparison is over the pairs of sentences that are finite in both columns. NaN where a correlation is undefined.
+    Raises ConfigError as `compare_means`.
     """
     check_confidence(confidence)
-    results = np.full((5, len(pairs)), np.nan)
+    differences = np.full((len(gold), len(pairs)), np.nan)
     n = np.zeros(len(pairs), dtype=np.int64)
     finite = np.isfinite(predicted)
     groups: dict[bytes, list[int]] = {}
@@ -95,37 +82,75 @@ def compare_correlations(
         groups.setdefault((finite[:, first] & finite[:, second]).tobytes(), []).append(number)
     for numbers in groups.values():
         first, second = pairs[numbers[0]]
-        rows = finite[:, first] & finite[:, second]
-        n[numbers] = rows.sum()
-        if rows.sum() < 3:
+        rows = np.flatnonzero(finite[:, first] & finite[:, second])
+        n[numbers] = len(rows)
+        if len(rows) < 3:
             continue
         columns, places = np.unique(pairs[numbers], return_inverse=True)
         places = places.reshape(-1, 2)
-        chosen = predicted[rows][:, columns]
-        resampled = resampled_spearman(chosen, gold[rows], seed=seed, resamples=resamples)
-        observed = [_spearman(column, gold[rows]) for column in chosen.T]
-        for number, (a, b) in zip(numbers, places, strict=True):
-            results[:, number] = _difference(
-                observed[a] - observed[b], resampled[a] - resampled[b], int(rows.sum()), confidence
-            )
-    difference, low, high, p, sd = results
-    return PairedTests(difference, low, high, p, holm(p), n, sd)
+        chosen = predicted[np.ix_(rows, columns)]
+        pseudo = spearman_pseudo_values(chosen, gold[rows])
+        # Their mean is the correlation but for a small bias, which is taken off.
+        pseudo += np.array([_spearman(column, gold[rows]) for column in chosen.T]) - pseudo.mean(axis=0)
+        differences[np.ix_(rows, np.array(numbers))] = pseudo[:, places[:, 0]] - pseudo[:, places[:, 1]]
+    return _compare(differences, n, seed, resamples, confidence)
+
+
+def _compare(differences: FloatArray, n: IntArray, seed: int, resamples: int, confidence: float) -> PairedTests:
+    """Test whether the mean of each column is 0: float64 of shape (n_items, n_comparisons), NaN left out."""
+    finite = np.isfinite(differences)
+    known = finite.sum(axis=0) >= 2
+    mean, low, high, p, sd = (np.full(differences.shape[1], np.nan) for _ in range(5))
+    if known.any():
+        finite, shown = finite[:, known], differences[:, known]
+        mean[known], sd[known] = np.nanmean(shown, axis=0), np.nanstd(shown, axis=0, ddof=1)
+        sums, sizes = _subsets(np.where(finite, shown, 0.0), finite, seed, resamples)
+        # A sum that only rounding keeps from the observed one counts as equal to it.
+        total = np.nansum(shown, axis=0)[:, None]
+        least = np.abs(total) - SAME * np.nansum(np.abs(shown), axis=0)[:, None]
+        # The sum with some signs flipped is that of a subset less that of the others. p is never 0 (Davison and
+        # Hinkley 1997, eq. 4.11).
+        p[known] = (1 + (np.abs(2 * sums - total) >= least).sum(axis=1)) / (1 + resamples)
+        low[known], high[known] = _bounds(sums, sizes, (1 - confidence) / 2)
+    return PairedTests(mean, low, high, p, holm(p), n, sd)
+
+
+def _subsets(
+    differences: FloatArray, finite: NDArray[np.bool_], seed: int, resamples: int
+) -> tuple[FloatArray, FloatArray]:
+    """Sums and sizes of random subsets of each column, each item with even odds: (n_columns, resamples) both."""
+    n, n_columns = differences.shape
+    # A stack of columns makes numpy multiply them one at a time. The last digits of a product of matrices would
+    # change with how many columns there are.
+    columns = np.ascontiguousarray(differences.T)[:, :, None]
+    sums, sizes = np.empty((n_columns, resamples)), np.empty((n_columns, resamples))
+    rng = np.random.default_rng(seed)
+    block = max(1, _SUBSETS_AT_ONCE // n)
+    for start in range(0, resamples, block):
+        drawn = rng.integers(0, 2, size=(min(block, resamples - start), n), dtype=np.int8).astype(np.float64)
+        sums[:, start : start + block] = (drawn @ columns)[:, :, 0]
+        sizes[:, start : start + block] = (drawn @ finite).T
+    return sums, sizes
+
+
+def _bounds(sums: FloatArray, sizes: FloatArray, tail: float) -> tuple[FloatArray, FloatArray]:
+    """The bounds that leave `tail` of the subsets' means outside on either side: float64 of shape (n_columns,) each.
+
+    An empty subset is a sign pattern that rejects no mean at all; where these alone are more than `tail`, nothing is
+    bounded: NaN.
+    """
+    place = max(1, math.floor(tail * (1 + sums.shape[1]))) - 1
+    means = np.divide(sums, sizes, out=np.full(sums.shape, -np.inf), where=sizes > 0)
+    low = np.partition(means, place, axis=1)[:, place]
+    means[sizes == 0] = np.inf
+    high = -np.partition(-means, place, axis=1)[:, place]
+    bounded = np.isfinite(low) & np.isfinite(high)
+    return np.where(bounded, low, np.nan), np.where(bounded, high, np.nan)
 
 
 def _spearman(predicted: FloatArray, gold: FloatArray) -> float:
     constant = np.ptp(predicted) == 0 or np.ptp(gold) == 0
     return float("nan") if constant else float(spearmanr(predicted, gold).statistic)
-
-
-def _difference(observed: float, resampled: FloatArray, n: int, confidence: float) -> tuple[float, ...]:
-    """Difference, low, high, p, sd."""
-    defined = resampled[np.isfinite(resampled)]
-    if np.isnan(observed) or not defined.size:
-        return (np.nan,) * 5
-    low, high = percentiles(defined[None, :], confidence)[:, 0]
-    other_side = min((defined <= SAME).sum(), (defined >= -SAME).sum())
-    p = min(1.0, 2 * (1 + other_side) / (1 + defined.size))
-    return observed, low, high, p, float(defined.std(ddof=1)) * n**0.5
 
 
 def holm(p: FloatArray) -> FloatArray:

@@ -141,6 +141,24 @@ def check_judgements(
         problems.add(f"{where}: no query has a judgement above 0", fatal=True)
 
 
+def check_gold(scores: Sequence[float], sample: Sequence[float], where: str, problems: Problems) -> None:
+    """Note that all pairs, or all of the sample, have one score: no correlation with it is defined."""
+    if problems.fatal:
+        return  # there may be other scores in what could not be read
+    if len(scores) > 1 and min(scores) == max(scores):
+        problems.add(
+            f"{where}: all {len(scores)} pairs have the score {scores[0]:g}, so no correlation is defined; a "
+            "similarity task needs pairs of several scores",
+            fatal=True,
+        )
+    elif len(sample) > 1 and min(sample) == max(sample):
+        problems.add(
+            f"{where}: the {len(sample)} of {len(scores)} pairs that were sampled all have the score {sample[0]:g}, "
+            "so no correlation is defined; take more of them, or another seed",
+            fatal=True,
+        )
+
+
 def is_judged(query: str, qrels: Qrels) -> bool:
     """Whether a query has a grade above 0; without one no ranking of it can be right or wrong."""
     return any(grade > 0 for grade in qrels.get(query, {}).values())

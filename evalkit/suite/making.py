@@ -10,6 +10,7 @@ from evalkit.suite.checks import (
     Judgement,
     OnBadData,
     Problems,
+    check_gold,
     check_judgements,
     is_judged,
     keep_first,
@@ -41,8 +42,10 @@ def make_sts(
     kept = [pair for pair in pairs if math.isfinite(pair[2])]
     if not kept and not problems.fatal:
         problems.add(f"{source}: no sentence pair with a score", fatal=True)
+    sample = [kept[row] for row in _sample(len(kept), max_pairs, seed)]
+    check_gold([pair[2] for pair in kept], [pair[2] for pair in sample], source, problems)
     problems.settle(on_bad_data)
-    sentences1, sentences2, scores = zip(*(kept[row] for row in _sample(len(kept), max_pairs, seed)), strict=True)
+    sentences1, sentences2, scores = zip(*sample, strict=True)
     gold = np.array(scores, dtype=np.float64)
     return StsTask(
         name=name,

@@ -47,6 +47,10 @@ def test_what_is_not_known_is_not_met(text, values, verdict):
     [
         ("latency_p59<50ms", UnknownNameError, "latency_p95"),
         ("latency_p95<50kg", ConfigError, "units: ms, s"),
+        ("latency_p95<50", ConfigError, "has no unit.*Write latency_p95<50ms; units: ms, s"),
+        ("latency_p50<=0.2", ConfigError, "Write latency_p50<=0.2ms"),
+        ("memory<2", ConfigError, "Write memory<2mb; units: mb, gb"),
+        ("index_time<60", ConfigError, "Write index_time<60s; units: s, min, h"),
         ("latency_p95", ConfigError, "NAME, one of"),
         ("dim~512", ConfigError, "with a number"),
         ("licence<mit", ConfigError, "compares a text"),

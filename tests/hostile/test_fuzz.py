@@ -27,7 +27,7 @@ from evalkit.questions import read_questions
 from evalkit.registry import expand, families, parse_spec, resolve
 from evalkit.registry.fusion import parse_fusions
 from evalkit.results import Results
-from evalkit.store.amounts import parse_age, parse_size
+from evalkit.store.amounts import parse_age, parse_budget, parse_size
 from evalkit.suite import load_task
 from evalkit.suite.published import read_published
 
@@ -67,7 +67,7 @@ def test_a_spec_comes_back_as_it_was_written(text):
 @FUZZ
 @given(st.text(alphabet=st.sampled_from("latency_p95<>=~ms,dim licence|0123456789.e-+ns²٣"), max_size=24))
 def test_requirements_ages_and_sizes(text):
-    for parse in (parse_requirements, parse_age, parse_size):
+    for parse in (parse_requirements, parse_age, parse_budget, parse_size):
         value_or_error(parse, text)
 
 

@@ -6,7 +6,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from evalkit.errors import ConfigError
-from evalkit.stats.correlation import resampled_spearman
+from evalkit.stats.correlation import resampled_spearman, spearman_pseudo_values
 from evalkit.stats.intervals import percentiles
 from evalkit.stats.paired import compare_correlations, compare_means, holm
 
@@ -43,7 +43,7 @@ def test_small_samples_agree_with_the_exact_test():
     assert compare_means(values, FIRST_TWO, seed=0).p[0] == pytest.approx(exact.pvalue, abs=0.01)
 
 
-def test_the_interval_agrees_with_scipys_bootstrap(hits):
+def test_the_interval_agrees_with_scipys_bootstrap_where_there_are_many_queries(hits):
     difference = hits[:, 2] - hits[:, 0]
     found = compare_means(hits, np.array([[2, 0]]), seed=0)
     peer = stats.bootstrap((difference,), np.mean, n_resamples=20_000, method="percentile", rng=1)
@@ -114,17 +114,34 @@ def _sentences(n, sd, seed):
     return gold[:, None] + rng.normal(size=(n, len(sd))) * sd, gold
 
 
-def test_correlations_by_the_bootstrap_of_their_difference():
+def test_correlations_agree_with_the_bootstrap_of_their_difference_where_there_are_many_pairs():
     predicted, gold = _sentences(300, (1, 1.2, 3), 0)
     found = compare_correlations(predicted, gold, np.array([[0, 1], [0, 2], [2, 0]]), seed=0)
     rho = [stats.spearmanr(column, gold).statistic for column in predicted.T]
     np.testing.assert_allclose(found.difference, [rho[0] - rho[1], rho[0] - rho[2], rho[2] - rho[0]])
     resampled = resampled_spearman(predicted, gold, seed=0)
     bounds = percentiles((resampled[0] - resampled[2])[None])[:, 0]
-    np.testing.assert_allclose((found.low[1], found.high[1]), bounds)
+    np.testing.assert_allclose((found.low[1], found.high[1]), bounds, atol=0.01)
     assert (found.low[2], found.high[2]) == pytest.approx((-found.high[1], -found.low[1]))
-    assert found.p[1] == found.p[2] == pytest.approx(2 / 10_001)
-    assert found.sd[1] == pytest.approx(np.std(resampled[0] - resampled[2], ddof=1) * 300**0.5)
+    assert found.p[1] == found.p[2] == pytest.approx(1 / 10_001)
+    assert found.sd[1] == pytest.approx(np.std(resampled[0] - resampled[2], ddof=1) * 300**0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("decimals", [9, 1, 0], ids=["no ties", "ties", "heavy ties"])
+def test_pseudo_values_are_those_of_leaving_each_pair_out(decimals):
+    predicted, gold = _sentences(40, (1, 2), 3)
+    predicted = predicted.round(decimals)
+    found = spearman_pseudo_values(predicted, gold)
+    for column, values in enumerate(predicted.T):
+        whole = stats.spearmanr(values, gold).statistic
+        for row in range(40):
+            without = stats.spearmanr(np.delete(values, row), np.delete(gold, row)).statistic
+            assert found[row, column] == pytest.approx(40 * whole - 39 * without)
+
+
+def test_pseudo_values_need_a_correlation_without_each_pair():
+    gold = np.arange(10.0)
+    assert np.isnan(spearman_pseudo_values(np.eye(10)[:, :1], gold)).all()
 
 
 def test_pairs_without_a_similarity_are_left_out_of_their_comparison():
@@ -133,18 +150,60 @@ def test_pairs_without_a_similarity_are_left_out_of_their_comparison():
     found = compare_correlations(predicted, gold, np.array([[0, 1], [0, 2]]), seed=0, resamples=500)
     assert found.n.tolist() == [70, 100]
     alone = compare_correlations(predicted[30:], gold[30:], FIRST_TWO, seed=0, resamples=500)
-    assert found.difference[0] == alone.difference[0]
-    assert found.low[0] == alone.low[0]
+    assert found.difference[0] == pytest.approx(alone.difference[0])
+    assert found.low[0] == pytest.approx(alone.low[0], abs=0.03)
+    beside = compare_correlations(predicted[:, :2], gold, FIRST_TWO, seed=0, resamples=500)
+    assert (beside.difference[0], beside.low[0], beside.p[0]) == (found.difference[0], found.low[0], found.p[0])
 
 
-def test_correlations_under_the_null():
+def _swapped(predicted, seed):
+    """Two models that might as well be each other: at each pair of sentences either gives the other's rank."""
+    ranks = stats.rankdata(predicted, axis=0)
+    swap = np.random.default_rng(seed).random(len(ranks)) < 0.5
+    return np.where(swap[:, None], ranks[:, ::-1], ranks)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize(("n", "repeats"), [(20, 300), (50, 400)])
+def test_correlations_under_the_null(n, repeats, ties):
     found = []
-    for seed in range(120):
-        predicted, gold = _sentences(60, (1.5, 1.5), seed)
+    for seed in range(repeats):
+        predicted, gold = _sentences(n, (1, 2), [seed, n])
+        predicted = _swapped(predicted.round() if ties else predicted, [seed, n, 1])
         found.append(compare_correlations(predicted, gold, FIRST_TWO, seed=seed, resamples=199).p[0])
-    # Three standard errors.
-    assert np.mean(np.array(found) <= 0.05) <= 0.05 + 0.06
-    assert np.mean(np.array(found) <= 0.5) == pytest.approx(0.5, abs=0.137)
+    wrong = np.sum(np.array(found) <= 0.05)
+    assert stats.binom.ppf(0.001, repeats, 0.01) <= wrong <= stats.binom.ppf(0.99, repeats, 0.05)
+
+
+@pytest.mark.parametrize("n", [50])
+def test_intervals_of_correlations_cover_the_true_difference(n):
+    everyone, truth = _sentences(200_000, (1, 2), 7)
+    true = np.subtract(*(stats.spearmanr(column, truth).statistic for column in everyone.T))
+    covered = []
+    for seed in range(500):
+        predicted, gold = _sentences(n, (1, 2), [seed, n, 2])
+        found = compare_correlations(predicted, gold, FIRST_TWO, seed=seed, resamples=399)
+        covered.append(found.low[0] <= true <= found.high[0])
+    assert np.sum(covered) >= stats.binom.ppf(0.01, 500, 0.945)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.05, 0.1, 0.15])
+def test_the_interval_has_0_where_the_test_does_not_reject_it(shift):
+    values = np.random.default_rng(4).exponential(size=(40, 400))
+    values[:, ::2] += shift
+    found = compare_means(values, np.arange(400).reshape(-1, 2), seed=0, resamples=1999)
+    has_0 = (found.low <= 0) & (found.high >= 0)
+    clear = np.abs(found.p - 0.05) > 0.01
+    assert (has_0 == (found.p > 0.05))[clear].all()
+
+
+def test_few_items_bound_nothing():
+    """Of 5 items a 32nd of all sign patterns flips none: no mean is rejected at 5 %."""
+    values = np.random.default_rng(0).random((5, 2))
+    found = compare_means(values, FIRST_TWO, seed=0)
+    assert np.isnan([found.low[0], found.high[0]]).all()
+    assert found.p[0] > 0.05
+    assert np.isfinite(compare_means(np.vstack([values, values]), FIRST_TWO, seed=0).low[0])
 
 
 def test_a_constant_model_has_no_comparison():

@@ -12,7 +12,7 @@ from store_models import Counting
 
 from evalkit.errors import ConfigError
 from evalkit.store import Store, default_root
-from evalkit.store.amounts import parse_age, parse_size
+from evalkit.store.amounts import parse_age, parse_budget, parse_size
 
 DAY = 24 * 3600
 
@@ -137,6 +137,21 @@ def test_ages_that_are_none(text, evalkit, tmp_path):
     if text:
         asked = evalkit("store", "prune", f"--older-than={text}", "--store", tmp_path)
         assert asked == (2, "", f"error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [("90s", 90), ("10m", 600), ("1.5h", 5400), (" 10 m ", 600)],
+)
+def test_budgets(text, budget):
+    assert parse_budget(text).total_seconds() == budget
+
+
+@pytest.mark.parametrize("text", ["", "30d", "10", "0m", "-1h", "an hour"])
+def test_budgets_that_are_none(text):
+    message = f"a budget is a time above 0, a number and h, m or s, such as 10m; got {text!r}"
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        parse_budget(text)
 
 
 @pytest.mark.parametrize("text", ["", "GB", "5", "5G", "-5GB", "5GiB", "5  GB", "five GB"])

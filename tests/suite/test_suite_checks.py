@@ -7,6 +7,7 @@ import warnings
 import pytest
 from suite_data import assert_fatal, assert_told, raised
 
+from evalkit.errors import DataError
 from evalkit.suite import load_task
 from evalkit.suite.opening import WINDOWS
 
@@ -182,3 +183,30 @@ def test_empty_corpus(beir):
 
 def test_no_judged_query(beir):
     assert_fatal(beir(qrels="q1\td1\t0\n"), "qrels/test.tsv: no query has a judgement above 0")
+
+
+CONSTANT = {
+    "a.csv": "sentence1,sentence2,score\na,b,1\nc,d,1\ne,f,1\n",
+    "a.tsv": "sentence1\tsentence2\tscore\na\tb\t1\nc\td\t1\ne\tf\t1\n",
+    "a.jsonl": "".join(f'{{"sentence1": "{each}", "sentence2": "b", "score": 1.0}}\n' for each in "ace"),
+    "folder/test.csv": "sentence1,sentence2,score\na,b,1\nc,d,1\ne,f,1\n",
+}
+
+
+@pytest.mark.parametrize("name", CONSTANT)
+@pytest.mark.parametrize("on_bad_data", ["error", "warn"])
+def test_equal_scores_of_all_pairs_are_a_fault_in_every_layout(tmp_path, name, on_bad_data):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(CONSTANT[name])
+    reference = path.parent if "/" in name else path
+    with pytest.raises(DataError, match=r"all 3 pairs have the score 1, so no correlation is defined"):
+        load_task(str(reference), on_bad_data=on_bad_data)
+
+
+def test_equal_scores_of_a_sample_are_a_fault(tmp_path):
+    rows = "".join(f"a{row},b{row},{int(row == 0)}\n" for row in range(60))
+    (tmp_path / "a.csv").write_text("sentence1,sentence2,score\n" + rows)
+    assert set(load_task(str(tmp_path / "a.csv")).gold) == {0, 1}
+    with pytest.raises(DataError, match=r"the 5 of 60 pairs that were sampled all have the score 0"):
+        load_task(str(tmp_path / "a.csv"), max_queries=5)
