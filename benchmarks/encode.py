@@ -46,7 +46,9 @@ def matrix_products(device: str, dtype: Dtype, packed: bool) -> Callable[[], Non
     size = MATRIX_SIZE[device]
     left, right = (torch.randn((size, size), device=device, dtype=getattr(torch, dtype)) for _ in range(2))
     layer = torch.nn.Linear(size, size, bias=False, device=device, dtype=getattr(torch, dtype))
-    multiply = PackedLinear(layer) if packed else partial(torch.matmul, other=right)
+    if packed:
+        PackedLinear.pack(layer)
+    multiply = layer if packed else partial(torch.matmul, other=right)
 
     @torch.inference_mode()
     def run() -> None:

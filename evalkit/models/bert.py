@@ -60,13 +60,16 @@ class Bert(DenseEmbedder):
         from evalkit.models.transformer import pool
 
         layer = self.options.layer
-        vectors = np.empty((len(texts), self._network.config.hidden_size), dtype=np.float32)
+        vectors: NDArray[np.float32] | None = None
         prompted = [prompt + text for text in texts]
         for rows, mask, output in self._network.run(prompted, output_hidden_states=layer != -1):
             hidden = output.last_hidden_state if layer == -1 else output.hidden_states[layer]
-            vectors[rows] = pool(hidden.float(), mask, self.options.pooling).cpu().numpy()
+            pooled = pool(hidden.float(), mask, self.options.pooling).cpu().numpy()
+            if vectors is None:  # of some networks the last layer is wider or narrower than the others
+                vectors = np.empty((len(texts), pooled.shape[1]), dtype=np.float32)
+            vectors[rows] = pooled
             advance(len(rows))
-        return vectors
+        return np.empty((0, self._network.config.hidden_size), dtype=np.float32) if vectors is None else vectors
 
     def own_settings(self) -> Mapping[str, Setting]:
         """The length that tokenizer and positions allow, and the dtype computed in."""

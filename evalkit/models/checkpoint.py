@@ -1,6 +1,7 @@
 """What a sentence-transformers checkpoint says of itself, read without loading it; and how one is loaded."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from evalkit.compute import Compute
 from evalkit.contracts import Setting
 from evalkit.errors import ModelNotFoundError
+from evalkit.models.loading import complete_weights, left_by, refuse_adapter_without_peft
 from evalkit.models.trust import untrusted_code
 from evalkit.models.weights import quiet_loading
 from evalkit.terms import ROLES, SIMILARITIES, Role, Similarity
@@ -214,7 +216,22 @@ class Checkpoint:
                 trust_remote_code=compute.trust_remote_code,
                 model_kwargs=model_arguments(compute),
             )
+        self._refuse_untrained(model)
         return ready(model, compute) if self.batched else model.eval()
+
+    def _refuse_untrained(self, model: Any) -> None:
+        """Raise ModelNotFoundError if the library has added a layer with weights that are in no file."""
+        from sentence_transformers.base.modules import Transformer
+
+        if "HF_ColBERT" in self.architectures:  # whose projection is beside the encoder's weights
+            return
+        for module in list(model)[len(self.modules) :]:
+            if not isinstance(module, Transformer) and any(True for _ in module.parameters()):
+                raise ModelNotFoundError(
+                    f"{self.folder} was not saved as a {type(model).__name__}: it has no weights for the layer "
+                    f"{type(module).__name__}, and random ones would give random results. Choose the family that "
+                    "it was saved for."
+                )
 
 
 def role_prompt(prompts: Mapping[str, str], default_name: str | None, role: Role) -> str:
@@ -228,14 +245,24 @@ def role_prompt(prompts: Mapping[str, str], default_name: str | None, role: Role
 
 @contextmanager
 def readable(folder: Path, reader: str) -> Iterator[None]:
-    """Whatever says that there is no such model in a folder is a ModelNotFoundError; for its code, UntrustedError."""
+    """Whatever says that there is no such model in a folder is a ModelNotFoundError; for its code, UntrustedError.
+
+    Weights that the files do not hold are one too.
+    """
+    import torch
+    from safetensors import SafetensorError
+
+    refuse_adapter_without_peft(folder)
     try:
-        with quiet_loading():
+        with quiet_loading(), complete_weights(folder):
             yield
-    except (OSError, ValueError, KeyError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         if isinstance(error, ValueError) and "trust_remote_code" in str(error):  # what both libraries tell to set
             raise untrusted_code(str(folder)) from error
-        raise ModelNotFoundError(f"{folder} holds no {reader} can read: {error}") from error
+        hint = left_by(re.findall(r'"([\w.]+)"', str(error)))
+        raise ModelNotFoundError(f"{folder} holds no {reader} can read: {error}{hint}") from error
 
 
 def model_arguments(compute: Compute) -> dict[str, Any]:

@@ -6,7 +6,9 @@ One product of 2,048 × 384 by 384 × 1,536 with its bias and GELU takes about t
 half in bfloat16.
 """
 
-from typing import Any
+from functools import partial
+from inspect import signature
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +24,12 @@ def tune_for_cpu(model: nn.Module) -> None:
     from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
     from transformers.masking_utils import sdpa_mask
 
-    pack_linears(model)
     network = next((part for part in model.modules() if isinstance(part, PreTrainedModel)), None)
-    if network is None or network.dtype != torch.bfloat16 or network.config._attn_implementation != "sdpa":
-        return
-    AttentionInterface.register("short_or_sdpa", attend)
-    AttentionMaskInterface.register("short_or_sdpa", sdpa_mask)
-    network.set_attn_implementation("short_or_sdpa")
+    if network is not None and network.dtype == torch.bfloat16 and network.config._attn_implementation == "sdpa":
+        AttentionInterface.register("short_or_sdpa", attend)
+        AttentionMaskInterface.register("short_or_sdpa", sdpa_mask)
+        network.set_attn_implementation("short_or_sdpa")
+    pack_linears(model)
 
 
 def attend(
@@ -39,10 +40,15 @@ def attend(
     `query`, `key` and `value` are (batch, heads, length, head dim), `attention_mask` is True where a token may look,
     of shape (batch, 1, length, length); returns (batch, length, heads, head dim), and no weights.
     """
-    plain = query.shape == key.shape and not getattr(module, "is_causal", True)
-    if not plain or query.shape[2] > SHORT or (attention_mask is not None and attention_mask.dtype != torch.bool):
-        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+    # What transformers' function takes by name changes its result, as T5's bias by position does.
+    named = signature(sdpa_attention_forward).parameters.keys() - {"scaling", "dropout", "kwargs"}
+    asked = [
+        name for name in named & arguments.keys() if arguments[name] is not None and arguments[name] is not False
+    ]
+    plain = query.shape == key.shape and not asked and not getattr(module, "is_causal", True)
+    if not plain or query.shape[2] > SHORT or (attention_mask is not None and attention_mask.dtype != torch.bool):
         return sdpa_attention_forward(module, query, key, value, attention_mask, **arguments)
     scaling = arguments.get("scaling")
     scores = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
@@ -51,44 +57,87 @@ def attend(
     return (scores.softmax(dim=-1) @ value).transpose(1, 2).contiguous(), None
 
 
-class PackedLinear(nn.Module):
-    """Computes what a Linear, or a Linear and then an exact GELU, computes; for inference only."""
+class PackedLinear(nn.Linear):
+    """A linear layer with its weight laid out for the matrix units; for inference only.
 
-    def __init__(self, linear: nn.Linear, gelu: bool = False) -> None:
-        super().__init__()
-        weight = linear.weight.detach()
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, BATCH_HINT)
-        self._bias = None if linear.bias is None else linear.bias.detach()
-        self._activation = "gelu" if gelu else "none"
+    To whoever looks at it, it is the `nn.Linear` that it was made of: when its parameters are read, iterated, moved
+    or saved, the weight is laid out plainly again, and from then on the layer computes as `nn.Linear` does. So no
+    weight is held twice, and one that is changed or replaced counts.
+    """
+
+    _packed: Tensor | None
+
+    @classmethod
+    def pack(cls, linear: nn.Linear) -> None:
+        """Turn a plain linear layer into a packed one, in place, for whatever holds it."""
+        packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), BATCH_HINT)
+        vars(linear)["_packed"] = packed
+        linear._parameters["weight"] = None
+        linear.__class__ = cls
+
+    @property
+    def _parameters(self) -> dict[str, nn.Parameter | None]:  # type: ignore[override]
+        """The layer's parameters, where torch looks for them; there is no packed weight any more."""
+        parameters: dict[str, nn.Parameter | None] = self.__dict__["_parameters"]
+        if self._packed is not None:
+            # What is read in inference mode may be changed outside of it.
+            with torch.inference_mode(False):
+                parameters["weight"] = nn.Parameter(self._packed.to_dense(), requires_grad=False)
+            self._packed = None
+        return parameters
+
+    @property
+    def weight(self) -> Tensor:  # type: ignore[override]
+        """The plain weight: (out features, in features)."""
+        _ = self._parameters
+        return cast(Tensor, self.__getattr__("weight"))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Of shape (..., out features) for inputs of shape (..., in features)."""
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(
-            inputs, self._packed, self._bias, self._activation, [], "none"
-        )
-        return result
+        return self.apply_with("none", inputs)
+
+    def apply_with(self, activation: Literal["none", "gelu"], inputs: Tensor) -> Tensor:
+        """The layer, and an exact GELU after it if that is the activation."""
+        if self._packed is None or inputs.dtype != self._packed.dtype or torch.is_autocast_enabled("cpu"):
+            result = super().forward(inputs)
+            return nn.functional.gelu(result) if activation == "gelu" else result
+        result = torch.ops.mkldnn._linear_pointwise(inputs, self._packed, self.bias, activation, [], "none")
+        return cast(Tensor, result)
 
 
 def pack_linears(model: nn.Module) -> None:
-    """Replace, in place, the linear layers of a model in evaluation mode on a CPU.
+    """Pack, in place, the linear layers of a model in evaluation mode on a CPU.
 
-    In BERT's feed-forward blocks (`dense`, then `intermediate_act_fn`) an exact GELU becomes part of the layer.
-    Leaves the model alone where oneDNN is not there, or has no such product for the model's dtype.
+    In feed-forward blocks that compute as BERT's do, an exact GELU becomes part of the layer before it. Leaves layers
+    alone that do more than `nn.Linear`, and those of a dtype that oneDNN is not there for.
     """
-    dtype = next((parameter.dtype for parameter in model.parameters()), None)
-    if not torch._C._has_mkldnn or not _supported(dtype):
+    if not torch._C._has_mkldnn:
         return
-    for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if type(child) is not nn.Linear:  # subclasses compute something else
-                continue
-            gelu = name == "dense" and _is_gelu(getattr(module, "intermediate_act_fn", None))
-            setattr(module, name, PackedLinear(child, gelu))
-            if gelu:
-                module.intermediate_act_fn = nn.Identity()
+    modules: list[Any] = list(model.modules())
+    for module in modules:
+        if _is_plain_linear(module) and _supported(module.weight.dtype):
+            PackedLinear.pack(module)
+    for module in modules:
+        if _is_feed_forward(module) and _is_gelu(module.intermediate_act_fn):
+            module.forward = partial(module.dense.apply_with, "gelu")
 
 
-def _supported(dtype: torch.dtype | None) -> bool:
+def _is_plain_linear(module: nn.Module) -> bool:
+    """Whether a call of the module is a product with its weight, and its bias added: no subclass, no hook on it."""
+    hooks = (module._forward_pre_hooks, module._forward_hooks, "forward" in vars(module))
+    return type(module) is nn.Linear and not any(hooks) and set(module._parameters) == {"weight", "bias"}
+
+
+def _is_feed_forward(module: nn.Module) -> bool:
+    """Whether a module's forward pass is BERT's, instruction for instruction: `dense`, then `intermediate_act_fn`."""
+    from transformers.models.bert.modeling_bert import BertIntermediate
+
+    code, berts = getattr(type(module).forward, "__code__", None), BertIntermediate.forward.__code__
+    same = code is not None and (code.co_code, code.co_names) == (berts.co_code, berts.co_names)
+    return same and "forward" not in vars(module) and type(module.dense) is PackedLinear
+
+
+def _supported(dtype: torch.dtype) -> bool:
     if dtype == torch.float32:
         return True
     return dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -33,6 +33,8 @@ class Network:
         trust = compute.trust_remote_code
         with readable(folder, f"transformers model that {auto_class}"):
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust)
+            if auto_class == "AutoModel" and _has_text_encoder(folder, trust):
+                auto_class = "AutoModelForTextEncoding"
             model = getattr(transformers, auto_class).from_pretrained(
                 str(folder), trust_remote_code=trust, **model_arguments(compute)
             )
@@ -60,6 +62,17 @@ class Network:
         if features["input_ids"].shape[1] == 0:  # none of the texts has a token, and a network reads at least one
             features = tokenize(padding="max_length", max_length=1)
         return cast(Mapping[str, Tensor], dict(features))
+
+
+def _has_text_encoder(folder: Path, trust: bool) -> bool:
+    """Whether a model has an encoder and a decoder, and transformers loads the encoder alone (T5)."""
+    from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING, AutoConfig
+
+    if not (folder / "config.json").is_file():  # an adapter's folder
+        return False
+    kind = type(AutoConfig.from_pretrained(str(folder), trust_remote_code=trust))
+    apart = kind in MODEL_FOR_TEXT_ENCODING_MAPPING and kind in MODEL_MAPPING
+    return apart and MODEL_FOR_TEXT_ENCODING_MAPPING[kind] is not MODEL_MAPPING[kind]
 
 
 def count_tokens(tokenizer: Any, *sides: Sequence[str]) -> IntArray:

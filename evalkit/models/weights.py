@@ -20,8 +20,14 @@ from evalkit.registry.catalogue import CatalogueEntry, WeightsPackage, catalogue
 
 # What loading needs; leaves out the ONNX, OpenVINO, TensorFlow and pickled copies that hubs keep beside it.
 # Stanford's ColBERT keeps its lengths and markers in artifact.metadata.
-FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*.metadata")
+# Tokenizers have files of further kinds: PhoBERT's bpe.codes, Qwen's *.tiktoken, Mistral's tokenizer.model.v3.
+FILES = (
+    "*.json", "*.txt", "*.model", "*.jinja", "*.safetensors", "*.metadata", "*.codes", "*.tiktoken", "*.model.v*",
+    "*.vocab", "*.bpe", "*.spm",
+)  # fmt: skip
 CODE = "*.py"
+ADAPTER = "adapter_config.json"
+"""What says of a folder that it holds an adapter, and names the base model."""
 SETTINGS_BYTES = 10_000
 
 # The hub's library makes a path of a revision, in its cache.
@@ -36,7 +42,17 @@ def locate(name: str, revision: str | None = None, compute: Compute = STRICT) ->
     """
     folder = _find(name, revision, compute)
     refuse_pickles(folder, compute)
+    for base in _bases(folder):
+        locate(base, None, compute)
     return folder
+
+
+def _bases(folder: Path) -> Iterator[str]:
+    """Names of the base models of the adapters in a folder, which must be there before the model is what it is."""
+    for path in sorted(folder.rglob(ADAPTER)):
+        settings = _settings(path)
+        if isinstance(settings, dict) and not (path.parent / "config.json").is_file():
+            yield from filter(None, [settings.get("base_model_name_or_path")])
 
 
 def _find(name: str, revision: str | None, compute: Compute) -> Path:
@@ -76,21 +92,63 @@ def quiet_loading() -> Iterator[None]:
 def weights_hash(folder: Path, code: bool = False) -> str:
     """SHA-256, in hex, over a model folder's files that decide its output: weights, tokenizer, configuration.
 
-    With `code` the model's own code too, if there is any.
-
-    Depends on the files' relative names and contents only, not on where the folder is.
+    With `code` the model's own code too, if there is any. An adapter's base model, and code that is in another
+    repository, count as the files of the folder do: by what they hold, wherever they are.
     """
     total = sha256()
     for relative, path in sorted(model_files(folder, code).items()):
-        total.update(f"{relative.as_posix()}\0{file_hash(path)}\n".encode())
+        # The name of a base model that is a folder here is a place, and its files are hashed.
+        content = _without_place(path) if path.name == ADAPTER else file_hash(path)
+        total.update(f"{relative.as_posix()}\0{content}\n".encode())
+    for name, elsewhere in sorted(_elsewhere(folder, code).items()):
+        total.update(f"{name}\0{weights_hash(elsewhere, code) if elsewhere else None}\n".encode())
     return total.hexdigest()
+
+
+def _elsewhere(folder: Path, code: bool) -> dict[str, Path | None]:
+    """What a model reads beside its own folder, by a name that tells no place: None if it is not here."""
+    parts: dict[str, Path | None] = {}
+    for relative, path in model_files(folder).items():
+        settings = _settings(path) if path.name in (ADAPTER, "config.json", "tokenizer_config.json") else None
+        if not isinstance(settings, dict):
+            continue
+        base = settings.get("base_model_name_or_path") if path.name == ADAPTER else None
+        if base and not (path.parent / "config.json").is_file():
+            parts[f"base of {relative.as_posix()}"] = at_hand(base)
+        for reference in _references(settings.get("auto_map")) if code else ():
+            parts[f"code of {reference}"] = at_hand(reference)
+    return parts
+
+
+def _references(auto_map: object) -> Iterator[str]:
+    """Repositories that an `auto_map` takes code from: `ORG/NAME--module.Class`."""
+    if isinstance(auto_map, str):
+        if "--" in auto_map:
+            yield auto_map.partition("--")[0]
+    elif isinstance(auto_map, dict | list):
+        for each in auto_map.values() if isinstance(auto_map, dict) else auto_map:
+            yield from _references(each)
+
+
+def _without_place(path: Path) -> str:
+    settings = _settings(path)
+    base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
+    if not isinstance(settings, dict) or not base or not Path(base).expanduser().is_dir():
+        return file_hash(path)
+    return sha256(json.dumps(settings | {"base_model_name_or_path": None}, sort_keys=True).encode()).hexdigest()
 
 
 def model_files(folder: Path, code: bool = False) -> dict[Path, Path]:
     """The files that decide a model's output, by their place in its folder; its own code is one if `code`."""
     patterns = (*FILES, CODE) if code else FILES
     files = {path.relative_to(folder): path for pattern in patterns for path in folder.rglob(pattern)}
-    kept = {relative: path for relative, path in files.items() if relative.parts[0] not in LEFT_OUT}
+    # Nothing is read from hidden folders, where the hub's library keeps notes on downloads.
+    hidden = {relative for relative in files if any(part.startswith(".") for part in relative.parts)}
+    kept = {
+        relative: path
+        for relative, path in files.items()
+        if relative not in hidden and relative.parts[0] not in LEFT_OUT
+    }
     return kept | pickled_weights(folder)
 
 

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from evalkit import tokenization
 from evalkit.documents import Folder
 from evalkit.questions.question import Span
 
@@ -78,7 +77,7 @@ def names_the_context(candidate: Candidate) -> bool:
 
 def words(text: str) -> list[str]:
     """The words of a text in lower case."""
-    return tokenization.words(text.lower())
+    return re.findall(r"\w+", text.lower())
 
 
 def _runs(found: Sequence[str]) -> set[tuple[str, ...]]:

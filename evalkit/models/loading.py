@@ -1,0 +1,117 @@
+"""Every weight of a network comes from its files: what is missing, unexpected or of another shape is an error.
+
+transformers fills missing weights with random numbers and warns; sentence-transformers loads through it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import ModelNotFoundError
+
+SHOWN = 5
+"""Names of weights that an error shows of each kind."""
+LEFT_BY = {
+    "module.": "DistributedDataParallel (save `model.module.state_dict()`)",
+    "_orig_mod.": "torch.compile (save `model._orig_mod.state_dict()`)",
+    "_fsdp_wrapped_module.": "FullyShardedDataParallel (save its full state dict)",
+    "_forward_module.": "Lightning (save the inner model's state dict)",
+}
+"""What puts a prefix before the names of all weights, and what to save in their place."""
+BUFFERS = re.compile(r"(?:^|\.)(?:position_ids|token_type_ids|inv_freq|masked_bias|attn\.bias|attention\.bias)$")
+"""What older versions saved beside the weights: computed, not trained."""
+
+
+@contextmanager
+def complete_weights(folder: str | Path) -> Iterator[None]:
+    """While transformers loads: raise ModelNotFoundError if not all weights are in the files, and all files' in it.
+
+    Heads that the network does not have are no matter (`cls.*`, `lm_head.*`); nor is a pooler that it has in vain, on
+    top of the token vectors. That gets NaN for weights: if it were read after all, no vector could be scored.
+    """
+    from transformers import modeling_utils
+    from transformers.integrations import peft
+
+    reports: list[tuple[Any, Any]] = []
+
+    def note(model: Any, *_: object, loading_info: Any, **__: object) -> None:
+        reports.append((model, loading_info))
+
+    own = modeling_utils.log_state_dict_report  # type: ignore[attr-defined]
+    modeling_utils.log_state_dict_report = peft.log_state_dict_report = note  # type: ignore[assignment, attr-defined]
+    try:
+        yield
+    finally:
+        modeling_utils.log_state_dict_report = peft.log_state_dict_report = own  # type: ignore[attr-defined]
+    for model, report in reports:
+        _check(str(folder), model, report)
+
+
+def refuse_adapter_without_peft(folder: Path) -> None:
+    """Raise ModelNotFoundError if a folder holds an adapter, and the package that reads adapters is missing."""
+    if next(folder.rglob("adapter_config.json"), None) and find_spec("peft") is None:
+        raise ModelNotFoundError(
+            f"{folder} holds an adapter, which only the package 'peft' reads. Install it: pip install peft"
+        )
+
+
+def _check(folder: str, model: Any, report: Any) -> None:
+    headless = model.base_model is model
+    missing = {name for name in report.missing_keys if not _from_adapter(model, name)}
+    in_vain = {name for name in missing if headless and "pooler" in name.split(".")}
+    misshapen = {name: (tuple(got), tuple(needed)) for name, got, needed in report.mismatched_keys}
+    problems = [
+        _listed("missing from the files", missing - in_vain),
+        _listed("unexpected", _misplaced(model, report.unexpected_keys)),
+        _listed("of another shape", [f"{name} {got}, not {needed}" for name, (got, needed) in misshapen.items()]),
+        _listed("not to be read", [*report.conversion_errors, *report.error_msgs]),
+    ]
+    if any(problems):
+        raise ModelNotFoundError(
+            f"{folder}: not all weights of {type(model).__name__} are in its files, and random ones "
+            f"would give random results. {'; '.join(filter(None, problems))}.{left_by(report.unexpected_keys)} "
+            "Choose a checkpoint that has them, or the family that it was saved for."
+        )
+    for name in in_vain:
+        model.get_parameter(name).data.fill_(float("nan"))
+
+
+def _from_adapter(model: Any, name: str) -> bool:
+    """Whether an adapter brings a weight of its own in the place of one that its base model does not have."""
+    module: Any = model
+    for part in name.split(".")[:-1]:
+        module = getattr(module, part, None)
+        if hasattr(module, "modules_to_save"):
+            return True
+    return False
+
+
+def _misplaced(model: Any, names: Iterable[str]) -> set[str]:
+    """Of the weights that found no place, those of parts that the network has."""
+    base = model.base_model
+    parts = {name for name, _ in base.named_children()}
+    modules = {name for name, _ in model.named_modules() if name}
+    prefix = f"{model.base_model_prefix}."
+    return {
+        name
+        for name in names
+        if not BUFFERS.search(name)
+        and (name.removeprefix(prefix).split(".")[0] in parts or name.rpartition(".")[0] in modules)
+    }
+
+
+def _listed(what: str, names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
+    return f"{len(ordered)} {what}: {', '.join(ordered[:SHOWN])}{more}" if ordered else ""
+
+
+def left_by(names: Iterable[str]) -> str:
+    """A sentence on the prefix that the names of weights have from what wrapped the network, if they have one."""
+    patterns = {prefix: re.compile(rf"(?:^|\.){re.escape(prefix)}") for prefix in LEFT_BY}
+    all_names = list(names)
+    prefixes = [prefix for prefix, pattern in patterns.items() if any(map(pattern.search, all_names))]
+    return "".join(f" The prefix {prefix!r} is left by {LEFT_BY[prefix]}." for prefix in prefixes)
