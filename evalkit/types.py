@@ -142,7 +142,7 @@ class Run:
 
     `documents` is int64 of shape (n_queries, depth): row numbers in the corpus, -1 where there is no further
     result (only at the end of a row). `scores` is float64 of the same shape, NaN there. Rows descend by score;
-    equal scores descend by document id, as in trec_eval.
+    equal scores descend by document id in a first stage, as in trec_eval; in a second they keep the first's order.
     """
 
     documents: IntArray

@@ -65,7 +65,8 @@ class Failure:
 class ModelFacts:
     """What is known of a model on a task: its fingerprint there, how it is run, and how much of the texts it knows.
 
-    `blank` lists the ids of texts without a known word; `seconds` is wall-clock time from texts to ranking.
+    `blank` lists the ids of texts without a known word, `wordless` those among them that have no word at all, or none
+    but stop words; `seconds` is wall-clock time from texts to ranking.
     `weights` are those of a weighted fusion that were chosen: see `fusing.fused_stage`. `notes` are sentences for
     people on what would otherwise be done in silence (a default that was guessed, texts that were cut), without the
     model's name. `described` says how the model is run and how much of the texts it reads; `dim` is the number of
@@ -76,6 +77,7 @@ class ModelFacts:
     seconds: float
     coverage: Coverage | None = None
     blank: tuple[str, ...] = ()
+    wordless: tuple[str, ...] = ()
     weights: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     described: Description = field(default_factory=Description)

@@ -168,6 +168,8 @@ def score_pairs(
             where = named(rows[bad], pair_ids, "pairs")
             raise ScoreError(f"reranker {label!r} gave scores that are not finite for {where}.")
 
+    if not queries:  # models need not know what to do with no pairs at all
+        return np.empty(0)
     if store is not None:
         return score_once(store, reranker, label, queries, documents, check, advance, engine)
     scores = reranker.score(queries, documents, advance)

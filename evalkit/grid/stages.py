@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from itertools import chain
@@ -11,24 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.compute import Compute
-from evalkit.contracts import Coverage, Embedder, Engine, HasVocabulary, ListReranker, Reranker, Retriever, VectorRows
+from evalkit.contracts import Embedder, Engine, ListReranker, Reranker, Retriever, VectorRows
 from evalkit.engine import LOCAL
 from evalkit.grid.cells import ModelFacts
 from evalkit.grid.company import Company, InCompany, ask
 from evalkit.grid.description import Description, describe
-from evalkit.grid.encoding import dense, encode, learned_from, prepared, score_pairs, zero_rows
+from evalkit.grid.encoding import dense, encode, learned_from, prepared, score_pairs
 from evalkit.grid.lists import ListScores, in_context
+from evalkit.grid.notes import fitted_on, found_nothing, left_nothing
 from evalkit.grid.reading import Reading, read_documents, read_pairs, read_sentences, sampled
 from evalkit.grid.searching import reader, search_by, similarities
+from evalkit.grid.vocabulary import Vocabulary, coverage_of, known_by_vectors, known_by_words
 from evalkit.metrics.similarity import paired_similarities
 from evalkit.progress import Progress
-from evalkit.search.ranking import id_ranks, rank, without_documents
+from evalkit.search.ranking import reordered, without_documents
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint
 from evalkit.terms import Role, Similarity
 from evalkit.types import EvaluatorTask, FloatArray, IntArray, RetrievalTask, Run, StsTask
-
-TEXTS_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
@@ -74,19 +74,18 @@ def first_stage(
     if not isinstance(model, Embedder):
         with means.progress.step(f"{task.name}: {label}", len(texts.contents), "documents") as advance:
             run = model.search(texts.questions, texts.document_ids, searched, advance)
+        run = _results(run, task, texts, depth)
+        known = known_by_words(model, [(texts.document_ids, texts.contents), (texts.query_ids, texts.questions)])
         described = describe(model, label, task.content_hash, means.store, lambda: read_documents(model, task))
-        return _results(run, task, texts, depth), _facts(model, described, "documents", started)
+        return run, _facts(model, described, "documents", started, known=known, notes=found_nothing(run))
     queries, corpus = _encode_task(reader(model), label, task.name, texts, means)
     run = search_by(model, queries, corpus, texts.document_ids, searched, means.compute, engine=means.engine)
     run = _results(run, task, texts, depth)
-    blank: list[str] = []
-    if isinstance(model, HasVocabulary):
-        blank += [texts.document_ids[row] for row in zero_rows(corpus)]
-        blank += [texts.query_ids[row] for row in zero_rows(queries)]
+    documents, questions = (texts.document_ids, texts.contents, corpus), (texts.query_ids, texts.questions, queries)
+    known = known_by_vectors(model, [documents, questions])
     sent = chain(texts.contents, texts.questions)
     described = describe(model, label, task.content_hash, means.store, lambda: read_documents(model, task), sent)
-    coverage = _coverage(model, [texts.contents, texts.questions])
-    return run, _facts(model, described, "documents", started, corpus.shape[1], coverage, tuple(blank))
+    return run, _facts(model, described, "documents", started, corpus.shape[1], known, found_nothing(run))
 
 
 def _results(run: Run, task: RetrievalTask, texts: _Texts, depth: int) -> Run:
@@ -123,12 +122,12 @@ def pair_similarities(
         vectors[np.array([row_of[sentence] for sentence in task.sentences1])],
         vectors[np.array([row_of[sentence] for sentence in task.sentences2])],
     )
-    blank = tuple(sentences[row] for row in zero_rows(vectors)) if isinstance(embedder, HasVocabulary) else ()
+    known = known_by_vectors(embedder, [(sentences, sentences, vectors)])
     described = describe(
         embedder, label, task.content_hash, means.store, lambda: read_sentences(embedder, task), sentences
     )
-    coverage = _coverage(embedder, [sentences])
-    return similarities, _facts(embedder, described, "sentences", started, vectors.shape[1], coverage, blank)
+    learned = fitted_on(embedder, len(sentences), "sentences")
+    return similarities, _facts(embedder, described, "sentences", started, vectors.shape[1], known, learned)
 
 
 def evaluator_scores(
@@ -144,8 +143,10 @@ def evaluator_scores(
             return dense(encode(embedder, label, texts, texts, role, means.store, advance, means.engine, context)[:])
 
     scores = task.evaluate(encode_texts, embedder.similarity)
+    known = Vocabulary(coverage_of(embedder, task.texts))
     described = describe(embedder, label, task.content_hash, means.store, lambda: None, task.texts)
-    return scores, _facts(embedder, described, "texts", started, coverage=_coverage(embedder, [task.texts]))
+    learned = fitted_on(embedder, len(task.texts), "texts")
+    return scores, _facts(embedder, described, "texts", started, known=known, notes=learned)
 
 
 def second_stage(
@@ -157,7 +158,7 @@ def second_stage(
     means: Means,
     company: Company,
 ) -> tuple[dict[str, Run], ModelFacts]:
-    """Each run's first `candidates` documents in the reranker's order.
+    """Each run's first `candidates` documents in the reranker's order; where it scores two alike, in the run's.
 
     The pairs of all runs are pooled, and each distinct pair is scored once. An embedder scores a pair by the
     similarity of its two vectors. A list reranker gets each run's lists; what it leaves out is no result. So does one
@@ -171,14 +172,17 @@ def second_stage(
     pairs_hash = fingerprint({"task": task.content_hash, "pairs": sha256(pairs.tobytes()).hexdigest()})
 
     def read() -> Reading | None:
+        if not len(pairs):  # no first stage found anything
+            return None
         rows = [divmod(pair, len(task.corpus)) for pair in pairs[sampled(len(pairs))].tolist()]
         contents = task.contents
         return read_pairs(reranker, task, [(task.queries[query].text, contents[row]) for query, row in rows])
 
     sent = (task.contents[row] for row in np.unique(pairs % len(task.corpus)).tolist())
     described = describe(reranker, label, pairs_hash, means.store, read, sent)
-    facts = _facts(reranker, described, "pairs", started)
-    return reranked, replace(facts, notes=(*facts.notes, company.note) if company.note else facts.notes)
+    nothing = left_nothing((runs[model].cut(candidates), reranked[model]) for model in runs)
+    notes = (*nothing, company.note) if company.note else nothing
+    return reranked, _facts(reranker, described, "pairs", started, notes=notes)
 
 
 def ask_company(
@@ -219,9 +223,7 @@ def rerank(
         scores = _scores_of_lists(reranker, label, task.name, texts, tops, means)
     else:
         scores = _scores_of_pairs(reranker, label, task.name, texts, tops, means)
-    shown = np.unique(np.concatenate([top.documents[top.documents >= 0] for top in tops.values()]))
-    id_rank = id_ranks(texts.document_ids, shown)
-    return {model: rank(top.documents, scores[model], id_rank, candidates) for model, top in tops.items()}
+    return {model: reordered(top, scores[model]) for model, top in tops.items()}
 
 
 def _scores_of_pairs(
@@ -324,28 +326,20 @@ def _facts(
     what: str,
     started: float,
     dim: int | None = None,
-    coverage: Coverage | None = None,
-    blank: tuple[str, ...] = (),
+    known: Vocabulary = Vocabulary(),  # noqa: B008
+    notes: tuple[str, ...] = (),
 ) -> ModelFacts:
-    """What is known of a model on a task; `what` names the texts that it read, and `started` is when it began."""
+    """What is known of a model on a task; `what` names the texts that it read, and `started` is when it began.
+
+    `notes` are those of the stage, beside what is said of how the model is run.
+    """
     return ModelFacts(
         fingerprint(model.identity),
         time.perf_counter() - started,
-        coverage,
-        blank,
-        notes=described.notes(what),
+        known.coverage,
+        known.blank,
+        wordless=known.wordless,
+        notes=(*notes, *described.notes(what)),
         described=described,
         dim=dim,
     )
-
-
-def _coverage(model: object, texts: Sequence[Sequence[str]]) -> Coverage | None:
-    """How much of the texts a model knows; None if its vocabulary is not closed."""
-    if not isinstance(model, HasVocabulary):
-        return None
-    parts = [
-        model.coverage(each[start : start + TEXTS_AT_ONCE])
-        for each in texts
-        for start in range(0, len(each), TEXTS_AT_ONCE)
-    ]
-    return Coverage(sum(part.tokens for part in parts), sum(part.unknown for part in parts))

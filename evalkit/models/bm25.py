@@ -1,5 +1,7 @@
 """`bm25`: BM25 over the task's corpus, as first stage and as reranker, by bm25s (Lù 2024).
 
+What it counts is that of `terms`: words in every script, without English stop words if nothing else is said.
+
 The variant is Lucene's (Kamphuis et al. 2020): idf = ln(1 + (N - df + 0.5) / (df + 0.5)), and no constant
 factor k1 + 1. A token that a query repeats counts each time.
 """
@@ -13,11 +15,12 @@ import bm25s  # type: ignore[import-untyped]
 import numpy as np
 
 from evalkit.compute import Compute
-from evalkit.contracts import Advance, Setting, no_progress
+from evalkit.contracts import Advance, Coverage, Setting, no_progress
 from evalkit.errors import ConfigError, ScoreError
-from evalkit.models.fitting import WORD, check_ids, not_fitted, texts_hash
+from evalkit.models.fitting import check_ids, not_fitted, texts_hash
 from evalkit.models.settings import option_settings
-from evalkit.registry.options import Bm25Options
+from evalkit.models.terms import make_terms, stop_words, stop_words_setting
+from evalkit.registry.options import Bm25Options, StopWords
 from evalkit.search.ranking import BLOCK_CELLS, best, id_ranks
 from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray, Run
@@ -30,6 +33,8 @@ class Bm25:
 
     def __init__(self, name: str, options: Bm25Options, compute: Compute) -> None:
         self.options = options
+        self._stop_words: StopWords = options.stop_words or ("english" if options.tokenizer is None else "none")
+        self._terms = make_terms(options, compute, stop_words(self._stop_words))
         self._index: bm25s.BM25 | None = None
         self._corpus: str | None = None
         self._rows: Mapping[str, int] = {}
@@ -37,17 +42,18 @@ class Bm25:
 
     @property
     def identity(self) -> Mapping[str, object]:
-        """Family and options and, once fitted, the hash of the corpus."""
+        """Family, options and what the terms are made by and, once fitted, the hash of the corpus."""
         corpus = {} if self._corpus is None else {"corpus": self._corpus}
-        return {"family": "bm25", **self.options.model_dump(), **corpus}
+        settled = {"stop_words": self._stop_words, **self._terms.identity}
+        return {"family": "bm25", **self.options.model_dump(), **settled, **corpus}
 
     def fit(self, texts: Sequence[str]) -> Self:
         """A copy that has `texts` indexed. Raises ConfigError if none of them has a word."""
-        tokens = self._tokens(texts)
+        tokens = self._terms.of(texts)
         if not any(tokens):
             raise ConfigError(
                 f"bm25 cannot be fitted on {len(texts)} texts: none has a word "
-                f"(stop_words={self.options.stop_words}). Give it texts with words, or change this option."
+                f"(stop_words={self._stop_words}). Give it texts with words, or change this option."
             )
         fitted = copy(self)
         fitted._index = bm25s.BM25(method="lucene", k1=self.options.k1, b=self.options.b, dtype="float64")
@@ -70,7 +76,7 @@ class Bm25:
         ranks = id_ranks(document_ids)
         block = max(1, BLOCK_CELLS // self._size)
         runs = [
-            _best(index, self._tokens(queries[start : start + block]), ranks, depth)
+            _best(index, self._terms.of(queries[start : start + block]), ranks, depth)
             for start in range(0, max(1, len(queries)), block)
         ]
         documents = np.concatenate([run.documents for run in runs])
@@ -95,14 +101,23 @@ class Bm25:
             pairs[query].append(pair)
         scores = np.empty(len(rows))
         for query, positions in pairs.items():
-            scores[positions] = _scores(index, self._tokens([query])[0])[rows[positions]]
+            scores[positions] = _scores(index, self._terms.of([query])[0])[rows[positions]]
             advance(len(positions))
         return scores
+
+    def coverage(self, texts: Sequence[str]) -> Coverage:
+        """Count the words that are left of the texts, and those that no fitted document has.
+
+        Raises ConfigError before `fit`.
+        """
+        known = self._fitted_index().vocab_dict
+        terms = [term for of_text in self._terms.of(texts) for term in of_text]
+        return Coverage(len(terms), sum(term not in known for term in terms))
 
     @property
     def settings(self) -> Mapping[str, Setting]:
         """How the model is run; see `contracts.Described`."""
-        return option_settings(self.options)
+        return {**option_settings(self.options), "stop_words": stop_words_setting(self.options, self._stop_words)}
 
     @property
     def max_tokens(self) -> None:
@@ -111,20 +126,12 @@ class Bm25:
 
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
         """Words of each text: int64 of shape (n_texts,)."""
-        return np.array([len(words) for words in self._tokens(texts)], dtype=np.int64)
+        return np.array([len(words) for words in self._terms.of(texts)], dtype=np.int64)
 
     def _fitted_index(self) -> bm25s.BM25:
         if self._index is None:
             raise not_fitted("bm25")
         return self._index
-
-    def _tokens(self, texts: Sequence[str]) -> list[list[str]]:
-        stop_words = [] if self.options.stop_words == "none" else self.options.stop_words
-        return list(
-            bm25s.tokenize(
-                list(texts), token_pattern=WORD, stopwords=stop_words, return_ids=False, show_progress=False
-            )
-        )
 
 
 def _scores(index: bm25s.BM25, query: list[str]) -> FloatArray:

@@ -4,7 +4,6 @@ Sources: "Learned in Translation: Contextualized Word Vectors" and the code that
 github.com/salesforce/cove.
 """
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -14,11 +13,11 @@ from typing import TYPE_CHECKING
 from evalkit.compute import Compute
 from evalkit.contracts import Coverage
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.fitting import WORD
 from evalkit.models.recurrent import Recurrent, released_file, released_folder
 from evalkit.models.trust import refuse_pickles
 from evalkit.models.weights import file_hash
 from evalkit.registry.options import CoveOptions
+from evalkit.tokenization import RULES, words
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 CONTENTS = (
     "the encoder's state dict (wmtlstm-*.pth, or as .safetensors) and the GloVe vectors below it (glove*.txt[.gz])"
 )
-
-_TOKEN = re.compile(WORD)
 
 
 def load_cove(name: str, options: CoveOptions, compute: Compute) -> "Cove":
@@ -45,10 +42,10 @@ def load_cove(name: str, options: CoveOptions, compute: Compute) -> "Cove":
 
 
 class Cove(Recurrent):
-    r"""The two-layer bidirectional LSTM over GloVe vectors, pooled over the words; read when it first has to encode.
+    """The two-layer bidirectional LSTM over GloVe vectors, pooled over the words; read when it first has to encode.
 
     A word's vector is [GloVe(w); CoVe(w)], which is what the paper (section 4) gives to every model it
-    evaluates; with `glove=false` it is CoVe(w) alone. Words are the matches of `\w+`, looked up as for `glove:`.
+    evaluates; with `glove=false` it is CoVe(w) alone. Words are looked up as for `glove:`.
     Unlike there an unknown word stays in its place, as a zero vector: the encoder was trained so. A text with no
     known word gets a zero vector, since the encoder would tell nothing but its length.
     """
@@ -58,7 +55,7 @@ class Cove(Recurrent):
     def __init__(self, encoder: Path, glove: Path, options: CoveOptions, compute: Compute) -> None:
         self._encoder_file = encoder
         self._glove_file = glove
-        facts = {"family": "cove", "weights": file_hash(encoder), "word_vectors": file_hash(glove)}
+        facts = {"family": "cove", "weights": file_hash(encoder), "word_vectors": file_hash(glove), "words": RULES}
         super().__init__(options, facts, compute)
 
     def coverage(self, texts: Sequence[str]) -> Coverage:
@@ -97,7 +94,7 @@ class Cove(Recurrent):
         return 2 * self._encoder.hidden_size + (self._encoder.input_size if self.options.glove else 0)
 
     def _words(self, text: str) -> list[str]:
-        return _TOKEN.findall(text)
+        return words(text, self._glove.has)
 
     def _tokens(self, text: str) -> list[str]:
         return self._words(text)[: self.options.max_length]

@@ -1,15 +1,9 @@
-"""What models that learn from the task's corpus share: its hash, what a word is, the errors of wrong use."""
+"""What models that learn from the task's corpus share: its hash, the errors of wrong use."""
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 from evalkit.errors import ConfigError
-
-WORD = r"(?u)\b\w+\b"
-"""What a word is to lexical models and to word vectors.
-
-One letter is enough, unlike in the defaults of scikit-learn and bm25s.
-"""
 
 
 def texts_hash(texts: Iterable[str]) -> str:

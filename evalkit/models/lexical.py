@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.decomposition import TruncatedSVD  # type: ignore[import-untyped]
 from sklearn.feature_extraction.text import (  # type: ignore[import-untyped]
+    ENGLISH_STOP_WORDS,
     CountVectorizer,
     TfidfVectorizer,
 )
@@ -17,9 +18,10 @@ from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage, Setting, Vectors, no_progress
 from evalkit.errors import ConfigError
 from evalkit.models.dense import truncate, unit_length
-from evalkit.models.fitting import WORD, not_fitted, texts_hash
+from evalkit.models.fitting import not_fitted, texts_hash
 from evalkit.models.settings import option_settings
-from evalkit.registry.options import LexicalOptions, LsaOptions, TfidfOptions
+from evalkit.models.terms import make_terms, stop_words, stop_words_setting
+from evalkit.registry.options import LexicalOptions, LsaOptions, StopWords, TfidfOptions
 from evalkit.terms import Role, Similarity
 from evalkit.types import IntArray
 
@@ -33,14 +35,18 @@ class BagOfWords:
 
     def __init__(self, name: str, options: LexicalOptions, compute: Compute) -> None:
         self.options = options
+        self._stop_words: StopWords = options.stop_words or "none"
+        left_out = ENGLISH_STOP_WORDS if self._stop_words == "english" else stop_words(self._stop_words)
+        self._splitter = make_terms(options, compute, left_out)
         self._vectorizer: CountVectorizer | None = None
         self._corpus: str | None = None
 
     @property
     def identity(self) -> Mapping[str, object]:
-        """Family and options and, once fitted, the hash of the corpus."""
+        """Family, options and what the terms are made by and, once fitted, the hash of the corpus."""
         corpus = {} if self._corpus is None else {"corpus": self._corpus}
-        return {"family": self.family, **self.options.model_dump(), **corpus}
+        settled = {"stop_words": self._stop_words, **self._splitter.identity}
+        return {"family": self.family, **self.options.model_dump(), **settled, **corpus}
 
     @property
     def similarity(self) -> Similarity:
@@ -56,7 +62,7 @@ class BagOfWords:
         except ValueError as error:
             raise ConfigError(
                 f"{self.family} cannot be fitted on {len(texts)} texts: no word is left to count (min_df="
-                f"{self.options.min_df}, stop_words={self.options.stop_words}). Give it texts with words, or "
+                f"{self.options.min_df}, stop_words={self._stop_words}). Give it texts with words, or "
                 "change these options."
             ) from error
         fitted._corpus = texts_hash(texts)
@@ -78,7 +84,7 @@ class BagOfWords:
     @property
     def settings(self) -> Mapping[str, Setting]:
         """How the model is run; see `contracts.Described`."""
-        return option_settings(self.options)
+        return {**option_settings(self.options), "stop_words": stop_words_setting(self.options, self._stop_words)}
 
     @property
     def max_tokens(self) -> None:
@@ -95,11 +101,15 @@ class BagOfWords:
 
     def _counting(self) -> dict[str, object]:
         return {
-            "token_pattern": WORD,
+            "tokenizer": self._split,
+            "token_pattern": None,
+            "lowercase": False,
             "ngram_range": (1, self.options.ngrams),
-            "stop_words": None if self.options.stop_words == "none" else self.options.stop_words,
             "min_df": self.options.min_df,
         }
+
+    def _split(self, text: str) -> list[str]:
+        return self._splitter.of([text])[0]
 
     def _fitted_vectorizer(self) -> CountVectorizer:
         if self._vectorizer is None:

@@ -39,6 +39,10 @@ class WordVectors:
         self.rows = rows
         self.matrix = matrix
 
+    def has(self, token: str) -> bool:
+        """Whether a token, or its lower-cased form, is a word of the list."""
+        return token in self.rows or token.lower() in self.rows
+
     def find(self, token: str) -> str | None:
         """The word that a token stands for: itself or its lower-cased form, or None if neither is known."""
         if token in self.rows:

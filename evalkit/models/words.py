@@ -1,6 +1,5 @@
 """`glove`, `word2vec` and `fasttext`: averages of word vectors, pretrained or trained on the corpus."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
@@ -16,11 +15,12 @@ from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage
 from evalkit.errors import ConfigError, SpecError
 from evalkit.models.dense import DenseEmbedder
-from evalkit.models.fitting import WORD, not_fitted, texts_hash
+from evalkit.models.fitting import not_fitted, texts_hash
 from evalkit.models.weights import file_hash
 from evalkit.models.word_files import SubwordVectors, WordVectors, read_fasttext, read_glove, read_word2vec
 from evalkit.registry.options import TrainedWordOptions, WordOptions
 from evalkit.terms import Role
+from evalkit.tokenization import RULES, words
 from evalkit.types import FloatArray, IntArray
 
 Train = Callable[[list[list[str]], TrainedWordOptions], WordVectors]
@@ -33,7 +33,6 @@ FASTTEXT_BUCKET = 200_000
 GENSIM_SENTENCE = 10_000
 """gensim silently drops what a training sentence has beyond this."""
 
-_TOKEN = re.compile(WORD)
 _TRAINING = TrainedWordOptions.model_fields.keys() - WordOptions.model_fields.keys()
 
 
@@ -65,15 +64,16 @@ def load_fasttext(name: str, options: TrainedWordOptions, compute: Compute) -> "
 
 
 class WordAverage(DenseEmbedder):
-    r"""The mean of a text's word vectors. A text with no known word gets a zero vector.
+    """The mean of a text's word vectors. A text with no known word gets a zero vector.
 
-    Words are the matches of `\w+`, looked up as they are, then lower-cased; unknown ones are left out.
+    Words are those of `tokenization`, looked up as they are, then lower-cased; unknown ones are left out. What is
+    written without blanks is one word if it has a vector as it stands.
     """
 
     options: WordOptions
 
     def __init__(self, options: WordOptions, facts: Mapping[str, object], vectors: WordVectors) -> None:
-        super().__init__(options, facts)
+        super().__init__(options, {**facts, "words": RULES})
         self._vectors = vectors
         self._weights: Mapping[str, float] = {}
         self._unseen_weight = 1.0
@@ -93,7 +93,7 @@ class WordAverage(DenseEmbedder):
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
         """Words of each text, known or not: int64 of shape (n_texts,)."""
         prompt = self.prompt(role)
-        return np.array([len(_TOKEN.findall(prompt + text)) for text in texts], dtype=np.int64)
+        return np.array([len(words(prompt + text, self._vectors.has)) for text in texts], dtype=np.int64)
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
         """Averages: float32 of shape (n_texts, full dim)."""
@@ -110,7 +110,7 @@ class WordAverage(DenseEmbedder):
         return vectors
 
     def _tokens(self, text: str) -> list[str]:
-        return _TOKEN.findall(text)[: self.options.max_length]
+        return words(text, self._vectors.has)[: self.options.max_length]
 
     def _words(self, text: str) -> list[str]:
         found = map(self._vectors.find, self._tokens(text))

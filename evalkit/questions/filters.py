@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from evalkit import tokenization
 from evalkit.documents import Folder
 from evalkit.questions.question import Span
 
@@ -77,7 +78,7 @@ def names_the_context(candidate: Candidate) -> bool:
 
 def words(text: str) -> list[str]:
     """The words of a text in lower case."""
-    return re.findall(r"\w+", text.lower())
+    return tokenization.words(text.lower())
 
 
 def _runs(found: Sequence[str]) -> set[tuple[str, ...]]:

@@ -2,13 +2,34 @@
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, PositiveInt, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from evalkit.compute import Dtype
 from evalkit.terms import Similarity
 
 Pooling = Literal["cls", "mean", "max"]
 Precision = Literal["float32", "int8", "binary"]
+StopWords = Literal[
+    "none", "chinese", "danish", "dutch", "english", "french", "german", "italian", "korean", "norwegian",
+    "portuguese", "russian", "spanish", "swedish", "turkish",
+]  # fmt: skip
+"""Languages that bm25s has stop words of."""
+Stemmer = Literal[
+    "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "esperanto", "estonian", "finnish",
+    "french", "german", "greek", "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali",
+    "norwegian", "porter", "portuguese", "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish",
+    "yiddish",
+]  # fmt: skip
+"""Snowball's stemmers."""
 
 
 class Options(BaseModel):
@@ -24,11 +45,30 @@ class ComponentOptions(Options):
     model_config = ConfigDict(extra="allow")
 
 
-class LexicalOptions(Options):
+class TermOptions(Options):
+    """Options of lexical models: what they count. See `models.terms`."""
+
+    stop_words: StopWords | None = Field(
+        None,
+        validation_alias=AliasChoices("stop_words", "stopwords"),
+        description="language whose stop words are left out",
+    )
+    stemmer: Stemmer | None = Field(None, description="language whose words are cut to their stems (Snowball)")
+    tokenizer: str | None = Field(
+        None, description="tokenizer.json, or folder or hub name of a model that has one, in place of words"
+    )
+
+    @model_validator(mode="after")
+    def _tokens_are_no_words(self) -> Self:
+        if self.tokenizer is not None and (self.stemmer is not None or self.stop_words not in (None, "none")):
+            raise ValueError("stop_words and stemmer are for words, and a tokenizer gives tokens: leave one out")
+        return self
+
+
+class LexicalOptions(TermOptions):
     """Options of `bow` and `tfidf`."""
 
     ngrams: PositiveInt = Field(1, description="longest n-gram counted; 2 means single words and pairs")
-    stop_words: Literal["none", "english"] = Field("none", description="words left out")
     min_df: PositiveInt = Field(1, description="fewest texts a word must be in")
     similarity: Similarity = "cosine"
 
@@ -39,12 +79,14 @@ class TfidfOptions(LexicalOptions):
     sublinear_tf: bool = Field(False, description="1 + log(tf) in place of tf")
 
 
-class Bm25Options(Options):
-    """Options of `bm25`: the usual free parameters (Robertson & Zaragoza 2009)."""
+class Bm25Options(TermOptions):
+    """Options of `bm25`: the usual free parameters (Robertson & Zaragoza 2009).
+
+    `stop_words` are English unless they are given, or a tokenizer is.
+    """
 
     k1: float = Field(1.5, ge=0, allow_inf_nan=False, description="saturation of term frequency")
     b: float = Field(0.75, ge=0, le=1, description="strength of length normalisation")
-    stop_words: Literal["none", "english"] = Field("english", description="words left out")
 
 
 class PromptOptions(Options):

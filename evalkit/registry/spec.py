@@ -1,12 +1,13 @@
 """Model specs: one string <-> one frozen value, `FAMILY:NAME?option=value&...`."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import get_args
 from urllib.parse import quote, unquote
 
-from pydantic import ValidationError
+from pydantic import AliasChoices, ValidationError
 
 from evalkit.errors import SpecError, UnknownNameError, did_you_mean
 from evalkit.registry.families import families
@@ -96,9 +97,10 @@ def parse_options(text: str, options: type[Options], query: str) -> Options:
             given[key] = unquote(value) if _is_text(options, key) else unquote(value).strip()
     allowed = options.model_fields
     if options.model_config.get("extra") != "allow":
-        unknown = [key for key in given if key not in allowed]
+        spellings = {*allowed, *_other_spellings(options)}
+        unknown = [key for key in given if key not in spellings]
         problems += [f"unknown option {key!r}. {did_you_mean(key, allowed)}" for key in unknown]
-        given = {key: given[key] for key in given if key in allowed}
+        given = {key: given[key] for key in given if key in spellings}
     try:
         parsed = options.model_validate(given)
     except ValidationError as error:
@@ -117,6 +119,13 @@ def _is_text(options: type[Options], key: str) -> bool:
     """Whether an option is any text, blanks and all."""
     field = options.model_fields.get(key)
     return field is None or str in (field.annotation, *get_args(field.annotation))
+
+
+def _other_spellings(options: type[Options]) -> Iterator[str]:
+    """Give the names that a family takes beside those it prints: "stopwords" for "stop_words"."""
+    for field in options.model_fields.values():
+        if isinstance(field.validation_alias, AliasChoices):
+            yield from (str(choice) for choice in field.validation_alias.choices)
 
 
 def options_text(options: Options) -> str:

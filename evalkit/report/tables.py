@@ -192,12 +192,14 @@ def _coverage_table(results: Results) -> list[Table]:
             TableCell(f"{cell['task']} ({cell['split']})"),
             TableCell("–" if cell["oov_rate"] is None else f"{100 * cell['oov_rate']:.1f} %"),
             TableCell(str(len(cell["texts_without_known_word"]))),
+            TableCell(str(len(cell["texts_without_word"])) if "texts_without_word" in cell else "–"),
         )
         for cell in known
         if cell["oov_rate"] or cell["texts_without_known_word"]
     )
-    columns = ("Model", "Task", "unknown words", "texts without a known word")
-    return [Table("Vocabulary", columns, rows, text_columns=2)] if rows else []
+    columns = ("Model", "Task", "unknown words", "texts without a known word", "of these without any word")
+    note = "A query without a known word finds nothing. Without any word: empty, or of stop words alone."
+    return [Table("Vocabulary", columns, rows, note, text_columns=2)] if rows else []
 
 
 def _cost_table(results: Results) -> list[Table]:

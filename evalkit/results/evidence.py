@@ -1,7 +1,7 @@
 """What is behind the scores: rankings, judgements and texts, so that any query can be looked at without a model."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
@@ -110,7 +110,7 @@ def _ranking(cell: Cell, run: Run, task: RetrievalTask, depth: int) -> pd.DataFr
         {
             **_labels(cell, task, queries),
             "rank": places + 1,
-            "document": pd.Categorical.from_codes(codes, pd.Index([ids[row] for row in kept.tolist()])),
+            "document": pd.Categorical.from_codes(codes, _texts(ids[row] for row in kept.tolist())),
             "score": run.scores[queries, places],
         }
     )
@@ -121,16 +121,23 @@ def _first_relevant(runs: Mapping[Cell, Run], task: RetrievalTask) -> Iterator[p
     judgements = Judgements.of(task.qrels, ids, [query.id for query in task.queries])
     for cell, run in runs.items():
         relevant = judge(run, judgements).gains > 0
-        ranks = np.where(relevant.any(axis=1), relevant.argmax(axis=1) + 1.0, np.nan)
-        yield pd.DataFrame({**_labels(cell, task, np.arange(len(ranks))), "rank": ranks})
+        ranks = np.where(relevant, np.arange(1, run.depth + 1), np.inf).min(axis=1, initial=np.inf)
+        yield pd.DataFrame(
+            {**_labels(cell, task, np.arange(len(ranks))), "rank": np.where(np.isinf(ranks), np.nan, ranks)}
+        )
 
 
 def _labels(cell: Cell, task: RetrievalTask, queries: IntArray) -> dict[str, pd.Categorical]:
     """The cell, and the ids of queries by row, as columns."""
     return {
         **{key: pd.Categorical([getattr(cell, key)]).take(np.zeros_like(queries)) for key in CELL_KEYS},
-        "query": pd.Categorical.from_codes(queries, pd.Index([query.id for query in task.queries])),
+        "query": pd.Categorical.from_codes(queries, _texts(query.id for query in task.queries)),
     }
+
+
+def _texts(ids: Iterable[str]) -> pd.Index:
+    """Ids as categories, of text even where there are none: pandas joins categories of one kind only."""
+    return pd.Index(list(ids), dtype=str)
 
 
 def _together(name: str, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -112,6 +112,7 @@ def _facts(facts: ModelFacts) -> dict[str, Any]:
         rate = facts.coverage.oov_rate
         data["oov_rate"] = None if math.isnan(rate) else round(rate, 6)
         data["texts_without_known_word"] = list(facts.blank)
+        data["texts_without_word"] = list(facts.wordless)
     if facts.described.reading is not None:
         data["reading"] = facts.described.reading.as_data
     if facts.weights:

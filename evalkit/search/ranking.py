@@ -1,8 +1,13 @@
-"""The one rule for ties: score descending, then document id descending (trec_eval's)."""
+"""The order of results: by score, and two rules for ties.
+
+A first stage's ties are in descending order of document id, as trec_eval has it. A second stage's ties keep the order
+of the first: a reranker that has nothing to say of two documents does not decide between them.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalkit.types import FloatArray, IntArray, Run
 
@@ -22,22 +27,26 @@ def id_ranks(document_ids: Sequence[str], rows: IntArray | None = None) -> IntAr
 
 
 def rank(documents: IntArray, scores: FloatArray, id_rank: IntArray, depth: int) -> Run:
-    """Candidates in order, cut at `depth`.
+    """Candidates of a first stage in order, ties by id descending, cut at `depth`.
 
     `documents` and `scores` are of shape (n_queries, n_candidates), int64 and float64. A candidate is no result
     where its document is -1 or its score NaN; -inf is a score, the lowest.
     """
-    absent = (documents < 0) | np.isnan(scores)
-    order = np.lexsort((-id_rank[documents], -scores, absent))[:, :depth]
-    absent = np.take_along_axis(absent, order, 1)
-    return Run(
-        np.where(absent, -1, np.take_along_axis(documents, order, 1)),
-        np.where(absent, np.nan, np.take_along_axis(scores, order, 1)),
-    )
+    order = np.lexsort((-id_rank[documents], -scores, _absent(documents, scores)))
+    return _taken(documents, scores, order[:, :depth])
+
+
+def reordered(run: Run, scores: FloatArray) -> Run:
+    """The documents of a run by other scores, descending; equal scores keep the order of the run.
+
+    `scores` is float64 in the shape of `run.documents`. A document whose score is NaN is no result; -inf is a score,
+    the lowest.
+    """
+    return _taken(run.documents, scores, np.lexsort((-scores, _absent(run.documents, scores))))
 
 
 def best(scores: FloatArray, id_rank: IntArray, depth: int) -> Run:
-    """The `depth` best documents of each query, ties by the project's rule.
+    """The `depth` best documents of each query, ties by id as in `rank`.
 
     `scores` is float64 of shape (n_queries, n_documents); -inf means "no result". The run has
     min(depth, n_documents) columns.
@@ -63,10 +72,18 @@ def without_documents(run: Run, left_out: Sequence[str | None], document_ids: Se
     asked = set(left_out)
     row_of = {identifier: row for row, identifier in enumerate(document_ids) if identifier in asked}
     rows = np.array([-1 if one is None else row_of.get(one, -1) for one in left_out], dtype=np.int64)[:, None]
-    absent = (run.documents < 0) | (run.documents == rows)
-    order = np.argsort(absent, axis=1, kind="stable")[:, :depth]
-    absent = np.take_along_axis(absent, order, 1)
-    return Run(
-        np.where(absent, -1, np.take_along_axis(run.documents, order, 1)),
-        np.where(absent, np.nan, np.take_along_axis(run.scores, order, 1)),
-    )
+    scores = np.where(run.documents == rows, np.nan, run.scores)
+    order = np.argsort(_absent(run.documents, scores), axis=1, kind="stable")
+    return _taken(run.documents, scores, order[:, :depth])
+
+
+def _absent(documents: IntArray, scores: FloatArray) -> NDArray[np.bool_]:
+    """Where there is no result."""
+    return (documents < 0) | np.isnan(scores)
+
+
+def _taken(documents: IntArray, scores: FloatArray, order: IntArray) -> Run:
+    """The run with the columns of each row in an order that has what is no result at the end."""
+    documents, scores = np.take_along_axis(documents, order, 1), np.take_along_axis(scores, order, 1)
+    absent = _absent(documents, scores)
+    return Run(np.where(absent, -1, documents), np.where(absent, np.nan, scores))

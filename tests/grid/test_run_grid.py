@@ -68,10 +68,11 @@ def test_each_distinct_pair_of_all_embedders_is_scored_once():
     assert sorted(reranker.pairs) == sorted(union)
 
 
-def test_reranked_by_score_and_ties_by_id_as_strings():
+def test_reranked_by_score_and_ties_in_the_order_of_the_first_stage():
     better = {"dog": 2.0, "fox": 1.0, "cat": 1.0, "hen": 1.0}
     outcome = run([PETS], {"m": FakeEmbedder(BOTH)}, {"r": FakeReranker(lambda _, d: better[d])}, candidates=4)
-    assert ranked(outcome, PETS, "m", "r") == {"q1": ["8", "9", "7", "10"], "q2": ["8", "9", "7", "10"]}
+    assert ranked(outcome, PETS, "m") == {"q1": ["10", "9", "8", "7"], "q2": ["8", "7", "10", "9"]}
+    assert ranked(outcome, PETS, "m", "r") == {"q1": ["8", "10", "9", "7"], "q2": ["8", "7", "10", "9"]}
     assert outcome.rankings[Cell("pets", "test", "m", "r")].scores.tolist() == [[2, 1, 1, 1]] * 2
 
 

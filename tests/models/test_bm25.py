@@ -12,7 +12,7 @@ import pytest
 from bm25s.stopwords import STOPWORDS_EN
 
 from evalkit.compute import Compute
-from evalkit.contracts import Fittable, Reranker, Retriever
+from evalkit.contracts import Coverage, Fittable, HasVocabulary, Reranker, Retriever
 from evalkit.errors import ConfigError, ScoreError
 from evalkit.models import bm25 as module
 from evalkit.models.bm25 import Bm25
@@ -131,6 +131,15 @@ def test_scores_pairs_in_order_and_each_query_once(monkeypatch):
     assert fitted.score([], []).shape == (0,)
 
 
+def test_coverage_is_of_the_words_left_after_stop_words():
+    fitted = bm25().fit(["the cat sat", "dogs bark"])
+    assert fitted.coverage(["The CAT and a zebra", "dogs"]) == Coverage(3, 1)
+    assert fitted.coverage(["to be or not to be", "", "!"]) == Coverage(0, 0)
+    assert bm25(stop_words="none").fit(["a cat"]).coverage(["a dog"]) == Coverage(2, 1)
+    with pytest.raises(ConfigError, match="has not seen a corpus yet"):
+        bm25().coverage(["cat"])
+
+
 def test_identical_texts_score_the_same():
     texts = ["cat dog", "bird", "cat dog"]
     fitted = bm25().fit(texts)
@@ -143,7 +152,11 @@ def test_fits_a_copy_and_says_so_in_its_identity():
     assert isinstance(model, Retriever)
     assert isinstance(model, Reranker)
     assert isinstance(model, Fittable)
-    assert model.identity == {"family": "bm25", "k1": 1.2, "b": 0.75, "stop_words": "english"}
+    assert isinstance(model, HasVocabulary)
+    assert model.identity == {
+        "family": "bm25", "k1": 1.2, "b": 0.75, "stop_words": "english", "stemmer": None, "tokenizer": None,
+        "words": 2,
+    }  # fmt: skip
     assert fitted.identity == {**model.identity, "corpus": fitted.identity["corpus"]}
     assert fitted.identity != model.fit(TEXTS[::-1]).identity
     assert fitted.fit(["bird"]).score(["bird"], ["bird"]) > 0

@@ -37,6 +37,8 @@ def specs(draw: st.DrawFn) -> ModelSpec:
             values[name] = draw(st.sampled_from(choices) if choices else option_value(name, shape["type"]))
     if values.get("precision", "float32") == "float32":
         values.pop("rescore", None)
+    if "tokenizer" in values:
+        values = {key: value for key, value in values.items() if key not in ("stop_words", "stemmer")}
     if family.options.model_config["extra"] == "allow":
         values = draw(st.dictionaries(st.sampled_from(["model_name", "size"]), odd_text))
     name = draw(odd_text.filter(bool)) if family.name_help else ""
@@ -148,7 +150,7 @@ def test_only_options_unlike_the_default_are_printed_sorted(text: str, printed: 
         ),
         ("glove", "'glove': the family 'glove' needs a name: glove:NAME, a file (.gz too)."),
         ("bow?ngram=2", "'bow?ngram=2': unknown option 'ngram'. Did you mean 'ngrams'?"),
-        ("bm25?x=2", "'bm25?x=2': unknown option 'x'. Allowed: b, k1, stop_words."),
+        ("bm25?x=2", "'bm25?x=2': unknown option 'x'. Allowed: b, k1, stemmer, stop_words, tokenizer."),
         (
             "bert:b?pooling=first",
             "'bert:b?pooling=first': option 'pooling': Input should be 'cls', 'mean' or 'max', got 'first'",
@@ -160,7 +162,7 @@ def test_only_options_unlike_the_default_are_printed_sorted(text: str, printed: 
         (
             "bow?min_df=0&x=1&ngrams&min_df=2",
             "'bow?min_df=0&x=1&ngrams&min_df=2': 'ngrams' is not option=value; option 'min_df' is given twice; "
-            "unknown option 'x'. Allowed: min_df, ngrams, similarity, stop_words.; "
+            "unknown option 'x'. Allowed: min_df, ngrams, similarity, stemmer, stop_words, tokenizer.; "
             "option 'min_df': Input should be greater than 0, got '0'",
         ),
     ],

@@ -124,14 +124,24 @@ def test_one_query_has_no_interval():
 def test_vocabulary_table():
     known = {"task": "pets", "split": "test", "reranker": "none"}
     cells = [
-        {**known, "model": "glove", "oov_rate": 0.125, "texts_without_known_word": ["d1", "q2"]},
-        {**known, "model": "knows all", "oov_rate": 0.0, "texts_without_known_word": []},
+        {
+            **known,
+            "model": "glove",
+            "oov_rate": 0.125,
+            "texts_without_known_word": ["d1", "q2"],
+            "texts_without_word": ["q2"],
+        },
+        {**known, "model": "older", "oov_rate": 0.5, "texts_without_known_word": ["d1"]},
+        {**known, "model": "knows all", "oov_rate": 0.0, "texts_without_known_word": [], "texts_without_word": []},
         {**known, "model": "sbert"},
     ]
     table = make_tables(made(GRID, cells=cells))[-1]
     assert to_markdown([table]) == (
-        "### Vocabulary\n\n| Model | Task | unknown words | texts without a known word |\n"
-        "| --- | --- | ---: | ---: |\n| glove | pets (test) | 12.5 % | 2 |\n"
+        "### Vocabulary\n\n"
+        "| Model | Task | unknown words | texts without a known word | of these without any word |\n"
+        "| --- | --- | ---: | ---: | ---: |\n| glove | pets (test) | 12.5 % | 2 | 1 |\n"
+        "| older | pets (test) | 50.0 % | 1 | – |\n"
+        "\nA query without a known word finds nothing. Without any word: empty, or of stop words alone.\n"
     )
 
 

@@ -34,15 +34,15 @@ def pack_queries(
     a metric of a list a cell. `grades` is flat: row of the query, row of the passage, grade.
     """
     evidence = results.evidence
-    rankings, queries, documents, judged = (
-        _of(frame, task, split)
-        for frame in (evidence.rankings, evidence.queries, evidence.documents, evidence.judgements)
+    rankings, first, queries, documents, judged = (
+        _of(getattr(evidence, name), task, split)
+        for name in ("rankings", "first_relevant", "queries", "documents", "judgements")
     )
-    if queries.empty or rankings.empty:
+    if queries.empty or first.empty:
         return None
     query_row = pd.Index(queries["query"].astype(str))
     document_row = pd.Index(documents["document"].astype(str))
-    depth = int(rankings["rank"].max())
+    depth = int(rankings["rank"].max()) if len(rankings) else 1
     placed = (
         pd.DataFrame(
             {
@@ -59,8 +59,10 @@ def pack_queries(
     )
     listed: list[list[int] | None] = [None] * len(cells)
     scores: list[list[float | None] | None] = [None] * len(cells)
-    for _, rows in placed.groupby("cell"):
-        number = int(rows["cell"].iloc[0])
+    ranked = set(first[["model", "reranker"]].astype(str).itertuples(index=False, name=None))
+    # One that found nothing is there too.
+    for number in (number for number, cell in enumerate(cells) if cell in ranked):
+        rows = placed[placed["cell"] == number]
         found = np.full(len(queries) * depth, MISSING)
         found[rows["place"]] = rows["document"]
         similarity = np.full(len(queries) * depth, np.nan)

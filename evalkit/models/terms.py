@@ -1,0 +1,117 @@
+"""What lexical models count in a text: its words without stop words, stemmed, or the tokens of a tokenizer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import bm25s.stopwords  # type: ignore[import-untyped]
+
+from evalkit.compute import Compute
+from evalkit.contracts import Setting
+from evalkit.errors import ModelNotFoundError, OptionalDependencyError
+from evalkit.models.weights import file_hash, locate
+from evalkit.registry.options import StopWords, TermOptions
+from evalkit.tokenization import RULES, words
+
+TOKENIZER = "tokenizer.json"
+
+
+class Terms(Protocol):
+    """Splits texts into terms."""
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """Everything that changes the terms, as plain data."""
+        ...
+
+    def of(self, texts: Sequence[str]) -> list[list[str]]:
+        """Give the terms of each text, in order."""
+        ...
+
+
+def make_terms(options: TermOptions, compute: Compute, stop_words: frozenset[str]) -> Terms:
+    """Find what the options name. `stop_words` are those of the option of that name.
+
+    Raises ModelNotFoundError if there is no such tokenizer, OptionalDependencyError without `tokenizers`.
+    """
+    if options.tokenizer is not None:
+        return _Tokens(_tokenizer_file(options.tokenizer, compute))
+    return _Words(stop_words, options.stemmer)
+
+
+def stop_words(language: StopWords) -> frozenset[str]:
+    """Give the words that bm25s leaves out in a language; none for "none"."""
+    if language == "none":
+        return frozenset()
+    name = "EN" if language == "english" else language.upper()
+    return frozenset(getattr(bm25s.stopwords, f"STOPWORDS_{name}"))
+
+
+def stop_words_setting(options: TermOptions, language: StopWords) -> Setting:
+    """Say whose stop words are left out, and whether the user said so."""
+    return Setting(language, "default" if options.stop_words is None else "option")
+
+
+@dataclass(frozen=True)
+class _Words:
+    """The words of `tokenization`, lower-cased, without stop words, then stemmed by Snowball (PyStemmer)."""
+
+    stop_words: frozenset[str]
+    stemmer: str | None
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        return {"words": RULES}
+
+    def of(self, texts: Sequence[str]) -> list[list[str]]:
+        kept = [[word for word in words(text.lower()) if word not in self.stop_words] for text in texts]
+        if self.stemmer is None:
+            return kept
+        stemmer = _stemmer(self.stemmer)
+        return [stemmer.stemWords(of_text) for of_text in kept]
+
+
+class _Tokens:
+    """The tokens that a tokenizer of the `tokenizers` library makes of lower-cased texts, but for unknown ones."""
+
+    def __init__(self, file: Path) -> None:
+        from tokenizers import Tokenizer
+
+        try:
+            self._tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises bare ones
+            raise ModelNotFoundError(f"{file} is no tokenizer that `tokenizers` can read: {error}") from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._unknown = getattr(self._tokenizer.model, "unk_token", None)
+        self.identity: Mapping[str, object] = {"tokenizer": file_hash(file)}
+
+    def of(self, texts: Sequence[str]) -> list[list[str]]:
+        """Give the tokens of each text, in order."""
+        lower = [text.lower() for text in texts]
+        encodings = self._tokenizer.encode_batch(lower, add_special_tokens=False)
+        return [[token for token in encoding.tokens if token != self._unknown] for encoding in encodings]
+
+
+@cache
+def _stemmer(language: str) -> Any:
+    import Stemmer
+
+    return Stemmer.Stemmer(language)
+
+
+def _tokenizer_file(name: str, compute: Compute) -> Path:
+    """Find a tokenizer's file by its path, or in a folder or a model of the hub."""
+    try:
+        import tokenizers  # noqa: F401
+    except ImportError:
+        raise OptionalDependencyError("tokenizer=", "tokenizers", "words") from None
+    path = Path(name).expanduser()
+    file = path if path.is_file() else locate(name, compute=compute) / TOKENIZER
+    if not file.is_file():
+        raise ModelNotFoundError(
+            f"{name!r} has no {TOKENIZER}. tokenizer= takes such a file, or a folder or hub model that holds one."
+        )
+    return file
