@@ -1,6 +1,7 @@
 """Compose a run: from names to results. The one place, beside the command line, where everything meets."""
 
 import time
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +16,7 @@ from evalkit.errors import ConfigError, EvalkitError
 from evalkit.grid import Entrant, FusedEntrant, Means, run_grid
 from evalkit.grid.cells import NO_RERANKER, Cell, Outcome
 from evalkit.models.chosen import Chosen, choose, choose_first_stages, same_label
-from evalkit.mteb.reference import is_mteb
+from evalkit.mteb.reference import is_mteb, require_mteb
 from evalkit.mteb.registry import model_facts
 from evalkit.mteb.tasks import load_tasks as load_mteb_tasks
 from evalkit.plan import Plan, make_plan
@@ -32,6 +33,7 @@ from evalkit.results.records import make_records
 from evalkit.spending import Spending
 from evalkit.store import Store, default_root
 from evalkit.suite import load_task
+from evalkit.suite.checks import DataWarning
 from evalkit.suite.published import read_published
 from evalkit.types import RetrievalTask, Task
 
@@ -100,19 +102,32 @@ def run_config(config: RunConfig, line_up: LineUp | None = None) -> Results:
     """
     line_up = line_up or choose_line_up(config)
     tasks = load_tasks(config)
-    if not any(isinstance(task, RetrievalTask) for task in tasks):
-        rankers = [label for label, model in line_up.models.items() if "embedder" not in model.kinds]
-        if rankers:
-            raise ConfigError(
-                f"{', '.join(rankers)} has no vectors, and no task is retrieval: there is nothing it could score. "
-                "Leave it out, or add a retrieval task."
-            )
+    _check_scorable(line_up, tasks)
     results = run_tasks(config, line_up, tasks)
     if config.out is not None:
         raise_what_failed(write_run(results, config.out), config.out, results)
     if results.missing:
         raise Interrupted(results)
     return results
+
+
+def refusal(config: RunConfig) -> EvalkitError | None:
+    """What a run of this configuration refuses before it computes anything, so far as that needs no download."""
+    here = [name for name in config.tasks if not is_mteb(name)]
+    try:
+        line_up = choose_line_up(config)
+        if len(here) < len(config.tasks):
+            require_mteb()
+        with warnings.catch_warnings():  # they are the plan's to give
+            warnings.simplefilter("ignore", DataWarning)
+            tasks = load_tasks(config.model_copy(update={"tasks": tuple(here)}))
+        if len(here) == len(config.tasks):
+            _check_scorable(line_up, tasks)
+        if config.published:
+            read_published(config.published)
+    except EvalkitError as error:
+        return error
+    return None
 
 
 def raise_what_failed(reports: Reports, folder: Path, made: object) -> None:
@@ -198,6 +213,16 @@ def _missing(outcome: Outcome, line_up: LineUp, tasks: Sequence[Task], wanted: f
         for reranker in (NO_RERANKER, *(line_up.rerankers if isinstance(task, RetrievalTask) else ()))
     ]
     return [cell for cell in cells if cell not in done and (wanted is None or cell in wanted)]
+
+
+def _check_scorable(line_up: LineUp, tasks: Sequence[Task]) -> None:
+    """Raise ConfigError for models without vectors where no task is retrieval."""
+    rankers = [label for label, model in line_up.models.items() if "embedder" not in model.kinds]
+    if rankers and not any(isinstance(task, RetrievalTask) for task in tasks):
+        raise ConfigError(
+            f"{', '.join(rankers)} has no vectors, and no task is retrieval: there is nothing it could score. "
+            "Leave it out, or add a retrieval task."
+        )
 
 
 def _check_labels(models: Mapping[str, Chosen], rerankers: Mapping[str, Chosen]) -> None:

@@ -6,10 +6,11 @@ from typing import Literal
 
 from evalkit.config import RunConfig, Size
 from evalkit.errors import EvalkitError
-from evalkit.models.weights import at_hand, model_files
+from evalkit.models.weights import at_hand, locate, model_files
 from evalkit.mteb.reference import is_mteb
 from evalkit.registry import CatalogueEntry, ModelSpec, catalogue, families, kinds
 from evalkit.registry.families import HUB
+from evalkit.registry.folder import begins_as_path
 from evalkit.suite import load_task
 from evalkit.types import StsTask
 
@@ -156,11 +157,23 @@ def _model(
         return ModelPlan(label, role, "behind an API", 0, cost)
     if families()[spec.family].name_help != HUB and spec.family != "mteb":
         return ModelPlan(label, role, "none", 0, 0)
-    folder = at_hand(spec.name, getattr(spec.options, "revision", None))
+    revision = getattr(spec.options, "revision", None)
+    folder = at_hand(spec.name, revision)
     if folder is not None:
         size = sum(path.stat().st_size for path in model_files(folder).values()) / MEGABYTE
         return ModelPlan(label, role, "at hand", size, 0, spec.name)
+    if begins_as_path(spec.name):
+        return ModelPlan(label, role, "cannot be run", problem=_why_not_found(spec.name, revision))
     return ModelPlan(label, role, "to download", _megabytes(config.sizes.get(label), entry), 0, spec.name)
+
+
+def _why_not_found(path: str, revision: str | None) -> str:
+    """What loading a model from a folder that is not there says."""
+    try:
+        locate(path, revision)
+    except EvalkitError as error:
+        return str(error)
+    return ""
 
 
 def _megabytes(declared: Size | None, entry: CatalogueEntry | None) -> float | None:

@@ -1,6 +1,7 @@
 """`--dry-run`: what a run would do, told without a model, a download or the data of tasks that are elsewhere."""
 
 import re
+import shutil
 import socket
 from pathlib import Path
 
@@ -118,10 +119,76 @@ class TestCost:
 
 def test_a_model_that_cannot_be_run_is_a_row_and_an_exit_status(evalkit, tmp_path: Path):
     pets, _ = write_tasks(tmp_path)
-    status, shown, _ = evalkit("run", "--models", "bow,infersent-glove", "--tasks", pets, "--dry-run")
-    assert status == 1
+    status, shown, errors = evalkit("run", "--models", "bow,infersent-glove", "--tasks", pets, "--dry-run")
+    assert status == 2
     assert "cannot be run" in shown
     assert "retired" in shown
+    assert errors.startswith("error: 'infersent-glove' is retired")
+
+
+def faulty(tmp_path: Path) -> dict[str, list[str]]:
+    """Arguments of runs that refuse before they compute anything; the last one has a cell that fails."""
+    pets, pairs = write_tasks(tmp_path)
+    broken, empty, file = tmp_path / "broken", tmp_path / "empty", tmp_path / "file.csv"
+    shutil.copytree(pets, broken)
+    with (broken / "qrels" / "test.tsv").open("a") as qrels:
+        qrels.write("q1\tno-such-document\t1\n")
+    empty.mkdir()
+    file.write_text("a\n")
+    on_pets = ["--tasks", pets, "--models"]
+    return {
+        "unknown model": [*on_pets, "tfidff"],
+        "unknown family": [*on_pets, "brt:x"],
+        "unknown option": [*on_pets, "bow?ngram=2"],
+        "wrong value": [*on_pets, "bow?ngrams=0"],
+        "missing folder": [*on_pets, str(tmp_path / "absent")],
+        "folder without a model": [*on_pets, str(empty)],
+        "retired model": [*on_pets, "infersent-glove"],
+        "unknown reranker": [*on_pets, "bow", "--rerankers", "nonesuch"],
+        "reranker under models": [*on_pets, "ms-marco-MiniLM-L6"],
+        "retriever that reranks nothing": ["--tasks", pairs, "--models", "bm25"],
+        "fusion of one": [*on_pets, "rrf(bow)"],
+        "rescore below the depth": [*on_pets, "bow,all-MiniLM-L6-v2?precision=int8&rescore=2", "--top-k", "5"],
+        "no key": [*on_pets, "openai-3-small"],
+        "unknown task": ["--models", "bow", "--tasks", "no-such-task"],
+        "unknown split": ["--models", "bow", "--tasks", f"{pets}?split=nine"],
+        "bad data": ["--models", "bow", "--tasks", str(broken)],
+        "no task": ["--models", "bow", "--tasks", str(empty)],
+        "one task twice": ["--models", "bow", "--tasks", f"{pets},{pets}/"],
+        "model and task": ["--models", "tfidff", "--tasks", str(broken)],
+        "device": [*on_pets, "bow", "--device", "mps"],
+        "dtype": [*on_pets, "bow", "--dtype", "float64"],
+        "too few candidates": [*on_pets, "bow", "--candidates", "1", "--top-k", "5"],
+        "published": [*on_pets, "bow", "--published", str(file)],
+        "published, absent": [*on_pets, "bow", "--published", str(tmp_path / "absent.csv")],
+        "failing cell": [*on_pets, "sbert:./no-such-folder"],
+    }
+
+
+CASES = [
+    "unknown model", "unknown family", "unknown option", "wrong value", "missing folder", "folder without a model",
+    "retired model", "unknown reranker", "reranker under models", "retriever that reranks nothing", "fusion of one",
+    "rescore below the depth", "no key", "unknown task", "unknown split", "bad data", "no task", "one task twice",
+    "model and task", "device", "dtype", "too few candidates", "published", "published, absent", "failing cell",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_dry_run_refuses_what_the_run_refuses(case: str, evalkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """With the same message, and the same exit status; a cell that will fail has its reason in both."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    cases = faulty(tmp_path)
+    assert list(cases) == CASES
+    arguments = ["run", *cases[case], "--no-store", "--out", tmp_path / "out"]
+    status, shown, errors = evalkit(*arguments)
+    dry_status, dry_shown, dry_errors = evalkit(*arguments, "--dry-run")
+    assert dry_status == status
+    if case == "failing cell":
+        reason = "no folder './no-such-folder'"
+        assert (status, reason in " ".join(shown.split()), reason in " ".join(dry_shown.split())) == (1, True, True)
+    else:
+        assert (status, dry_errors) == (2, errors)
+        assert errors.startswith("error: ")
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(evalkit, tmp_path: Path):
@@ -151,7 +218,8 @@ def test_a_ready_suite_says_what_it_downloads_and_how_large_that_is(suite: str, 
     said = float(re.search(r"Downloads about ([\d.]+) GB", " ".join(keys["description"].split()))[1])
     assert total / 1000 == pytest.approx(said, abs=0.15)
     status, shown, _ = evalkit("run", suite, "--dry-run")
-    assert status == any(model.problem for model in found.models)
+    assert status == (2 if pipeline.refusal(read_config(keys)) else 0)
+    assert status or not any(model.problem for model in found.models)
     assert "Downloads about" in " ".join(shown.split())
 
 

@@ -66,13 +66,13 @@ def run(
     keys = {**(read_suite(suite) if suite else {}), **given}
     folder = Path(keys.get("out") or "reports/latest")
     config = read_config({**keys, "out": folder})
-    if dry_run:
-        _show_plan(config)
-        return
     if report:
         from evalkit.report.html import require_report, write_report
 
         require_report()
+    if dry_run:
+        _show_plan(config)
+        return
     try:
         reports = Reports(run_config(config))
     except Interrupted as interrupted:
@@ -95,16 +95,24 @@ def run(
 
 
 def _show_plan(config: "RunConfig") -> None:
+    """Print the plan as far as there is one, and end as the run would: with what it refuses, or cells that fail."""
     from rich.console import Console
 
-    from evalkit.pipeline import plan_config
+    from evalkit.errors import EvalkitError
+    from evalkit.pipeline import plan_config, refusal
     from evalkit.report.plan import plan_tables
     from evalkit.report.terminal import print_tables
 
-    plan = plan_config(config)
+    refused = refusal(config)
+    try:
+        plan = plan_config(config)
+    except EvalkitError as error:
+        raise (refused or error) from None
     console = Console()
     if plan.description:
         console.print(plan.description.strip(), markup=False, highlight=False)
     print_tables(plan_tables(plan), console)
+    if refused is not None:
+        raise refused
     if any(model.problem for model in plan.models):
         raise typer.Exit(EXIT_FAILED_CELLS)

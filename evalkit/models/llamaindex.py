@@ -36,8 +36,9 @@ SCORES_NODES_ALONE = frozenset(
         "PineconeNativeRerank", "IsaacusRerank",
     }
 )  # fmt: skip
-"""Classes whose score of a node depends on the query and that node only. To declare another one so, give
-`LlamaIndexReranker(postprocessor)`."""
+"""Classes whose score of a node depends on the query and that node only, as a run makes sure (`grid.company`). To
+propose another one, give `LlamaIndexReranker(postprocessor)`. None is found out without that: a class that takes the
+first stage's scores into account gives each node the same score alone as among others where it is shown none."""
 
 
 def adapt(

@@ -26,11 +26,10 @@ def read_questions(path: Path, folder: Folder) -> QuestionSet:
     """Read questions from a table with `question` and one of `passage`, `quote` and `file`: CSV, JSONL or any other.
 
     A passage or quote is searched in the documents, as `Quotes` does; with a `file` beside it, in that file only; a
-    `file` alone is answered by all of it. Several passages, as Ragas has them in
-    `reference_contexts`, each answer the question. `id` is optional (else the line's number); further columns are
-    tags. Raises ConfigError if there is no such file, DataError with all that is wrong in it: questions
-    without text or answer, repeated ids, unknown files, quotes that are not found (with
-    the nearest passage), or in several places.
+    `file` alone is answered by all of it. Several passages, as Ragas has them in `reference_contexts`, all answer the
+    question. `id` is optional (else the line's number); further columns are tags. Raises ConfigError if there is no
+    such file, DataError with all that is wrong in it: questions without text or answer, repeated ids, unknown files,
+    quotes that are not found (with the nearest passage), or in several places.
     """
     if reason := no_file(path):
         raise ConfigError(f"{path}: {reason}. Give a .csv, .tsv or .jsonl file of questions.")
