@@ -13,7 +13,8 @@ How it is decided:
 The best of many looks better than it is, since it was picked for its score on these very questions. That makes step 3
 harder for the others, not easier: the best's lead is overstated. The intervals themselves are not corrected for their
 number, each choice being held to the margin by itself; whether a choice is measurably worse is told by p-values that
-are (Holm 1979). A choice that is picked should be confirmed on questions that took no part in picking it.
+are, for all pairs of choices (`stats.step_down`). A choice that is picked should be confirmed on questions that took
+no part in picking it.
 """
 
 import math
@@ -26,17 +27,19 @@ import numpy as np
 from evalkit.decision.requirements import Requirement
 from evalkit.errors import ConfigError
 from evalkit.results import Results
+from evalkit.results.comparisons import LEVEL
 from evalkit.results.records import CELL_KEYS
 from evalkit.stats.paired import compare_means
 from evalkit.stats.power import queries_needed, smallest_difference
+from evalkit.stats.step_down import told_apart
 
 
 @dataclass(frozen=True)
 class Choice:
     """A cell as something to use. `values` holds what was measured and is known of it, by column; NaN: not known.
 
-    `difference` is choice - best over the same questions (fractions), with the bounds of its 95 % interval, `p_holm`,
-    and `sd` of one question's difference; NaN for the best itself and for one that is left out.
+    `difference` is choice - best over the same questions (fractions), with the bounds of its 95 % interval,
+    `p_corrected`, and `sd` of one question's difference; NaN for the best itself and for one that is left out.
     `unmet` and `untold` hold the requirements that rule it out, as the user wrote them.
     """
 
@@ -50,7 +53,7 @@ class Choice:
     difference: float = math.nan
     low: float = math.nan
     high: float = math.nan
-    p_holm: float = math.nan
+    p_corrected: float = math.nan
     sd: float = math.nan
 
     @property
@@ -157,7 +160,7 @@ def _decide(
         (each for each in compared if each.allowed and each is not best), key=lambda each: each.score, reverse=True
     )
     # Of those that may be as good, the hardest to tell from the best; with the same answers says nothing.
-    sd = max((each.sd for each in others if each.sd > 0 and not each.p_holm < 0.05), default=math.nan)
+    sd = max((each.sd for each in others if each.sd > 0 and not each.p_corrected <= LEVEL), default=math.nan)
     if math.isnan(sd):
         sd = next((each.sd for each in others if each.sd > 0), math.nan)
     alternatives = [
@@ -179,6 +182,8 @@ def _against_best(choices: Sequence[Choice], values: Any, allowed: Sequence[int]
     top = _first(choices, allowed)
     others = [number for number in allowed if number != top]
     tests = compare_means(values, np.array([(number, top) for number in others], dtype=np.int64), seed=seed)
+    corrected = np.full((len(choices),) * 2, np.nan)
+    corrected[np.ix_(allowed, allowed)] = told_apart(values[:, allowed], level=LEVEL, seed=seed)[1]
     # No question tells the two apart: then no resample does either, and what may have been missed is bounded by the
     # chance of that (Hanley and Lippman-Hand 1983, "If nothing goes wrong, is everything all right?").
     unseen = np.where(tests.sd == 0, 1 - 0.025 ** (1 / np.maximum(tests.n, 1)), 0.0)
@@ -187,7 +192,7 @@ def _against_best(choices: Sequence[Choice], values: Any, allowed: Sequence[int]
         compared[number] = replace(
             choices[number],
             difference=float(tests.difference[row]), low=float(lows[row]), high=float(highs[row]),
-            p_holm=float(tests.p_holm[row]), sd=float(tests.sd[row]),
+            p_corrected=float(corrected[top, number]), sd=float(tests.sd[row]),
         )  # fmt: skip
     return compared
 

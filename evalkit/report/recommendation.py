@@ -9,7 +9,7 @@ from evalkit.grid.cells import NO_RERANKER
 from evalkit.registry import parse_spec
 from evalkit.registry.fusion import is_fusion
 from evalkit.results import Results
-from evalkit.results.comparisons import FEWEST
+from evalkit.results.comparisons import FEWEST, LEVEL
 
 _LLAMAINDEX = """\
 from pathlib import Path
@@ -239,10 +239,10 @@ def _certainty(found: Recommendation, results: Results) -> str:
         lines.append(
             f"None of the {found.questions} questions tells two of the choices apart: ask more, and harder ones."
         )
-    worse = sum(each.p_holm < 0.05 for each in allowed)
+    worse = sum(each.p_corrected <= LEVEL for each in allowed)
     if len(allowed) > 1:
         lines.append(
-            f"{worse} of {len(allowed) - 1} others are measurably worse than the best (p < 0.05 after Holm)."
+            f"{worse} of {len(allowed) - 1} others are measurably worse than the best (5 %, corrected for all pairs)."
         )
     origin = results.provenance.get("pick", {}).get("questions", {}).get("origin")
     if origin == "from documents":

@@ -13,7 +13,7 @@ from evalkit.results.scores import ranking_metric
 
 SMALL = 0.01
 """A difference (a fraction) that many would still choose a model by."""
-TIED = "≈: cannot be told from the table's best by this metric (paired by query, corrected for their number, 5 %)."
+TIED = "≈: cannot be told from the table's best by this metric (paired by query, corrected for all pairs, 5 %)."
 
 
 def asked(task: Mapping[str, Any], form: str = "") -> str:

@@ -16,11 +16,11 @@ from evalkit.grid.cells import NO_RERANKER
 from evalkit.results.coverage import is_covered
 from evalkit.results.records import GOLD, SAMPLES
 from evalkit.results.scores import ranking_metric
-from evalkit.stats.correlation import resampled_spearman
+from evalkit.stats.correlation import resampled_spearman, spearman_influence
 from evalkit.stats.intervals import percentiles, resampled_means
 from evalkit.stats.paired import PairedTests, compare_correlations, compare_means
 from evalkit.stats.power import queries_needed, smallest_difference
-from evalkit.stats.ranks import rank_intervals
+from evalkit.stats.step_down import told_apart
 from evalkit.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -63,6 +63,13 @@ class Compared:
         if self.gold is None:
             return compare_means(self.covered, columns, seed=self.seed)
         return compare_correlations(self.covered, self.gold, columns, seed=self.seed)
+
+    def told_apart(self) -> tuple[FloatArray, FloatArray]:
+        """All pairs of cells tested together: statistics and corrected p, (n_cells, n_cells) each."""
+        if self.gold is None:
+            return told_apart(self.covered, level=LEVEL, seed=self.seed)
+        correlations, influence = spearman_influence(self.covered, self.gold)
+        return told_apart(influence, correlations, level=LEVEL, seed=self.seed)
 
     def resampled(self) -> FloatArray:
         """Scores of the cells in the same resamples: float64 of shape (n_cells, n_resamples).
@@ -110,14 +117,16 @@ def against_best(
 ) -> pd.DataFrame:
     """Each cell of a task (or of those named) beside the best one: a row a cell, best first, scores as fractions.
 
-    Columns: model, reranker, score, ci_low, ci_high, n; `difference` (best - cell) with `diff_low`, `diff_high`, `p`
-    and `p_holm`, corrected for all cells here; `sd` of a query's difference; `tied`: cannot be told from the
-    best at 5 %; `rank` by score, with its 95 % interval `rank_low`, `rank_high`. A cell whose score is over too few
-    items (see `coverage.FLOOR`) comes after the others, with NaN for all that compares it and not tied; one without
-    a score is last.
+    Columns: model, reranker, score, ci_low, ci_high, n; `difference` (best - cell) with `diff_low`, `diff_high` (95
+    %, not corrected), `p` and `p_corrected`, for all pairs of cells here; `sd` of a query's difference; `rank` by
+    score, with its 95 % interval `rank_low`, `rank_high`; `tied`: no other cell is better by more than chance
+    explains. A cell whose score is over too few items (see `coverage.FLOOR`) comes after the others, with NaN for all
+    that compares it and not tied; one without a score is last.
 
-    The best of many cells is partly the luckiest: that it is compared with every other one is what Holm's
-    correction is for. Raises ConfigError as `compared`.
+    The best of many cells is partly the luckiest, so all pairs of cells are tested together (`stats.step_down`), and
+    all places follow from the pairs that are told apart at 5 %: a cell's rank is at least one more than the number of
+    those better than it, at most the number of those that are not worse (Mogstad, Romano, Shaikh and Wilhelm 2024).
+    Raises ConfigError as `compared`.
     """
     found = compared(results, task, split, metric, cells)
     scores = results.scores
@@ -128,13 +137,18 @@ def against_best(
     best = int(np.argmax(ranked.fillna(-np.inf)))
     others = [cell for cell in range(len(board)) if cell != best]
     tests = found.tests([(best, cell) for cell in others])
-    of_best = {"difference": 0.0, "diff_low": 0.0, "diff_high": 0.0, "p": 1.0, "p_holm": 1.0, "sd": np.nan}
+    of_best = {"difference": 0.0, "diff_low": 0.0, "diff_high": 0.0, "p": 1.0, "sd": np.nan}
     for column, value in of_best.items():
         board.loc[others, column] = getattr(tests, column.removeprefix("diff_"))
         board.loc[best, column] = value if pd.notna(ranked[best]) else np.nan
-    board["tied"] = ~(board["p_holm"] <= LEVEL) & ranked.notna()
+    statistics, p = found.told_apart()
+    score, is_ranked = ranked.to_numpy(), ranked.notna()
+    better = (statistics > 0) & (p <= LEVEL) & (score[:, None] > score)
+    board["p_corrected"] = board["p"].where(board.index == best, p[best])
     board["rank"] = ranked.rank(ascending=False, method="min")
-    board["rank_low"], board["rank_high"] = rank_intervals(found.resampled())
+    board["rank_low"] = pd.Series(1.0 + better.sum(axis=0)).where(is_ranked)
+    board["rank_high"] = pd.Series(is_ranked.sum() - better.sum(axis=1)).where(is_ranked)
+    board["tied"] = board["rank_low"] == 1
     order = pd.DataFrame({"ranked": ranked, "score": board["score"]}).sort_values(
         ["ranked", "score"], ascending=False, kind="stable"
     )

@@ -56,8 +56,8 @@ class Results:
     def leaderboard(self) -> pd.DataFrame:
         """One row per task, split, model and reranker, one column per metric (fractions), best first in a task.
 
-        Best by `ranking_metric`, of which are rank, rank_low and rank_high (95 %), and tied: whether the cell cannot
-        be told from the best (see `comparisons.against_best`); a task with an evaluator of its own has none of them.
+        Best by `ranking_metric`, of which are rank, rank_low and rank_high (95 %), and tied: no other cell is better
+        by more than chance explains (see `comparisons.against_best`); a task with an evaluator of its own has none.
         A cell that failed is a row of NaN at the task's end; its reason is in `failures`.
         """
         parts = []

@@ -8,7 +8,7 @@ import pandas as pd
 from evalkit.metrics.similarity import pearson, spearman
 from evalkit.results.records import CELL_KEYS, GOLD, SAMPLES
 from evalkit.stats.correlation import resampled_pearson, resampled_spearman
-from evalkit.stats.intervals import bootstrap_mean, percentiles, wilson
+from evalkit.stats.intervals import mean_interval, percentiles
 from evalkit.terms import SIMILARITIES
 from evalkit.types import FloatArray
 
@@ -16,8 +16,6 @@ Resample = Callable[..., FloatArray]
 METHODS = (("spearman", spearman, resampled_spearman), ("pearson", pearson, resampled_pearson))
 LEAST = 4
 """Pairs that an interval of a correlation needs: of fewer, most resamples are constant or a straight line."""
-FEW = 30
-"""Queries below which an interval of a rate is Wilson's: a bootstrap of few zeros and ones is too narrow."""
 SCORE_COLUMNS = [*CELL_KEYS, "metric", "score", "ci_low", "ci_high", "n"]
 
 
@@ -25,9 +23,9 @@ def score(records: pd.DataFrame, seed: int) -> pd.DataFrame:
     """One row per cell and metric: score and the bounds of its 95 % interval (fractions), and n.
 
     `n` is the number of judged queries, or of pairs whose similarity is defined. Retrieval scores are means over
-    queries, STS scores correlations over pairs, both with a bootstrap interval; rates over fewer than `FEW` queries
-    have Wilson's. Scores of a task as a whole have none, since there is nothing to resample; their `n` is the number
-    of samples.
+    queries, with a score interval, which is Wilson's for zeros and ones (`intervals.mean_interval`); STS scores are
+    correlations over pairs, with a bootstrap interval. Scores of a task as a whole have none, since what they are
+    taken over is not known; their `n` is the number of samples.
     """
     rows: list[tuple[object, ...]] = []
     for (_, _), task_records in records.groupby(["task", "split"], observed=True, sort=False):
@@ -37,24 +35,21 @@ def score(records: pd.DataFrame, seed: int) -> pd.DataFrame:
         elif SAMPLES in metrics:
             rows += _wholes(task_records)
         else:
-            rows += _means(task_records, seed)
+            rows += _means(task_records)
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
-def _means(records: pd.DataFrame, seed: int) -> Iterator[tuple[object, ...]]:
-    # A row a query, a column a cell and metric: every column is resampled by the same draws of queries.
+def _means(records: pd.DataFrame) -> Iterator[tuple[object, ...]]:
+    # A row a query, a column a cell and metric.
     # Not pivot_table: it drops all-NaN columns, or else makes up columns for cells that there are not.
     columns = [*CELL_KEYS, "metric"]
     wide = records.set_index(["id", *columns])["value"].unstack(columns, sort=False).sort_index(axis=1)
     values = wide.to_numpy()
-    low, high = bootstrap_mean(values, seed=seed)
+    low, high = mean_interval(values)
     for column, key in enumerate(wide.columns):
         defined = values[:, column][np.isfinite(values[:, column])]
         mean = defined.mean() if defined.size else np.nan
-        bounds = low[column], high[column]
-        if 1 < defined.size < FEW and np.isin(defined, (0, 1)).all():
-            bounds = wilson(mean, defined.size)
-        yield (*key, mean, *bounds, defined.size)
+        yield (*key, mean, low[column], high[column], defined.size)
 
 
 def _correlations(records: pd.DataFrame, seed: int) -> Iterator[tuple[object, ...]]:

@@ -73,6 +73,32 @@ def _correlations(columns: Sequence["_Sorted"], gold: "_Sorted", drawn: FloatArr
     return found
 
 
+def spearman_influence(predicted: FloatArray, gold: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return Spearman's correlations with `gold`, (n_columns,), and the influence of each pair, (n_pairs, n_columns).
+
+    The empirical influence (Hampel 1974; Efron and Tibshirani 1993, ch. 21) is n times the derivative of the
+    correlation by the weight of the pair, mid-ranks and their variance moving along. Its mean is 0, and to first
+    order a correlation is the true one and the mean of the influence of the pairs drawn: so it is tested as a mean
+    is. It is given times sqrt(n / (n - 3)), since the variance of a correlation is over n - 3 (Fisher 1921; of ranks:
+    Bonett and Wright 2000). Each column is over the pairs that are finite in it; NaN where `predicted` is, and where
+    a correlation is undefined or of fewer than 4 pairs.
+    """
+    correlations, influence = np.full(predicted.shape[1], np.nan), np.full(predicted.shape, np.nan)
+    for number, column in enumerate(predicted.T):
+        rows = np.isfinite(column)
+        x, y = _Sorted(column[rows]), _Sorted(gold[rows])
+        a, b = (side.centred_ranks() for side in (x, y))
+        scale = np.sqrt((a @ a) * (b @ b))
+        if scale > 0 and len(a) > 3:
+            # Derivatives of the sums of a·b, a·a and b·b.
+            product = a * b + x.pulled(b) + y.pulled(a)
+            squares = (a * a + 2 * x.pulled(a)) / (a @ a) + (b * b + 2 * y.pulled(b)) / (b @ b)
+            correlations[number] = r = (a @ b) / scale
+            derivative = product / scale - r / 2 * squares
+            influence[rows, number] = len(a) * derivative * np.sqrt(len(a) / (len(a) - 3))
+    return correlations, influence
+
+
 class _Sorted:
     """A column's values in order, equal ones as one group."""
 
@@ -93,6 +119,17 @@ class _Sorted:
         # The mean of mid-ranks is half the number of pairs that were drawn.
         ranks -= groups / 2 + ranks[-1] / 2
         return ranks, np.einsum("ij,ij,ij->j", groups, ranks, ranks)
+
+    def centred_ranks(self) -> FloatArray:
+        """Each pair's mid-rank less the mean rank: float64 of shape (n_pairs,)."""
+        ranks, _ = self.ranks(np.ones((len(self._order), 1)))
+        return np.asarray(ranks[self.group, 0])
+
+    def pulled(self, weights: FloatArray) -> FloatArray:
+        """Half of the sum of `weights` over the pairs above each one, less half of that over those below it."""
+        groups = self.by_group(weights[:, None])[:, 0]
+        up_to = np.cumsum(groups)
+        return np.asarray((up_to[-1] - 2 * up_to + groups) / 2)[self.group]
 
 
 def resampled_pearson(predicted: FloatArray, gold: FloatArray, *, seed: int, resamples: int = 10_000) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Confidence intervals: the bootstrap for means over queries, Wilson's for shares."""
+"""Confidence intervals: score intervals for means over queries, and the bootstrap for all that is made of several."""
 
 import math
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 from evalkit.errors import ConfigError
 from evalkit.types import FloatArray, IntArray
@@ -15,30 +15,20 @@ _COUNTS_AT_ONCE = 2**18
 """Cells of the resampling matrix held at once: 2 MB, which stays in cache while every column reads it."""
 _COUNTS_KEPT = 2**24
 """Cells of a resampling matrix that is kept for the next statistic of the same queries: 32 MB."""
-
-
-def bootstrap_mean(
-    values: FloatArray, *, seed: int, resamples: int = 10_000, confidence: float = 0.95
-) -> tuple[FloatArray, FloatArray]:
-    """Percentile bootstrap interval of each column's mean over queries (Efron and Tibshirani 1993, ch. 13).
-
-    `values` is float64 of shape (n_queries, n_columns). All columns share the same resamples of the queries,
-    and a column's bounds do not depend on which others come with it. A query that is NaN in a column is left
-    out of that column's means. Returns (low, high), each float64 of shape (n_columns,) in the units of
-    `values`; NaN where a column has fewer than 2 finite values. Raises ConfigError for a confidence outside
-    (0, 1) or fewer than 1 resample.
-    """
-    check_confidence(confidence)
-    means = resampled_means(values, seed=seed, resamples=resamples)
-    bounds = percentiles(means, confidence)
-    return bounds[0], bounds[1]
+PRIOR = 4
+"""Queries that vary as zeros and ones, added to those that the dispersion of graded values is estimated from."""
+_ROUNDING = 1e-9
+"""What a sum of gains may be above 1."""
 
 
 def percentiles(resampled: FloatArray, confidence: float = 0.95) -> FloatArray:
     """The bounds (low, high) of each row of resampled statistics: float64 of shape (2, n_rows), NaN for a NaN row.
 
-    `resampled` is float64 of shape (n_rows, n_resamples); a statistic that a resample does not define is NaN.
+    The percentile bootstrap (Efron and Tibshirani 1993, ch. 13). `resampled` is float64 of shape (n_rows,
+    n_resamples); a statistic that a resample does not define is NaN. Raises ConfigError for a confidence outside
+    (0, 1).
     """
+    check_confidence(confidence)
     usable = np.isfinite(resampled).any(axis=1)
     bounds = np.full((2, len(resampled)), np.nan)
     if usable.any():
@@ -50,7 +40,10 @@ def percentiles(resampled: FloatArray, confidence: float = 0.95) -> FloatArray:
 def resampled_means(values: FloatArray, *, seed: int, resamples: int = 10_000) -> FloatArray:
     """Means of each column over resamples of the queries: float64 of shape (n_columns, resamples).
 
-    As `bootstrap_mean`: shared draws, NaN left out; a row of NaN for a column with fewer than 2 finite values.
+    `values` is float64 of shape (n_queries, n_columns). All columns share the same draws of the queries, and a
+    column's means do not depend on which others come with it. A query that is NaN in a column is left out of that
+    column's means; a column with fewer than 2 finite values has a row of NaN. Raises ConfigError for fewer than 1
+    resample.
     """
     if resamples < 1:
         raise ConfigError(f"resamples must be at least 1, got {resamples}")
@@ -100,17 +93,60 @@ def _resampled(values: FloatArray, finite: NDArray[np.bool_], seed: int, resampl
 
 
 def wilson(share: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval (low, high) of a share (a fraction) of `n` trials (Wilson 1927).
+    """Return Wilson's score interval (low, high) of a share (a fraction) of `n` trials (Wilson 1927).
 
     NaN when n is below 1 or the share is NaN. Raises ConfigError for a confidence outside (0, 1).
     """
     check_confidence(confidence)
     if n < 1 or math.isnan(share):
         return math.nan, math.nan
-    z = float(ndtri((1 + confidence) / 2))
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    margin = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return max(0.0, centre - margin), min(1.0, centre + margin)
+    low, high = _score_bounds(np.asarray(share), np.asarray(n), np.asarray(ndtri((1 + confidence) / 2) ** 2))
+    return float(low), float(high)
+
+
+def mean_interval(values: FloatArray, *, confidence: float = 0.95) -> tuple[FloatArray, FloatArray]:
+    """Return the interval of each column's mean over queries: (low, high), float64 of shape (n_columns,) each.
+
+    `values` are fractions, float64 of shape (n_queries, n_columns); NaN are left out. A column of zeros and ones, or
+    of zeros and one other value, has Wilson's interval (times that value). That is a score interval: it holds the
+    means from which the observed one is not too far by the variance under them, m(1 - m)/n. Graded values vary less
+    than zeros and ones of the same mean, by a factor (the dispersion; McCullagh and Nelder 1989, sections 4.5 and
+    9.2), which is estimated and put into the same formula, with Student's quantile. To the estimate belong `PRIOR`
+    queries more that vary as zeros and ones: among few queries those are easily missed which vary most. (Agresti and
+    Coull 1998 add as many.)
+
+    NaN where a column has fewer than 2 finite values. Raises ConfigError for a confidence outside (0, 1), ValueError
+    for a value outside 0 to 1.
+    """
+    check_confidence(confidence)
+    finite = np.isfinite(values)
+    known = np.where(finite, values, 0.0)
+    if known.min(initial=0) < 0 or known.max(initial=0) > 1 + _ROUNDING:
+        raise ValueError(f"values from {known.min()} to {known.max()}: an interval of a mean is of fractions, 0 to 1")
+    known = np.minimum(known, 1)
+    n = np.maximum(finite.sum(axis=0), 1)
+    top = known.max(axis=0, initial=0)
+    zero = finite & (known == 0)
+    # All of one value below 1 is no share: what else there might be is not seen.
+    is_share = ((known == top) | (known == 0)).all(axis=0) & (zero.any(axis=0) | (top == 1))
+    scale = np.where(is_share & (top > 0), top, 1.0)
+    mean = np.minimum(known.sum(axis=0) / n / scale, 1)
+    squares = (np.where(finite, known / scale - mean, 0.0) ** 2).sum(axis=0) * n / np.maximum(n - 1, 1)
+    largest = mean * (1 - mean)
+    dispersion = np.ones(len(n))
+    np.divide(squares + PRIOR * largest, (n + PRIOR) * largest, out=dispersion, where=~is_share & (largest > 0))
+    quantile = np.where(is_share, ndtri((1 + confidence) / 2), stdtrit(np.maximum(n - 1, 1), (1 + confidence) / 2))
+    bounds = scale * np.stack(_score_bounds(mean, n, quantile**2 * np.minimum(dispersion, 1)))
+    low, high = np.where(finite.sum(axis=0) >= 2, bounds, np.nan)
+    return low, high
+
+
+def _score_bounds(mean: FloatArray, n: IntArray, spread: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The means m whose squared distance from `mean` is at most spread · m(1 - m)/n."""
+    ratio = spread / n
+    centre = (mean + ratio / 2) / (1 + ratio)
+    margin = np.sqrt(ratio * mean * (1 - mean) + ratio**2 / 4) / (1 + ratio)
+    return np.clip(centre - margin, 0, mean), np.clip(centre + margin, mean, 1)
 
 
 def check_confidence(confidence: float) -> None:

@@ -5,6 +5,8 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 import evalkit
@@ -69,7 +71,7 @@ def test_the_group_that_cannot_be_told_from_the_best(results, values):
             (best, own), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=4000, rng=0
         )
         assert row["p"] == pytest.approx(peer.pvalue, abs=0.03)
-        assert row["p_holm"] >= row["p"]
+        assert row["p_corrected"] >= row["p"] - 1e-3
     assert (board["rank_low"] <= board["rank"]).all()
     assert (board["rank"] <= board["rank_high"]).all()
     assert list(board["rank"]) == list(board["score"].rank(ascending=False, method="min"))
@@ -117,7 +119,44 @@ def test_what_this_number_of_queries_shows(results):
 
 def test_one_cell_is_the_best():
     board = against_best(made({"pets": {("only", "none"): 0.5}}), "pets", "test", "hit_rate@5")
-    assert board.loc[0, ["difference", "p_holm", "tied", "rank", "rank_low"]].tolist() == [0, 1, True, 1, 1]
+    assert board.loc[0, ["difference", "p_corrected", "tied", "rank", "rank_low"]].tolist() == [0, 1, True, 1, 1]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    queries=st.integers(1, 60),
+    cells=st.integers(1, 9),
+    spread=st.sampled_from([0.0, 0.02, 0.1, 0.5]),
+    missing=st.sampled_from([0.0, 0.05]),
+    seed=st.integers(0, 1000),
+)
+def test_ranks_their_intervals_and_ties_agree(queries, cells, spread, missing, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.random((queries, 1)) + rng.normal(0, 0.1, (queries, cells)) - spread * np.arange(cells)
+    values = np.round(np.clip(values, 0, 1), 1)
+    values[rng.random(values.shape) < missing] = np.nan
+    rows = [
+        ("t", "test", f"m{cell}", "none", f"q{query}", "ndcg@5", values[query, cell])
+        for cell in range(cells)
+        for query in range(queries)
+    ]
+    records = pd.DataFrame(rows, columns=["task", "split", "model", "reranker", "id", "metric", "value"])
+    board = against_best(Results(records, {"seed": seed, "failures": []}), "t", "test", "ndcg@5")
+    scored = board[board["rank"].notna()]
+    assert scored["rank"].tolist() == scored["score"].rank(ascending=False, method="min").tolist()
+    assert (scored["rank_low"] <= scored["rank"]).all()
+    assert (scored["rank"] <= scored["rank_high"]).all()
+    assert scored["rank_high"].max(initial=1) <= len(scored)
+    assert (scored["tied"] == (scored["rank_low"] == 1)).all()
+    # What is told from the best is not tied with it, and counts in the best's own interval.
+    apart = scored["p_corrected"] <= 0.05
+    assert not (apart & scored["tied"]).any()
+    if len(scored):
+        assert scored["rank_high"].iloc[0] >= scored["tied"].sum()
+        same = scored[scored["score"] == scored["score"].iloc[0]]
+        assert same["tied"].all(), "the best score is never told from itself"
+    assert not board[board["rank"].isna()]["tied"].any()
+    assert board[board["rank"].isna()]["rank_low"].isna().all()
 
 
 def test_a_metric_that_is_no_mean_over_queries_is_refused(results):

@@ -94,7 +94,7 @@ def test_it_keeps_its_row_its_score_and_its_number_of_pairs(with_thin):
     assert board.loc["thin", "score"] == own["score"] == board["score"].max()
     assert board.loc["thin", "n"] == own["n"] < FLOOR * PAIRS
     assert not board.loc["thin", "tied"]
-    assert board.loc["thin", ["rank", "rank_low", "rank_high", "difference", "p", "p_holm", "sd"]].isna().all()
+    assert board.loc["thin", ["rank", "rank_low", "rank_high", "difference", "p", "p_corrected", "sd"]].isna().all()
     assert board.loc["good", "rank"] == 1
     means = across_tasks(with_thin).set_index("model")
     assert means.loc["thin", "missing"] == "one (test)"

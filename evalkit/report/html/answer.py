@@ -7,6 +7,7 @@ import pandas as pd
 
 from evalkit.grid.cells import NO_RERANKER
 from evalkit.report.html.units import Unit, metric_label
+from evalkit.results.comparisons import LEVEL
 from evalkit.results.coverage import in_words, is_thin
 
 KEEPS = 0.9
@@ -56,8 +57,10 @@ def ties(cells: pd.DataFrame) -> str:
     if others["tied"].isna().all():
         return "There is no paired test for this task's scores, so a small lead may be noise."
     tied = others[others["tied"].eq(True)]
-    if tied.empty:
+    if tied.empty and others["p_corrected"].le(LEVEL).all():
         return f"It is better than each of the other {len(others)}, by more than chance explains."
+    if tied.empty:
+        return f"Each of the other {len(others)} is beaten, by it or by another, by more than chance explains."
     if len(tied) == len(others):
         return f"None of the other {len(others)} can be told from it on this data: the lead may be noise."
     if len(tied) > NAMED:

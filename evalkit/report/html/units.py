@@ -16,8 +16,8 @@ from evalkit.results.coverage import is_enough
 from evalkit.results.scores import ranking_metric
 
 BOARD = [
-    "score", "ci_low", "ci_high", "n", "difference", "diff_low", "diff_high", "p_holm", "tied", "rank", "rank_low",
-    "rank_high",
+    "score", "ci_low", "ci_high", "n", "difference", "diff_low", "diff_high", "p_corrected", "tied", "rank",
+    "rank_low", "rank_high",
 ]  # fmt: skip
 MEANS = {"mean": ("mean", 3), "mean_rank": ("mean rank", 1), "borda": ("Borda", 1)}
 """What is told of a cell over all tasks of a kind, and with how many decimals."""

@@ -1,4 +1,4 @@
-"""Ranks by resampling, and power: against statsmodels, by integration and by simulation."""
+"""Power: against statsmodels, by integration and by simulation."""
 
 import math
 
@@ -7,29 +7,7 @@ import pytest
 from scipy import integrate, stats
 from statsmodels.stats.power import TTestPower
 
-from evalkit.stats.intervals import resampled_means
 from evalkit.stats.power import queries_needed, smallest_difference
-from evalkit.stats.ranks import rank_intervals
-
-
-def test_ranks_of_cells_that_are_far_apart_are_certain():
-    low, high = rank_intervals(np.array([[0.1, 0.2], [0.9, 0.8], [0.5, 0.5]]))
-    assert (low.tolist(), high.tolist()) == ([3, 1, 2], [3, 1, 2])
-
-
-def test_equal_cells_share_all_ranks_between_them():
-    values = np.random.default_rng(0).random((200, 3))
-    low, high = rank_intervals(resampled_means(values - values.mean(axis=0), seed=0, resamples=2000))
-    assert (low.tolist(), high.tolist()) == ([1, 1, 1], [3, 3, 3])
-    same = np.repeat(values[:, :1], 3, axis=1)
-    low, high = rank_intervals(resampled_means(same, seed=0, resamples=100))
-    assert (low.tolist(), high.tolist()) == ([2, 2, 2], [2, 2, 2])
-
-
-def test_a_cell_without_scores_has_no_rank():
-    low, high = rank_intervals(np.array([[0.1, 0.2], [np.nan, np.nan], [0.5, 0.1]]))
-    assert np.isnan([low[1], high[1]]).all()
-    assert (low[0], high[0], low[2], high[2]) == (1, 2, 1, 2)
 
 
 @pytest.mark.parametrize(("sd", "n"), [(0.4, 50), (0.3, 800)])
