@@ -80,7 +80,7 @@ def margin_checks(before: Results, after: Results, changes: Changes, policy: Pol
     """Each cell that both have, and each of its slices, held to the margin of the policy.
 
     The intervals of all of them hold together at the policy's confidence (Bonferroni): however many cells and slices
-    there are, a gate whose every mean lost just the margin fails with half of 1 - confidence at most.
+    there are, a gate whose every mean lost just the margin fails in about half of 1 - confidence (see docs/gate.md).
 
     A cell that cannot be held to it is said, not left out. Raises ConfigError for a metric or a tag that there is
     not.

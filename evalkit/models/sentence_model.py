@@ -65,6 +65,8 @@ class SentenceModel:
             self.library.to(network.dtype)  # the library leaves what stands in routes as it was saved
         if max_length is not None:
             self._limit(max_length)
+        else:
+            self._stay_within_positions()
 
     @cached_property
     def batched(self) -> bool:
@@ -177,12 +179,23 @@ class SentenceModel:
         routes: Any = first.sub_modules
         return routes[first._resolve_route(task=TASKS[role], modality="text")][0]
 
-    def _limit(self, max_length: int) -> None:
+    @property
+    def _transformers(self) -> list[Any]:
+        """The transformers that read texts, each once."""
         readers = {id(reader): reader for reader in map(self._reader, ROLES)}
-        transformers = [reader for reader in readers.values() if isinstance(reader, Transformer)]
-        if not transformers:
+        return [reader for reader in readers.values() if isinstance(reader, Transformer)]
+
+    def _stay_within_positions(self) -> None:
+        """Read no further than there are positions: the library counts two too many of RoBERTa and its kin."""
+        for reader in self._transformers:
+            if reader.max_seq_length is not None:
+                most = allowed_length(reader.tokenizer, reader.auto_model, None)
+                reader.max_seq_length = min(reader.max_seq_length, most)
+
+    def _limit(self, max_length: int) -> None:
+        if not self._transformers:
             raise SpecError(f"max_length={max_length}: this checkpoint runs no transformer; leave it out.")
-        for reader in transformers:
+        for reader in self._transformers:
             reader.max_seq_length = allowed_length(reader.tokenizer, reader.auto_model, max_length)
             reader.query_length, reader.document_length = (
                 None if length is None else reader.max_seq_length

@@ -114,9 +114,10 @@ def allowed_length(tokenizer: Any, model: Any, asked: int | None) -> int:
     tables = [part for name, part in model.named_modules() if name.endswith("position_embeddings")]
     paddings = [padding for table in tables if (padding := getattr(table, "padding_idx", None)) is not None]
     offset = max(paddings, default=-1) + 1
-    positions = getattr(model.config, "max_position_embeddings", None)
+    positions = getattr(model.config, "max_position_embeddings", None) or 0
+    has_limit = positions > 0  # XLNet says -1: it has none
     if asked is None:
-        return min(int(tokenizer.model_max_length), (positions or 10**6) - offset, 10**6)
-    if positions is not None and asked > positions - offset:
+        return min(int(tokenizer.model_max_length), positions - offset if has_limit else 10**6, 10**6)
+    if has_limit and asked > positions - offset:
         raise SpecError(f"max_length={asked} is more than the model's {positions - offset} positions; lower it.")
     return asked

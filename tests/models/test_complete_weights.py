@@ -110,7 +110,7 @@ T5 = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2, "de
 EVERYDAY: list[tuple[str, type[transformers.PreTrainedModel], dict[str, object], str]] = [
     ("pre-training", transformers.BertForPreTraining, {}, "bert sbert"),
     ("masked", transformers.BertForMaskedLM, {}, "bert sbert splade maxsim"),
-    ("roberta-masked", transformers.RobertaForMaskedLM, {"max_position_embeddings": 42}, "bert maxsim"),
+    ("roberta-masked", transformers.RobertaForMaskedLM, {"max_position_embeddings": 42}, "bert maxsim sbert splade"),
     ("next-sentence", transformers.BertForNextSentencePrediction, {}, "bert sbert"),
     ("classifier", transformers.BertForSequenceClassification, {}, "bert sbert"),
     ("answers", transformers.BertForQuestionAnswering, {}, "bert sbert"),
