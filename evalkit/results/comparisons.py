@@ -147,7 +147,7 @@ def against_best(
     board["p_corrected"] = board["p"].where(board.index == best, p[best])
     board["rank"] = ranked.rank(ascending=False, method="min")
     board["rank_low"] = pd.Series(1.0 + better.sum(axis=0)).where(is_ranked)
-    board["rank_high"] = pd.Series(is_ranked.sum() - better.sum(axis=1)).where(is_ranked)
+    board["rank_high"] = pd.Series(1.0 * is_ranked.sum() - better.sum(axis=1)).where(is_ranked)
     board["tied"] = board["rank_low"] == 1
     order = pd.DataFrame({"ranked": ranked, "score": board["score"]}).sort_values(
         ["ranked", "score"], ascending=False, kind="stable"

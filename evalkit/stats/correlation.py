@@ -86,10 +86,12 @@ def spearman_influence(predicted: FloatArray, gold: FloatArray) -> tuple[FloatAr
     correlations, influence = np.full(predicted.shape[1], np.nan), np.full(predicted.shape, np.nan)
     for number, column in enumerate(predicted.T):
         rows = np.isfinite(column)
+        if rows.sum() < 4:
+            continue
         x, y = _Sorted(column[rows]), _Sorted(gold[rows])
         a, b = (side.centred_ranks() for side in (x, y))
         scale = np.sqrt((a @ a) * (b @ b))
-        if scale > 0 and len(a) > 3:
+        if scale > 0:
             # Derivatives of the sums of a·b, a·a and b·b.
             product = a * b + x.pulled(b) + y.pulled(a)
             squares = (a * a + 2 * x.pulled(a)) / (a @ a) + (b * b + 2 * y.pulled(b)) / (b @ b)

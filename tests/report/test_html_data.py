@@ -45,8 +45,10 @@ def test_the_best_and_its_ties():
         == "large with ce behind it has the best nDCG@10, 0.800 (95 % interval 0.750 to 0.850)."
     )
     assert ties(CELLS) == "large cannot be told from it on this data."
-    alone = CELLS.assign(tied=pd.Series([True, False, False, False], dtype=object))
+    alone = CELLS.assign(tied=pd.Series([True, False, False, False], dtype=object), p_corrected=0.01)
     assert ties(alone).startswith("It is better than each of the other 3")
+    by_another = alone.assign(p_corrected=[1.0, 0.2, 0.01, 0.01])
+    assert ties(by_another).startswith("Each of the other 3 is beaten, by it or by another")
 
 
 def test_fast_and_small_keep_nine_tenths_of_the_best():
