@@ -17,7 +17,7 @@ from evalkit.registry import catalogue, families
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-TORCH = "pip install 'sentence-transformers<7,>=6.2' 'torch>=2.6' 'transformers<6,>=5'"
+TORCH = "pip install 'sentence-transformers<7,>=6.2' 'torch>=2.6' 'transformers<6,>=5.4'"
 
 
 def metadata():

@@ -217,6 +217,8 @@ class Checkpoint:
                 model_kwargs=model_arguments(compute),
             )
         self._refuse_untrained(model)
+        if (network := model.transformers_model) is not None:
+            model.to(network.dtype)  # the library leaves what stands in routes as it was saved
         return ready(model, compute) if self.batched else model.eval()
 
     def _refuse_untrained(self, model: Any) -> None:
@@ -274,13 +276,17 @@ def model_arguments(compute: Compute) -> dict[str, Any]:
 
 
 def ready(model: Any, compute: Compute) -> Any:
-    """The model in evaluation mode, tuned for the device."""
+    """A model of sentence-transformers in evaluation mode, tuned for the device."""
+    import torch
+
     from evalkit.models.on_cpu import tune_for_cpu
     from evalkit.models.on_gpu import tune_for_gpu
 
     model.eval()
     if compute.device == "cpu":
         tune_for_cpu(model)
+        # At each call the library asks all parameters where they are, and what is asked is laid out plainly again.
+        model._resolve_inference_device = lambda device: torch.device("cpu")
     elif compute.device == "cuda":
         tune_for_gpu(model)
     return model

@@ -61,8 +61,6 @@ class SentenceModel:
         if not self.library.supports("text"):
             reads = ", ".join(map(str, self.library.modalities))
             raise ModelNotFoundError(f"{checkpoint.folder} reads {reads}, and no text. Choose a model of texts.")
-        if (network := self.library.transformers_model) is not None:
-            self.library.to(network.dtype)  # the library leaves what stands in routes as it was saved
         if max_length is not None:
             self._limit(max_length)
         else:

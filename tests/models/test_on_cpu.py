@@ -4,11 +4,15 @@ from copy import deepcopy
 
 import pytest
 import torch
+from tiny_models import MakeModel
 from torch import nn
 from transformers import BertConfig, BertModel
 from transformers.models.bert.modeling_bert import BertIntermediate
 
+from evalkit.compute import Compute
+from evalkit.contracts import Embedder
 from evalkit.models.on_cpu import SHORT, PackedLinear, attend, pack_linears, tune_for_cpu
+from evalkit.registry import build, resolve
 
 DTYPES = [torch.float32, torch.bfloat16]
 
@@ -242,3 +246,22 @@ def test_a_tuned_model_computes_the_same(dtype: torch.dtype, attention: str) -> 
     real = tokens["attention_mask"].bool()
     torch.testing.assert_close(output[real], expected[real], atol=near, rtol=near)
     assert model.config._attn_implementation == attention
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [("bert", "bert"), ("sbert", "bert"), ("maxsim", "bert"), ("splade", "masked"), ("ce", "one-label")],
+)
+def test_layers_are_still_packed_after_calls(family: str, kind: str, tiny: MakeModel, monkeypatch) -> None:
+    """What reads a weight lays it out plainly again: no step between loading and the last call may."""
+    packed: list[PackedLinear] = []
+    pack = PackedLinear.pack
+    monkeypatch.setattr(PackedLinear, "pack", lambda linear: (pack(linear), packed.append(linear)))
+    model = build(resolve(f"{family}:{tiny(kind)}"), Compute())
+    for _ in range(2):
+        if isinstance(model, Embedder):
+            model.encode(["a cat", "the dog sat"], "query")
+        else:
+            model.score(["a cat", "a cat"], ["the dog", "the cat sat"])
+    assert packed
+    assert all(linear._packed is not None for linear in packed)

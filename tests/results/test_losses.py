@@ -187,7 +187,7 @@ def test_the_table_says_the_same(measured):
                 "pushed out by the reranker",
             )
         )
-    assert f"### Missed at {K}: rag (test), 60 queries" in text
+    assert f"### Missed at {K}: rag (test), a sample of 60 of " in text
 
 
 def by_hand(reranker, qrels, vectors, queries) -> Results:
