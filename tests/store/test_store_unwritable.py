@@ -94,11 +94,12 @@ def test_a_disk_that_fills_midway_keeps_what_was_committed(store, monkeypatch):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return write(*arguments, mode=mode, **more)
 
-    model = Counting()
+    model, other = Counting(), FakeEmbedder(VECTORS)
+    other.not_stored = True
     with monkeypatch.context() as patched:
         patched.setattr(lance, "write_dataset", full_at_the_second_append)
         message = f"cannot write to the store at {store.root / 'v1'}: [Errno 28] No space left on device. {FULL}"
-        outcome = run([task], {"m": model, "other": FakeEmbedder(VECTORS)}, store=store)
+        outcome = run([task], {"m": model, "other": other}, store=store)
     assert failures(outcome) == {("pets", "m", "none"): message}
     assert [cell.model for cell in outcome.rankings] == ["other"], "it needs no store"
     assert model.read == ["long text", "text"]
