@@ -152,7 +152,7 @@ class HasVocabulary(Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """How a model does one thing, and what says so.
+    """Says how a model does one thing, and where that is from.
 
     `source` is "option", a file of the checkpoint, or "default" where nothing says it. `guess` is a sentence for
     people where the default may not be what the model's authors meant, else empty. `value` is plain data.
@@ -169,7 +169,7 @@ class Described(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """What it does, by name: pooling, query_prompt, max_length, dtype, normalize, similarity and the like."""
+        """Say what it does, by name: pooling, query_prompt, max_length, dtype, normalize, similarity and the like."""
         ...
 
 
@@ -178,7 +178,7 @@ class CutsTexts(Protocol):
     """A model that learns only from a server's refusals which texts are too long for it, and sends those cut."""
 
     def cut_of(self, texts: Iterable[str]) -> int:
-        """How many of the texts were cut when they were sent."""
+        """Count the texts that were cut when they were sent."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""How a model is run on a task, and how much of the texts it reads: said once, and then kept beside its values."""
+"""Asks a model how it is run on a task, and how much of the texts it reads, and keeps that beside its values."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
