@@ -1,5 +1,6 @@
 """The command line: parse, call, exit code. Heavy modules are imported by the command that needs them."""
 
+import errno
 import sys
 import warnings
 from typing import Annotated
@@ -47,13 +48,18 @@ def _evalkit(
 
 
 def main() -> None:
-    """Entry point: an error that evalkit raised on purpose is one message and exit status 2."""
+    """Entry point: an error raised on purpose, or a name too long for a file, is one message and exit status 2."""
     show_what_can_be_shown()
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         app(prog_name="evalkit")
     except EvalkitError as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_USAGE)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        typer.echo(f"error: {str(error.filename)[:40]!r}… is longer than a file's name can be. Check it.", err=True)
         sys.exit(EXIT_USAGE)
 
 

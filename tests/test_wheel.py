@@ -79,7 +79,7 @@ def test_it_runs_outside_of_the_checkout(built, tmp_path):
     where = run(python, "-c", "import evalkit; print(evalkit.__file__)")
     assert Path(where.strip()).is_relative_to(site)
     hint = "from evalkit.installed import install_line; print(install_line('words', 'gensim'))"
-    assert run(python, "-c", hint) == "pip install 'gensim>=4.4' 'model2vec>=0.10'\n"
+    assert run(python, "-c", hint) == "pip install 'gensim>=4.4' 'model2vec>=0.10' 'tokenizers>=0.20'\n"
     assert run(python, "-m", "evalkit", "--version") == f"evalkit {__version__}\n"
     evalkit = tmp_path / "venv" / "bin" / "evalkit"
     assert "rag-mini" in run(evalkit, "tasks")

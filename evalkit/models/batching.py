@@ -21,6 +21,9 @@ ENOUGH_TOKENS = {"cpu": 2_048, "mps": 2_048, "cuda": 4_096}
 """What keeps the device busy: a batch that has as many ends where texts get shorter, rather than pad them."""
 EVEN = 7 / 8
 """Of a batch's longest text: how long the texts must be that are padded to it."""
+SHORT, LONG = "a short text", "a longer text that has some more words than the other one, so that it is padded to it"
+PADDING_TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05, "float16": 0.01}
+"""What rounding may change in a vector of length 1 when a text is padded."""
 TEXTS_PER_WINDOW = 1_024
 """Texts tokenised and padded at once; bounds memory, whatever the number of texts."""
 
@@ -30,21 +33,23 @@ def forward_batches(
     tokenize: Callable[[list[Text]], Features],
     forward: Callable[[Features], Any],
     compute: Compute,
+    padded: bool = True,
 ) -> Iterator[tuple[IntArray, Tensor, Any]]:
     """For each batch: rows of `texts`, int64 of shape (batch,); attention mask, (batch, length); the output.
 
-    The longest texts come first. `tokenize` returns tensors padded on one side, with an `attention_mask` of shape
-    (n_texts, length); it runs in a thread of its own, a window of texts ahead. Raises torch.OutOfMemoryError only
-    when a single text does not fit.
+    The longest texts come first; without `padded` all texts of a batch have the same number of tokens. `tokenize`
+    returns tensors padded on one side, with an `attention_mask` of shape (n_texts, length); it runs in a thread of
+    its own, a window of texts ahead. Raises torch.OutOfMemoryError only when a single text does not fit.
     """
     budget = TOKENS_PER_BATCH[compute.device]
+    enough, even = (ENOUGH_TOKENS[compute.device], EVEN) if padded else (0, 1)
     for window, features in _windows(texts, tokenize):
         mask = features["attention_mask"].numpy()
         lengths = mask.sum(axis=1)
         order = np.argsort(-lengths, kind="stable")
         start = 0
         while start < len(order):
-            rows = order[start : start + _batch_size(lengths[order[start:]], budget, ENOUGH_TOKENS[compute.device])]
+            rows = order[start : start + _batch_size(lengths[order[start:]], budget, enough, even)]
             batch = {key: _cut(value, rows, mask, compute) for key, value in features.items()}
             try:
                 # Closed before the yield, so that the mode does not reach into the caller's code.
@@ -60,12 +65,26 @@ def forward_batches(
             yield window[rows], batch["attention_mask"], output
 
 
-def _batch_size(lengths: NDArray[np.int64], budget: int, enough: int) -> int:
-    """How many of the next texts, whose lengths fall, are one batch: at most `budget` tokens, at least one text."""
+def padding_changes_nothing(first_of: Callable[[list[str]], Tensor], compute: Compute) -> bool:
+    """Whether a text, tried on one, gets the same values alone as it gets padded to a longer one, up to rounding.
+
+    `first_of` reads texts as one batch and gives the values of the first: of its tokens, or of the whole. A few
+    networks mix the whole row, padding and all (FNet), or convolve over it (ConvBERT, CANINE).
+    """
+    with torch.inference_mode():
+        alone, beside = first_of([SHORT]).float(), first_of([SHORT, LONG]).float()
+    return bool((alone - beside).norm() <= PADDING_TOLERANCE[compute.dtype] * max(1, float(alone.norm())))
+
+
+def _batch_size(lengths: NDArray[np.int64], budget: int, enough: int, even: float) -> int:
+    """How many of the next texts, whose lengths fall, are one batch: at most `budget` tokens, at least one text.
+
+    Texts shorter than `even` of the longest are only taken up to `enough` tokens.
+    """
     longest = max(1, int(lengths[0]))
     most = min(len(lengths), max(1, budget // longest))
-    even = int(np.searchsorted(-lengths[:most], -EVEN * longest, side="right"))
-    return max(1, min(most, max(even, enough // longest)))
+    alike = int(np.searchsorted(-lengths[:most], -even * longest, side="right"))
+    return max(1, min(most, max(alike, enough // longest)))
 
 
 def _windows(

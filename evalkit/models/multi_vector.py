@@ -1,7 +1,7 @@
 """A vector a token: late-interaction checkpoints, and other encoders used as one. Imports torch."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from sentence_transformers import MultiVectorEncoder
@@ -14,7 +14,7 @@ from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.batching import forward_batches
 from evalkit.models.checkpoint import READS_TEXT, Checkpoint, model_arguments, readable, ready, role_prompt
-from evalkit.models.sentence_model import padding_changes_nothing
+from evalkit.models.sentence_model import ignores_padding
 from evalkit.models.transformer import allowed_length, count_tokens
 from evalkit.terms import Role
 from evalkit.types import IntArray
@@ -44,7 +44,12 @@ class MultiVector:
         else:
             self._model = _plain(checkpoint, max_length, compute)
         self._scaled = isinstance(self._model[-1], Normalize)
-        self.batched = checkpoint.batched and padding_changes_nothing(self._model, "token_embeddings", compute)
+        self.batched = checkpoint.batched
+
+    @cached_property
+    def _padded(self) -> bool:
+        """Whether batches may be padded."""
+        return ignores_padding(self._model, "token_embeddings", self._compute)
 
     @property
     def _reader(self) -> Any:
@@ -67,7 +72,7 @@ class MultiVector:
             return
         tokenize: Any = partial(self._model.preprocess, prompt=self.prompt("document") or None, task="document")
         forward = partial(self._model, task="document")
-        for rows, _, output in forward_batches(texts, tokenize, forward, self._compute):
+        for rows, _, output in forward_batches(texts, tokenize, forward, self._compute, self._padded):
             masks = output["attention_mask"].bool()
             for row, vectors, mask in zip(rows, output["token_embeddings"], masks, strict=True):
                 yield int(row), self._exact(vectors[mask])

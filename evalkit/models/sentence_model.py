@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
-from evalkit.models.batching import Text, forward_batches
+from evalkit.models.batching import LONG, SHORT, Text, forward_batches, padding_changes_nothing
 from evalkit.models.checkpoint import Checkpoint
 from evalkit.models.transformer import allowed_length, count_tokens
 from evalkit.registry.options import Pooling
@@ -40,17 +40,14 @@ TEXTS_PER_CALL, BATCH_SIZE = 256, 32
 """Texts that the library is given at once, so that progress is seen; and of them in a batch: its own number."""
 KEEPS_ORDER = (nn.Identity, nn.Sigmoid, nn.Tanh, nn.LogSigmoid, nn.Softplus, nn.Softsign)
 """Functions that rise everywhere: what is applied last and is one of these changes no ranking."""
-SHORT, LONG = "a short text", "a longer text that has some more words than the other one, so that it is padded to it"
-PADDING_TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05, "float16": 0.01}
-"""What rounding may change in a vector of length 1 when a text is padded."""
 
 
 class SentenceModel:
-    """A loaded model of sentence-transformers; what it gives is what the library's own calls give.
+    """A loaded model of sentence-transformers; of each text it gives what the library's own calls give of it alone.
 
-    Texts are read in our batches where the checkpoint allows it (`Checkpoint.batched`) and padding, tried on two
-    texts, changes nothing: a few networks mix the whole row. Raises ModelNotFoundError if the checkpoint
-    cannot be read or reads no text, SpecError if `max_length` is more than a network has positions for.
+    Texts are read in our batches where the checkpoint allows it (`Checkpoint.batched`). Raises ModelNotFoundError if
+    the checkpoint cannot be read or reads no text, SpecError if `max_length` is more than a network has positions
+    for.
     """
 
     def __init__(
@@ -58,6 +55,7 @@ class SentenceModel:
     ) -> None:
         self.library: Any = checkpoint.load(model_type, compute)
         self._checkpoint, self._model_type, self._compute = checkpoint, model_type, compute
+        self._output = OUTPUT[model_type]
         if not self.library.supports("text"):
             reads = ", ".join(map(str, self.library.modalities))
             raise ModelNotFoundError(f"{checkpoint.folder} reads {reads}, and no text. Choose a model of texts.")
@@ -66,14 +64,10 @@ class SentenceModel:
         else:
             self._stay_within_positions()
 
-    @cached_property
+    @property
     def batched(self) -> bool:
-        """Whether texts are read in our batches. Asked for when all that changes the model is done."""
-        if not self._checkpoint.batched:
-            return False
-        self.library[0].unpad_inputs = False  # our batches find a text's tokens by the mask
-        pairs = self._model_type == "CrossEncoder"
-        return padding_changes_nothing(self.library, OUTPUT[self._model_type], self._compute, pairs)
+        """Whether texts are read in our batches, and not by the library's call."""
+        return self._checkpoint.batched
 
     def embeddings(self, texts: Sequence[str], role: Role, prompt: str) -> Iterator[tuple[IntArray, Tensor]]:
         """Rows of `texts`, and the vectors of these: float32 of shape (batch, dim)."""
@@ -202,32 +196,42 @@ class SentenceModel:
 
     def _forward(self, texts: Sequence[Text], role: Role, prompt: str) -> Iterator[tuple[IntArray, Tensor]]:
         task, most = TASKS[role], getattr(self.library, "max_active_dims", None)
+        self.library[0].unpad_inputs = False  # our batches find a text's tokens by the mask
         tokenize: Any = partial(self.library.preprocess, prompt=prompt or None, task=task)
         forward = partial(self.library, task=task, **({} if most is None else {"max_active_dims": most}))
-        for rows, _, output in forward_batches(texts, tokenize, forward, self._compute):
-            values = output[OUTPUT[self._model_type]]
+        for rows, _, output in forward_batches(texts, tokenize, forward, self._compute, self._padded):
+            values = output[self._output]
             if most is not None:
                 values = select_max_active_dims(values, max_active_dims=most)
             yield rows, values.float()
 
+    @cached_property
+    def _padded(self) -> bool:
+        """Whether batches may be padded. Asked for when all that changes the model is done."""
+        pairs = self._model_type == "CrossEncoder"
+        return ignores_padding(self.library, self._output, self._compute, pairs)
+
     def _called(self, texts: Sequence[Text], call: Callable[..., Tensor]) -> Iterator[tuple[IntArray, Tensor]]:
+        def first_of(tried: list[str]) -> Tensor:
+            given = [(text, text) if self._model_type == "CrossEncoder" else text for text in tried]
+            return call(given, batch_size=len(given), show_progress_bar=False)[0]
+
+        size = BATCH_SIZE if padding_changes_nothing(first_of, self._compute) else 1
         for start in range(0, len(texts), TEXTS_PER_CALL):
             part = list(texts[start : start + TEXTS_PER_CALL])
-            yield np.arange(start, start + len(part)), _fitting(call, part).float()
+            yield np.arange(start, start + len(part)), _fitting(call, part, size).float()
 
 
-def padding_changes_nothing(model: Any, output: str, compute: Compute, pairs: bool = False) -> bool:
-    """Whether a text gets the same vectors (or score) alone as it gets padded to a longer one, up to rounding."""
+def ignores_padding(model: Any, output: str, compute: Compute, pairs: bool = False) -> bool:
+    """Whether padding changes nothing in what a model of sentence-transformers gives as `output`."""
 
-    def read(*texts: str) -> Tensor:
+    def first_of(texts: list[str]) -> Tensor:
         features = model.preprocess([(text, text) if pairs else text for text in texts], task="document")
-        with torch.inference_mode():
-            read = model(batch_to_device(features, model.device), task="document")
-        values: Tensor = read[output][0].float()
+        read = model(batch_to_device(features, model.device), task="document")
+        values: Tensor = read[output][0]
         return values[read["attention_mask"][0].bool()] if values.ndim == 2 else values  # token vectors
 
-    alone, beside = read(SHORT), read(SHORT, LONG)
-    return bool((alone - beside).norm() <= PADDING_TOLERANCE[compute.dtype] * max(1, float(alone.norm())))
+    return padding_changes_nothing(first_of, compute)
 
 
 def _count(reader: Any, text: Text, task: str | None, prompt: str) -> int:
@@ -240,9 +244,8 @@ def _count(reader: Any, text: Text, task: str | None, prompt: str) -> int:
     return int(reader.preprocess([text], prompt=prompt or None, task=task, **whole)["input_ids"].numel())
 
 
-def _fitting(call: Callable[..., Tensor], texts: list[Any]) -> Tensor:
-    """What the call gives, in the largest batches that fit the device's memory."""
-    size = BATCH_SIZE
+def _fitting(call: Callable[..., Tensor], texts: list[Any], size: int) -> Tensor:
+    """What the call gives, in batches of this size, or of fewer texts where they do not fit the device's memory."""
     while True:
         try:
             return call(texts, batch_size=size, show_progress_bar=False)

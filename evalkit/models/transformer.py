@@ -1,7 +1,7 @@
 """A transformers network on the device: loading, tokenising, and forward passes in batches. Imports torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from evalkit.compute import Compute
 from evalkit.errors import SpecError
-from evalkit.models.batching import TEXTS_PER_WINDOW, Text, forward_batches
+from evalkit.models.batching import TEXTS_PER_WINDOW, Text, forward_batches, padding_changes_nothing
 from evalkit.models.checkpoint import model_arguments, readable
 from evalkit.models.on_cpu import tune_for_cpu
 from evalkit.models.on_gpu import tune_for_gpu
@@ -50,9 +50,22 @@ class Network:
 
     def run(self, texts: Sequence[Text], **arguments: object) -> Iterator[tuple[IntArray, Tensor, Any]]:
         """For each batch: rows of `texts`, attention mask (batch, length), and the model's output."""
-        return forward_batches(
-            texts, self._tokenize, lambda features: self.model(**features, **arguments), self._compute
-        )
+        forward = partial(self._forward, **arguments)
+        return forward_batches(texts, self._tokenize, forward, self._compute, self._padded)
+
+    def _forward(self, features: Mapping[str, Tensor], **arguments: object) -> Any:
+        return self.model(**features, **arguments)
+
+    @cached_property
+    def _padded(self) -> bool:
+        """Whether batches may be padded."""
+
+        def first_of(texts: list[str]) -> Tensor:
+            features = {key: value.to(self._compute.device) for key, value in self._tokenize(texts).items()}
+            hidden: Tensor = self._forward(features).last_hidden_state[0]
+            return hidden[features["attention_mask"][0].bool()]
+
+        return padding_changes_nothing(first_of, self._compute)
 
     def _tokenize(self, texts: Sequence[Text]) -> Mapping[str, Tensor]:
         sides = zip(*texts, strict=True) if isinstance(texts[0], tuple) else (texts,)
@@ -114,7 +127,8 @@ def allowed_length(tokenizer: Any, model: Any, asked: int | None) -> int:
     tables = [part for name, part in model.named_modules() if name.endswith("position_embeddings")]
     paddings = [padding for table in tables if (padding := getattr(table, "padding_idx", None)) is not None]
     offset = max(paddings, default=-1) + 1
-    positions = getattr(model.config, "max_position_embeddings", None) or 0
+    named = ("max_position_embeddings", "max_encoder_position_embeddings")  # the second is LED's
+    positions = next((told for name in named if (told := getattr(model.config, name, None))), 0)
     has_limit = positions > 0  # XLNet says -1: it has none
     if asked is None:
         return min(int(tokenizer.model_max_length), positions - offset if has_limit else 10**6, 10**6)

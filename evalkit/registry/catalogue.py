@@ -1,9 +1,9 @@
 """The catalogue: short names for models, with what is known about them. The data is in catalogue.yaml."""
 
+import os
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
 
@@ -101,7 +101,7 @@ def resolve(text: str) -> ModelSpec:
         return ModelSpec(known.family, known.name, known.options.model_copy(update=given))
     bare = short_name.strip()
     family = bare.partition(":")[0]
-    if begins_as_path(bare) or (family not in families() and Path(unquote(bare)).exists()):
+    if begins_as_path(bare) or (family not in families() and os.path.exists(unquote(bare))):
         return parse_spec(f"{family_of(bare)}:{bare}{mark}{query}")
     if ":" not in bare and family not in families():
         known_names = [*families(), *catalogue()]

@@ -1,9 +1,9 @@
 """Lists of models in one string, as on the command line: which commas separate, and which belong to a prompt."""
 
+import os
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
-from pathlib import Path
 from urllib.parse import quote, unquote
 
 from evalkit.errors import SpecError
@@ -57,7 +57,7 @@ def _begins_model(text: str) -> bool:
     if colon and family in families():
         return True
     word = unquote(head).strip()
-    looks_like_one = _SHAPED.fullmatch(word) or Path(word).is_dir() or get_close_matches(word, names, 1, 0.8)
+    looks_like_one = _SHAPED.fullmatch(word) or os.path.isdir(word) or get_close_matches(word, names, 1, 0.8)
     if len(word.split()) == 1 and looks_like_one:
         raise SpecError(
             f"{head!r} stands after a comma in the options of a model, and is no known model. If it belongs to the "

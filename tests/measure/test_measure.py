@@ -326,7 +326,7 @@ def test_measurements_are_kept_beside_the_scores(children, tmp_path):
 
 def test_a_table_of_costs(children):
     titles = [table.title for table in make_tables(children)]
-    kinds = ["Retrieval", "Grid", "What rerankers add", "Cost", "Missed at 2", "Failed"]
+    kinds = ["Retrieval", "Grid", "What rerankers add", "Cost", "Missed at 2", "Notes", "Vocabulary", "Failed"]
     assert [title.partition(":")[0] for title in titles] == kinds
     (table,) = measurement_tables(children)
     assert table.columns[:4] == ("Model", "Reranker", "p50 ms", "p95 ms")

@@ -150,10 +150,10 @@ EMBEDDERS: dict[str, Kind] = {
         lambda tiny: [left_padded(tiny, "decoder"), dense.Pooling(16, "lasttoken")]
     ),
     "absolute positions, left padding": Kind(
-        lambda tiny: [left_padded(tiny, "bert"), dense.Pooling(16, "mean")], batched=False
+        lambda tiny: [left_padded(tiny, "bert"), dense.Pooling(16, "mean")]
     ),
     "mixed along the text": Kind(
-        lambda tiny: [encoder(tiny, "fnet"), dense.Pooling(16, "mean")], batched=False, half=False
+        lambda tiny: [encoder(tiny, "fnet"), dense.Pooling(16, "mean")], half=False
     ),
     "a chat": Kind(lambda tiny: [chat(tiny), dense.Pooling(16, "lasttoken")], batched=False),
     "a mean of layers": Kind(
@@ -269,8 +269,7 @@ MULTI_VECTOR: dict[str, Kind] = {
     "mixed along the text": Kind(
         lambda tiny: [
             encoder(tiny, "fnet"), MultiVectorMask(), Normalize(module_input_name="token_embeddings"),
-        ],
-        batched=False,
+        ]
     ),
     "clusters": Kind(
         lambda tiny: [

@@ -12,28 +12,19 @@ from tiny_architectures import ARCHITECTURES, save_architecture
 from tiny_models import POSITIONS
 
 from evalkit.compute import Compute
-from evalkit.models import batching
 from evalkit.models.bert import load_bert
 from evalkit.models.sbert import load_sbert
 from evalkit.registry.options import BertOptions, SbertOptions
 
 TEXTS = ["a", "the cat sat", "", "zebras and yaks", "q" * 30]
-READ_PADDING = {"canine", "convbert", "fnet", "yoso"}
-"""Those whose vectors of a text change with the padding beside it; here each text is read alone."""
 TEXT_ENCODERS = {"t5", "t5-gated", "mt5", "umt5"}
-NO_BFLOAT16 = {"deberta", "fnet"}
+NO_BFLOAT16 = {"deberta", "fnet", "xlnet"}
 """Those that transformers itself cannot compute in it."""
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_architecture(tmp_path_factory.mktemp("architecture") / request.param, request.param)
-
-
-@pytest.fixture(autouse=True)
-def _alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if folder.name in READ_PADDING:
-        monkeypatch.setitem(batching.TOKENS_PER_BATCH, "cpu", 1)
 
 
 def by_transformers(folder: Path, dtype: torch.dtype) -> dict[str, np.ndarray]:

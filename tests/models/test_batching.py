@@ -80,7 +80,15 @@ def test_long_texts_come_first_and_short_ones_share_a_batch():
     ],
 )
 def test_a_batch_ends_where_texts_get_shorter(lengths: list, budget: int, enough: int, size: int):
-    assert batching._batch_size(np.array(lengths), budget, enough) == size
+    assert batching._batch_size(np.array(lengths), budget, enough, 7 / 8) == size
+
+
+def test_a_batch_that_may_not_be_padded_has_texts_of_one_length():
+    texts = ["a", "b" * 25, "c" * 5, "d", "e" * 5, "f" * 4]
+    with patch.dict(batching.TOKENS_PER_BATCH, cpu=BUDGET):
+        passes = list(forward_batches(texts, tokenizer("left"), lambda features: features, Compute(), padded=False))
+    assert [list(map(int, rows)) for rows, _, _ in passes] == [[1], [2, 4], [5], [0, 3]]
+    assert all(mask.all() for _, mask, _ in passes)
 
 
 def test_features_that_are_no_tokens_go_along():

@@ -92,7 +92,7 @@ def test_vectors_are_the_librarys(name: str, dtype: str, made: Made):
     folder = made("dense", name)
     model, peer = model_of(f"sbert:{folder}", dtype), library(SentenceTransformer, folder, dtype)
     for role in ROLES:
-        close(model.encode(TEXTS, role), getattr(peer, ENCODERS[role])(TEXTS), dtype)
+        close(model.encode(TEXTS, role), getattr(peer, ENCODERS[role])(TEXTS, batch_size=1), dtype)
     assert model._model.batched == EMBEDDERS[name].batched
     assert model.similarity == peer.similarity_fn_name
 
@@ -105,7 +105,7 @@ def test_the_store_keeps_vectors_by_role_where_the_role_changes_them(name: str, 
         model = model_of(f"sbert:{folder}")
         for role in ROLES:
             stored = encode(model, "m", TEXTS, list("abcdef"), role, Store(tmp_path), no_progress)
-            close(dense(stored[:]), getattr(peer, ENCODERS[role])(TEXTS))
+            close(dense(stored[:]), getattr(peer, ENCODERS[role])(TEXTS, batch_size=1))
     assert "_model" not in vars(model)  # the second time nothing is loaded
 
 
@@ -117,7 +117,7 @@ def test_sparse_vectors_are_the_librarys(name: str, dtype: str, made: Made):
     folder = made("sparse", name)
     model, peer = model_of(f"splade:{folder}", dtype), library(SparseEncoder, folder, dtype)
     for role in ROLES:
-        theirs = getattr(peer, ENCODERS[role])(TEXTS).to_dense().float().numpy()
+        theirs = getattr(peer, ENCODERS[role])(TEXTS, batch_size=1).to_dense().float().numpy()
         close(model.encode(TEXTS, role).toarray(), theirs, dtype)
     assert model._model.batched == SPARSE[name].batched
     assert model.similarity == peer.similarity_fn_name
@@ -137,7 +137,7 @@ def before_the_last(peer: CrossEncoder) -> Any:
 def test_scores_are_the_librarys(name: str, dtype: str, made: Made):
     folder = made("pairs", name)
     reranker, peer = model_of(f"ce:{folder}", dtype), library(CrossEncoder, folder, dtype)
-    theirs = peer.predict(list(zip(*pairs(), strict=True)), activation_fn=before_the_last(peer))
+    theirs = peer.predict(list(zip(*pairs(), strict=True)), batch_size=1, activation_fn=before_the_last(peer))
     close(reranker.score(*pairs()), theirs, dtype)
     assert reranker._network.batched == RERANKERS[name].batched
 
@@ -155,8 +155,8 @@ def test_the_order_is_that_of_predict_and_rank(name: str, made: Made):
 def test_matches_of_tokens_are_the_librarys(name: str, made: Made):
     folder = made("tokens", name)
     peer = library(MultiVectorEncoder, folder)
-    queries = peer.encode_query(TEXTS, batch_size=1)  # each alone, so that what is beside it changes nothing
-    theirs = peer.similarity(queries, peer.encode_document(TEXTS[::-1])).diagonal()
+    queries = peer.encode_query(TEXTS, batch_size=1)
+    theirs = peer.similarity(queries, peer.encode_document(TEXTS[::-1], batch_size=1)).diagonal()
     model = model_of(f"maxsim:{folder}")
     close(model.score(*pairs()), theirs)
     assert model._network.batched == MULTI_VECTOR[name].batched

@@ -105,7 +105,7 @@ def test_what_cannot_be_exported(feed, sts_data, cranfield, tmp_path):
 
 
 def test_undefined_scores_are_left_out_and_never_zero(feed, tmp_path):
-    rows = [{"sentence1": "one", "sentence2": "two", "score": 3.0} for _ in range(5)]
+    rows = [{"sentence1": "one", "sentence2": "two", "score": float(score)} for score in range(5)]
     feed("STSBenchmark", DatasetDict(test=Dataset.from_list(rows)))
     results = package.run(models="bow", tasks="mteb:STSBenchmark", device="cpu")
     assert results.scores["score"].isna().all()

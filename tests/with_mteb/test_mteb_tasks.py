@@ -79,7 +79,7 @@ def test_documents_with_the_id_of_the_query_are_no_results_where_mteb_says_so(
     split["queries"] = Dataset.from_dict({"id": ids[:60], "text": split["corpus"]["text"][:60]})
     split["relevant_docs"] = {query: {following: 1} for query, following in pairwise(ids[:61])}
     task = feed("ArguAna", data)
-    assert task.not_for_themselves
+    assert task.ignore_identical_ids
     results = package.run(models=potion, tasks="mteb:ArguAna", top_k=10, device="cpu")
     by_mteb(plain_potion, mteb.get_task("ArguAna"))
     found = ours(results, "mteb:ArguAna")
