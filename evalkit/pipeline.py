@@ -16,7 +16,7 @@ from evalkit.errors import ConfigError, EvalkitError
 from evalkit.grid import Entrant, FusedEntrant, Means, run_grid
 from evalkit.grid.cells import NO_RERANKER, Cell, Outcome
 from evalkit.models.chosen import Chosen, choose, choose_first_stages, same_label
-from evalkit.mteb.reference import is_mteb, require_mteb
+from evalkit.mteb.reference import Reference, find_tasks, is_mteb, require_mteb
 from evalkit.mteb.registry import model_facts
 from evalkit.mteb.tasks import load_tasks as load_mteb_tasks
 from evalkit.plan import Plan, make_plan
@@ -116,8 +116,10 @@ def refusal(config: RunConfig) -> EvalkitError | None:
     here = [name for name in config.tasks if not is_mteb(name)]
     try:
         line_up = choose_line_up(config)
-        if len(here) < len(config.tasks):
-            require_mteb()
+        for name in config.tasks:
+            if is_mteb(name):
+                require_mteb()
+                find_tasks(Reference.parse(name))
         with warnings.catch_warnings():  # they are the plan's to give
             warnings.simplefilter("ignore", DataWarning)
             tasks = load_tasks(config.model_copy(update={"tasks": tuple(here)}))
@@ -125,6 +127,7 @@ def refusal(config: RunConfig) -> EvalkitError | None:
             _check_scorable(line_up, tasks)
         if config.published:
             read_published(config.published)
+        open_store(config)
     except EvalkitError as error:
         return error
     return None

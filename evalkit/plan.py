@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from evalkit.config import RunConfig, Size
@@ -155,7 +156,10 @@ def _model(
     if entry is not None and entry.provider is not None:
         cost = _cost(entry, spec, config, tasks, lists)
         return ModelPlan(label, role, "behind an API", 0, cost)
-    if families()[spec.family].name_help != HUB and spec.family != "mteb":
+    family = families()[spec.family]
+    if family.is_path and spec.name != "train" and not Path(spec.name).expanduser().exists():
+        return ModelPlan(label, role, "cannot be run", problem=f"no file or folder {spec.name!r}. Check the path.")
+    if family.name_help != HUB and spec.family != "mteb":
         return ModelPlan(label, role, "none", 0, 0)
     revision = getattr(spec.options, "revision", None)
     folder = at_hand(spec.name, revision)

@@ -161,7 +161,11 @@ def faulty(tmp_path: Path) -> dict[str, list[str]]:
         "too few candidates": [*on_pets, "bow", "--candidates", "1", "--top-k", "5"],
         "published": [*on_pets, "bow", "--published", str(file)],
         "published, absent": [*on_pets, "bow", "--published", str(tmp_path / "absent.csv")],
+        "store": [*on_pets, "bow", "--store", str(file / "store")],
+        "store without a bucket": [*on_pets, "bow", "--store", "s3://"],
+        "unknown task of mteb": ["--models", "bow", "--tasks", "mteb:NoSuchTask"],
         "failing cell": [*on_pets, "sbert:./no-such-folder"],
+        "no word vectors": [*on_pets, "glove:no-such-folder"],
     }
 
 
@@ -169,7 +173,8 @@ CASES = [
     "unknown model", "unknown family", "unknown option", "wrong value", "missing folder", "folder without a model",
     "retired model", "unknown reranker", "reranker under models", "retriever that reranks nothing", "fusion of one",
     "rescore below the depth", "no key", "unknown task", "unknown split", "bad data", "no task", "one task twice",
-    "model and task", "device", "dtype", "too few candidates", "published", "published, absent", "failing cell",
+    "model and task", "device", "dtype", "too few candidates", "published", "published, absent", "store",
+    "store without a bucket", "unknown task of mteb", "failing cell", "no word vectors",
 ]  # fmt: skip
 
 
@@ -179,13 +184,15 @@ def test_a_dry_run_refuses_what_the_run_refuses(case: str, evalkit, tmp_path: Pa
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     cases = faulty(tmp_path)
     assert list(cases) == CASES
-    arguments = ["run", *cases[case], "--no-store", "--out", tmp_path / "out"]
+    arguments = ["run", *cases[case], "--out", tmp_path / "out"]
     status, shown, errors = evalkit(*arguments)
     dry_status, dry_shown, dry_errors = evalkit(*arguments, "--dry-run")
     assert dry_status == status
-    if case == "failing cell":
-        reason = "no folder './no-such-folder'"
-        assert (status, reason in " ".join(shown.split()), reason in " ".join(dry_shown.split())) == (1, True, True)
+    if case in ("failing cell", "no word vectors"):
+        reason = re.compile(r"no (file|folder|file or folder) '(\./)?no-such-folder'")
+        assert status == 1
+        assert reason.search(" ".join(shown.split()))
+        assert reason.search(" ".join(dry_shown.split()))
     else:
         assert (status, dry_errors) == (2, errors)
         assert errors.startswith("error: ")

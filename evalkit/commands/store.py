@@ -1,10 +1,13 @@
 """`evalkit store`: look after what was computed before."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evalkit.commands.shared import EXIT_FAILED_CELLS, StorePlace
+
+if TYPE_CHECKING:
+    from evalkit.store import Store
 
 store_app = typer.Typer(no_args_is_help=True, help="Look after the store of vectors and pair scores.")
 
@@ -16,10 +19,9 @@ def store_ls(store: StorePlace = None) -> None:
 
     from evalkit.report.listings import store_table
     from evalkit.report.terminal import print_tables
-    from evalkit.store import Store, default_root
 
-    root = store or default_root()
-    print_tables([store_table(f"Store: {root}", Store(root).ls())], Console())
+    opened = _opened(store)
+    print_tables([store_table(f"Store: {opened.root}", opened.ls())], Console())
 
 
 @store_app.command("verify")
@@ -28,10 +30,8 @@ def store_verify(store: StorePlace = None) -> None:
 
     Unreadable tables are set aside. Exit status 1 if there were any.
     """
-    from evalkit.store import Store, default_root
-
     damaged = False
-    opened = Store(store or default_root())
+    opened = _opened(store)
     for info, finding in opened.verify():
         typer.echo(f"{info.kind} of {info.model} ({info.folder.name[:12]}…): {finding}")
         damaged |= finding != "sound"
@@ -49,13 +49,23 @@ def store_prune(
     max_size: Annotated[str | None, typer.Option(help="Keep at most so much, last used first: 500MB, 5GB.")] = None,
 ) -> None:
     """Remove tables by age, model or total size."""
-    from evalkit.store import Store, default_root
     from evalkit.store.amounts import parse_age, parse_size
 
     if older_than is None and model is None and max_size is None:
         raise typer.BadParameter("say what to remove: --older-than, --model or --max-size.")
-    removed = Store(store or default_root()).prune(
+    removed = _opened(store).prune(
         parse_age(older_than) if older_than else None, model, parse_size(max_size) if max_size else None
     )
     for info in removed:
         typer.echo(f"removed {info.kind} of {info.model}: {info.rows} rows, {info.bytes / 1e6:.1f} MB")
+
+
+def _opened(place: str | None) -> "Store":
+    """The store there, or the usual one. Raises StoreError if there is none at a place that was named."""
+    from evalkit.errors import StoreError
+    from evalkit.store import Store, default_root
+    from evalkit.store.folder import Folder
+
+    if place is not None and not Folder(str(place)).files():
+        raise StoreError(f"there is no store at {place}. Check --store; a run makes one there.")
+    return Store(place or default_root())

@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, OptionalDependencyError, SpecError, UntrustedError, did_you_mean
+from evalkit.models.loading import complete_weights
 from evalkit.models.trust import guarded
 from evalkit.registry.families import Kind
 from evalkit.registry.options import ComponentOptions
@@ -41,7 +42,7 @@ def load_component(
     arguments = read_arguments(component, options)
     if "device" in inspect.signature(component).parameters:
         arguments = {"device": compute.device, **arguments}
-    with guarded(compute, name):
+    with guarded(compute, name), complete_weights(name):
         made = _made(component, name, arguments)
     return adapt(made, given=options.model_dump())
 

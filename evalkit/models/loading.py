@@ -26,12 +26,17 @@ BUFFERS = re.compile(r"(?:^|\.)(?:position_ids|token_type_ids|inv_freq|masked_bi
 
 
 @contextmanager
-def complete_weights(folder: str | Path) -> Iterator[None]:
+def complete_weights(what: str | Path) -> Iterator[None]:
     """While transformers loads: raise ModelNotFoundError if not all weights are in the files, and all files' in it.
+
+    `what` is loaded: a folder, or a name where another library knows the folder.
 
     Heads that the network does not have are no matter (`cls.*`, `lm_head.*`); nor is a pooler that it has in vain, on
     top of the token vectors. That gets NaN for weights: if it were read after all, no vector could be scored.
     """
+    if find_spec("transformers") is None:  # nor is there anything that loads through it
+        yield
+        return
     from transformers import modeling_utils
     from transformers.integrations import peft
 
@@ -47,7 +52,7 @@ def complete_weights(folder: str | Path) -> Iterator[None]:
     finally:
         modeling_utils.log_state_dict_report = peft.log_state_dict_report = own  # type: ignore[attr-defined]
     for model, report in reports:
-        _check(str(folder), model, report)
+        _check(str(what), model, report)
 
 
 def refuse_adapter_without_peft(folder: Path) -> None:
@@ -58,7 +63,7 @@ def refuse_adapter_without_peft(folder: Path) -> None:
         )
 
 
-def _check(folder: str, model: Any, report: Any) -> None:
+def _check(what: str, model: Any, report: Any) -> None:
     headless = model.base_model is model
     missing = {name for name in report.missing_keys if not _from_adapter(model, name)}
     in_vain = {name for name in missing if headless and "pooler" in name.split(".")}
@@ -71,7 +76,7 @@ def _check(folder: str, model: Any, report: Any) -> None:
     ]
     if any(problems):
         raise ModelNotFoundError(
-            f"{folder}: not all weights of {type(model).__name__} are in its files, and random ones "
+            f"{what}: not all weights of {type(model).__name__} are in its files, and random ones "
             f"would give random results. {'; '.join(filter(None, problems))}.{left_by(report.unexpected_keys)} "
             "Choose a checkpoint that has them, or the family that it was saved for."
         )

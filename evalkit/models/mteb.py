@@ -15,6 +15,7 @@ from evalkit.contracts import Advance, no_progress
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.dense import DenseEmbedder
 from evalkit.models.fitting import not_fitted, texts_hash
+from evalkit.models.loading import complete_weights
 from evalkit.models.trust import guarded
 from evalkit.mteb.metadata import metadata_for
 from evalkit.mteb.reference import DEFAULT_SUBSET
@@ -39,7 +40,7 @@ def load_mteb(name: str, options: MtebOptions, compute: Compute) -> "MtebEmbedde
     Raises UnknownNameError for a name that the registry lacks, ModelNotFoundError if mteb cannot load it,
     UntrustedError if it would do what the user does not allow.
     """
-    with guarded(compute, f"mteb's {name!r}"):
+    with guarded(compute, f"mteb's {name!r}"), complete_weights(f"mteb's {name!r}"):
         model = load(name, compute.device)
     facts = {"family": "mteb", "name": name, "revision": model.mteb_model_meta.revision, **_settle(model, compute)}
     if isinstance(model, EncoderProtocol):

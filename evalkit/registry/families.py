@@ -21,7 +21,8 @@ class Family:
     """A family of models.
 
     `factory` is `module:callable`, imported when a model is built and called with (name, options, compute).
-    `name_help` says what the NAME in FAMILY:NAME is; None means that the family takes no name.
+    `name_help` says what the NAME in FAMILY:NAME is; None means that the family takes no name. `is_path`: it is a
+    file or a folder here, or the word `train`.
     `module` names the packages that must be installed, blanks between, by the extra `extra`. A family with `keys` is
     a paid API: one of these environment variables must hold its key. `check` is `module:callable` too, for a family
     whose models differ in kind: called with (name, options) before any model is loaded, it gives the kinds of this
@@ -34,6 +35,7 @@ class Family:
     factory: str
     summary: str
     name_help: str | None = None
+    is_path: bool = False
     module: str | None = None
     extra: str | None = None
     check: str | None = None
@@ -53,7 +55,7 @@ HUB = "hub name or folder"
 """What NAME is in families whose weights are downloaded when they are first used."""
 _TORCH = {"module": "transformers", "extra": "torch", "name_help": HUB}
 _SENTENCE_TRANSFORMERS = {"module": "sentence_transformers", "extra": "torch", "name_help": HUB}
-_WORDS = {"module": "gensim", "extra": "words"}
+_WORDS = {"module": "gensim", "extra": "words", "is_path": True}
 
 BUILT_IN = (
     _family("bow", "embedder", opt.LexicalOptions, "lexical:BagOfWords", "bag of words, counts"),
@@ -81,10 +83,12 @@ BUILT_IN = (
     _family(
         "cove", "embedder", opt.CoveOptions, "cove:load_cove", "context vectors (CoVe): a translation model's BiLSTM "
         "over GloVe", name_help="folder with wmtlstm-*.pth and glove*.txt", module="torch gensim", extra="recurrent",
+        is_path=True,
     ),
     _family(
         "elmo", "embedder", opt.ElmoOptions, "elmo:load_elmo", "ELMo: a language model's character CNN and BiLSTMs",
         name_help="folder with *options.json and *.hdf5", module="torch h5py", extra="recurrent",
+        is_path=True,
     ),
     _family("bert", "embedder", opt.BertOptions, "bert:load_bert", "any transformers encoder, pooled", **_TORCH),
     _family(

@@ -10,9 +10,6 @@ from evalkit.types import FloatArray
 _NO_VARIANCE = 1e-12
 """A resample whose variance is a smaller share of that of all pairs has equal values, but for rounding."""
 
-_LEFT_OUT_AT_ONCE = 2**20
-"""Cells of the matrix of pairs that are there when each in turn is left out."""
-
 
 def resampled_spearman(predicted: FloatArray, gold: FloatArray, *, seed: int, resamples: int = 10_000) -> FloatArray:
     """Spearman's correlation with `gold` over resamples of the pairs: float64 of shape (n_columns, resamples).
@@ -33,27 +30,6 @@ def resampled_spearman(predicted: FloatArray, gold: FloatArray, *, seed: int, re
                 drawn = np.ascontiguousarray(counts.T[mask])
                 found[same, block] = _correlations(columns, gold_sorted, drawn)
     return found
-
-
-def spearman_pseudo_values(predicted: FloatArray, gold: FloatArray) -> FloatArray:
-    """What each pair adds to Spearman's correlation with `gold`: its jackknife pseudo-values (Tukey 1958).
-
-    `predicted` is float64 of shape (n_pairs, n_columns), `gold` of shape (n_pairs,); all finite. Returns an array of
-    the shape of `predicted`: n · r - (n - 1) · r without the pair. NaN for a column that has no correlation with all
-    pairs, or without one of them.
-    """
-    n = len(gold)
-    columns, gold_sorted = [_Sorted(column) for column in predicted.T], _Sorted(gold)
-    whole = _correlations(columns, gold_sorted, np.ones((n, 1)))
-    without = np.empty((len(columns), n))
-    block = max(1, _LEFT_OUT_AT_ONCE // n)
-    for start in range(0, n, block):
-        left_out = np.arange(start, min(start + block, n))
-        there = np.ones((n, len(left_out)))
-        there[left_out, left_out - start] = 0
-        without[:, left_out] = _correlations(columns, gold_sorted, there)
-    without[np.isnan(without).any(axis=1)] = np.nan
-    return np.asarray((n * whole - (n - 1) * without).T)
 
 
 def _correlations(columns: Sequence["_Sorted"], gold: "_Sorted", drawn: FloatArray) -> FloatArray:

@@ -11,16 +11,14 @@ truth is always a pair of theirs that is larger than all their pairs together al
 whichever cell is looked at, also around one that was chosen for its score on the same queries.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.stats.paired import signs
 from evalkit.types import FloatArray, IntArray
 
 _AT_ONCE = 2**16
 """Differences held at once: 256 kB, which stay in the cache."""
-_SIGNS_AT_ONCE = 2**22
 _ROUNDING = 1e-5
 """Statistics closer than this share are equal: those of draws have seven digits."""
 
@@ -68,15 +66,6 @@ def _observed(values: FloatArray, estimates: FloatArray | None) -> tuple[FloatAr
     scales = np.zeros(squares.shape)
     np.divide(1, np.sqrt(squares), out=scales, where=squares > 0)
     return np.where(common >= 2, sums * scales, np.nan), scales
-
-
-def signs(n: int, seed: int, resamples: int) -> Iterator[tuple[slice, FloatArray]]:
-    """Yield the signs, 1 or -1, of `n` observations in each draw, in blocks: float64 of shape (block, n)."""
-    rng = np.random.default_rng(seed)
-    block = max(1, _SIGNS_AT_ONCE // max(1, n))
-    for start in range(0, resamples, block):
-        size = min(block, resamples - start)
-        yield slice(start, start + size), 2 * rng.integers(0, 2, size=(size, n), dtype=np.int8).astype(np.float64) - 1
 
 
 class _Draws:

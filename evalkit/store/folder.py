@@ -100,6 +100,8 @@ class Folder:
     @property
     def _place(self) -> tuple[FileSystem, str]:
         found = re.fullmatch(r"(\w{2,}://[^/]+)/*(.*?)/*", self.address)
+        if not found and "://" in self.address:
+            raise _no_place(self.address, "it names no bucket")
         if not found:
             return _LOCAL, str(Path(self.address).absolute())
         system, root = _system_of(found[1])
@@ -115,11 +117,14 @@ def _system_of(bucket: str) -> tuple[FileSystem, str]:
     try:
         system, path = FileSystem.from_uri(bucket)
     except (ValueError, OSError) as error:
-        raise StoreError(
-            f"{bucket} is no place for a store: {first_line(error)}. Give a folder, or an address such as "
-            "s3://bucket/folder."
-        ) from error
+        raise _no_place(bucket, first_line(error)) from error
     return system, path
+
+
+def _no_place(address: str, why: str) -> StoreError:
+    return StoreError(
+        f"{address} is no place for a store: {why}. Give a folder, or an address such as s3://bucket/folder."
+    )
 
 
 def first_line(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from evalkit.registry.options import BertOptions, SbertOptions
 
 TEXTS = ["a", "the cat sat", "", "zebras and yaks", "q" * 30]
 TEXT_ENCODERS = {"t5", "t5-gated", "mt5", "umt5"}
-NO_BFLOAT16 = {"deberta", "fnet", "xlnet"}
+NO_BFLOAT16 = {"deberta", "fnet", "mra", "xlnet"}
 """Those that transformers itself cannot compute in it."""
 
 

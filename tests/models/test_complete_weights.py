@@ -82,6 +82,13 @@ def test_weights_that_do_not_fit_are_an_error(family: str, fault: str, tiny: Mak
         use(family, folder)
 
 
+def test_a_component_of_another_library_is_held_to_it_too(tiny: MakeModel, tmp_path: Path) -> None:
+    folder = changed(tiny("one-label"), tmp_path / "model", without(QUERY))
+    spec = f"llamaindex:llama_index.core.postprocessor.SentenceTransformerRerank?model={folder}"
+    with pytest.raises(ModelNotFoundError, match=f"SentenceTransformerRerank: .*1 missing from the files: .*{QUERY}"):
+        build(parse_spec(spec), Compute())
+
+
 @pytest.mark.parametrize("kind", ["bert", "masked", "roberta", "mpnet"])
 def test_a_cross_encoder_without_its_head_is_an_error(kind: str, tiny: MakeModel, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny(kind), tmp_path / "model")

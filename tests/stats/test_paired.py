@@ -6,7 +6,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from evalkit.errors import ConfigError
-from evalkit.stats.correlation import resampled_spearman, spearman_pseudo_values
+from evalkit.stats.correlation import resampled_spearman
 from evalkit.stats.intervals import percentiles
 from evalkit.stats.paired import compare_correlations, compare_means, holm
 
@@ -125,23 +125,6 @@ def test_correlations_agree_with_the_bootstrap_of_their_difference_where_there_a
     assert (found.low[2], found.high[2]) == pytest.approx((-found.high[1], -found.low[1]))
     assert found.p[1] == found.p[2] == pytest.approx(1 / 10_001)
     assert found.sd[1] == pytest.approx(np.std(resampled[0] - resampled[2], ddof=1) * 300**0.5, rel=0.05)
-
-
-@pytest.mark.parametrize("decimals", [9, 1, 0], ids=["no ties", "ties", "heavy ties"])
-def test_pseudo_values_are_those_of_leaving_each_pair_out(decimals):
-    predicted, gold = _sentences(40, (1, 2), 3)
-    predicted = predicted.round(decimals)
-    found = spearman_pseudo_values(predicted, gold)
-    for column, values in enumerate(predicted.T):
-        whole = stats.spearmanr(values, gold).statistic
-        for row in range(40):
-            without = stats.spearmanr(np.delete(values, row), np.delete(gold, row)).statistic
-            assert found[row, column] == pytest.approx(40 * whole - 39 * without)
-
-
-def test_pseudo_values_need_a_correlation_without_each_pair():
-    gold = np.arange(10.0)
-    assert np.isnan(spearman_pseudo_values(np.eye(10)[:, :1], gold)).all()
 
 
 def test_pairs_without_a_similarity_are_left_out_of_their_comparison():

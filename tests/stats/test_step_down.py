@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import binom, rankdata, spearmanr
 
 from evalkit.stats.correlation import spearman_influence
-from evalkit.stats.paired import compare_means, holm
-from evalkit.stats.step_down import signs, told_apart
+from evalkit.stats.paired import compare_means, holm, signs
+from evalkit.stats.step_down import told_apart
 
 SIMULATIONS = 400
 DRAWS = 300

@@ -47,11 +47,18 @@ def test_ls_lists_the_last_used_first(aged, evalkit, monkeypatch):
     assert float(found[1][3]) == 0.1
 
 
-def test_ls_of_an_empty_store(evalkit, tmp_path):
-    status, shown, _ = evalkit("store", "ls", "--store", tmp_path / "new")
+def test_a_store_that_is_not_there_is_told_and_not_made(evalkit, tmp_path):
+    for command in (["ls"], ["verify"], ["prune", "--older-than", "1d"]):
+        status, _, errors = evalkit("store", *command, "--store", tmp_path / "new")
+        assert (status, f"there is no store at {tmp_path / 'new'}" in errors) == (2, True)
+    assert not (tmp_path / "new").exists()
+
+
+def test_ls_of_an_empty_store(evalkit, tmp_path, monkeypatch):
+    monkeypatch.setenv("EVALKIT_STORE", str(tmp_path / "new"))
+    status, shown, _ = evalkit("store", "ls")
     assert status == 0
     assert "There is nothing yet." in shown
-    assert evalkit("store", "verify", "--store", tmp_path / "new") == (0, "", "")
 
 
 def test_use_makes_a_table_young(aged):

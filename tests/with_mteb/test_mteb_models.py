@@ -1,5 +1,7 @@
 """Models of mteb's registry as ours: the entries are mteb's, the weights are local."""
 
+import shutil
+
 import mteb
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from mteb.models import CrossEncoderWrapper
 from mteb.models.model_implementations import MODEL_REGISTRY
 from mteb.models.model_meta import ScoringFunction
 from mteb.types import PromptType
+from safetensors.numpy import load_file, save_file
 from torch.utils.data import DataLoader
 
 import evalkit as package
@@ -103,6 +106,17 @@ def test_options_derive_from_one_encoding_and_weights_are_in_the_identity(entry,
     from evalkit.models.mteb import _settle
 
     assert _settle(full._model, Compute())["weights"] != full.raw_identity["weights"]
+
+
+def test_weights_that_are_missing_are_an_error(entry, minilm, tmp_path):
+    folder = shutil.copytree(minilm, tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    lost = next(name for name in weights if name.endswith("layer.0.attention.self.query.weight"))
+    (folder / "model.safetensors").unlink()
+    save_file({name: value for name, value in weights.items() if name != lost}, folder / "model.safetensors")
+    entry(E5, folder)
+    with pytest.raises(ModelNotFoundError, match=f"mteb's .*1 missing from the files: .*{lost}"):
+        build(parse_spec(f"mteb:{E5}"), Compute())
 
 
 def test_other_wrappers_are_told_the_task_and_share_nothing_between_tasks(monkeypatch):
