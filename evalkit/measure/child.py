@@ -1,15 +1,24 @@
-"""One model in a process of its own, so that its memory is nobody else's."""
+"""One model in a process of its own, so that its memory is nobody else's.
 
+Libraries take many seconds to import. So one process imports what is needed, and no more, and each model is measured
+in a fork of it (on Linux; elsewhere in a process that imports them itself).
+"""
+
+import atexit
+import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NoReturn, cast
 
 from evalkit.compute import Compute
 from evalkit.errors import EvalkitError
@@ -21,8 +30,8 @@ from evalkit.progress import Progress
 from evalkit.registry import ModelSpec, build, families
 from evalkit.store import Store
 
-JOB, RESULT = "job.pickle", "result.pickle"
-COMMAND = "import sys; from evalkit.measure.child import main; main(sys.argv[1])"
+JOB, RESULT, SAID = "job.pickle", "result.pickle", "said.txt"
+COMMAND = "from evalkit.measure.child import serve; serve()"
 _TORCH = {"transformers", "sentence_transformers"}
 
 
@@ -43,18 +52,62 @@ def in_child(job: Job) -> Measured | str:
     """What a fresh process measured, or the reason why it could not."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / JOB).write_bytes(pickle.dumps(job))
-        done = subprocess.run(
-            [sys.executable, "-c", COMMAND, name],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            capture_output=True, text=True, errors="replace", check=False,
-        )  # fmt: skip
+        (folder / JOB).write_bytes(pickle.dumps((job, os.getcwd(), dict(os.environ))))
+        status, said = SERVER.perform(folder, _libraries(job.spec))
         if (folder / RESULT).is_file():
             result: Measured | str = pickle.loads((folder / RESULT).read_bytes())
             return result
-    said = done.stderr.strip().rpartition("\n")[2]
-    ended = f"ended by signal {-done.returncode}" if done.returncode < 0 else f"ended with status {done.returncode}"
-    return f"the process that measured it {ended}; it may have run out of memory. {said}".strip()
+    ended = f"ended by signal {-status}" if status < 0 else f"ended with status {status}"
+    last = said.strip().rpartition("\n")[2]
+    return f"the process that measured it {ended}; it may have run out of memory. {last}".strip()
+
+
+class Server:
+    """The process that imports libraries: started when it is first needed, and anew after it has ended."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it is open as long as there are processes
+
+    def perform(self, folder: Path, libraries: Sequence[str]) -> tuple[int, str]:
+        """Have the job in a folder done: the exit status of its process, and what that wrote to standard error."""
+        process = self._process = self._process or self._started()
+        try:
+            with suppress(BrokenPipeError):
+                print(json.dumps([str(folder), *libraries]), file=process.stdin, flush=True)
+            answer = cast(IO[str], process.stdout).readline()
+        except BaseException:  # Ctrl-C: what comes now would be taken for the answer to the next job
+            self.stop()
+            raise
+        if answer:
+            return int(answer), (folder / SAID).read_text(encoding="utf-8", errors="replace")
+        status = process.wait()
+        self._process = None
+        self._errors.seek(0)
+        return status, self._errors.read().decode(errors="replace")
+
+    def stop(self) -> None:
+        """End the process and what it has started, if there is one."""
+        if self._process is not None:
+            if sys.platform == "win32":
+                self._process.kill()
+            else:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def _started(self) -> "subprocess.Popen[str]":
+        self._errors.truncate(0)
+        atexit.register(self.stop)
+        return subprocess.Popen(
+            [sys.executable, "-c", COMMAND],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+            start_new_session=True,  # Ctrl-C is for this process, which then stops that one
+        )  # fmt: skip
+
+
+SERVER = Server()
 
 
 def attempt(work: Callable[[], Measured]) -> Measured | str:
@@ -65,8 +118,50 @@ def attempt(work: Callable[[], Measured]) -> Measured | str:
         return str(error) if isinstance(error, EvalkitError) else f"{type(error).__name__}: {error}"
 
 
+def serve() -> None:
+    """What the server does: for each line, a folder and libraries, it has the job there done, and prints its status.
+
+    Where a process cannot be forked once libraries are in it, it does the job itself, and ends.
+    """
+    forks = sys.platform == "linux"
+    for line in sys.stdin:
+        name, *libraries = json.loads(line)
+        for library in libraries:
+            with suppress(ImportError):  # the job says it better
+                import_module(library)
+        if not forks:
+            _work(Path(name))
+            return
+        child = os.fork()
+        if child == 0:
+            _work(Path(name))
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+        sys.stdout.flush()
+
+
+def _work(folder: Path) -> NoReturn:
+    """Do the job in a folder, leave its result there, and end the process."""
+    status = 1
+    try:
+        with (folder / SAID).open("w") as said:
+            os.dup2(said.fileno(), 1)
+            os.dup2(said.fileno(), 2)
+        job, place, environment = pickle.loads((folder / JOB).read_bytes())
+        os.chdir(place)
+        os.environ.clear()
+        os.environ.update(environment)
+        (folder / RESULT).write_bytes(pickle.dumps(attempt(lambda: _perform(job))))
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
 def _perform(job: Job) -> Measured:
-    _import_libraries(job.spec)
+    for library in _libraries(job.spec):
+        import_module(library)
     before = start_counting()
     store = None if job.store is None else Store(job.store)
     means = Means(job.compute, store, Progress())
@@ -74,16 +169,7 @@ def _perform(job: Job) -> Measured:
     return kept_or_measured(job.kept, job.work, model, job.label, means, job.limits, before)
 
 
-def _import_libraries(spec: ModelSpec) -> None:
-    """Bring in what the family needs, so that it is not counted as the model's."""
-    for module in (families()[spec.family].module or "").split():
-        import_module(module)
-        if module in _TORCH:
-            import_module("torch")
-
-
-def main(name: str) -> None:
-    """What the child does: the job in a folder, whose result it leaves there."""
-    folder = Path(name)
-    job = pickle.loads((folder / JOB).read_bytes())
-    (folder / RESULT).write_bytes(pickle.dumps(attempt(lambda: _perform(job))))
+def _libraries(spec: ModelSpec) -> list[str]:
+    """What the family needs: it is not counted as the model's."""
+    modules = (families()[spec.family].module or "").split()
+    return [*modules, *(["torch"] if _TORCH.intersection(modules) else [])]
