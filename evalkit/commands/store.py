@@ -53,10 +53,8 @@ def store_prune(
 
     if older_than is None and model is None and max_size is None:
         raise typer.BadParameter("say what to remove: --older-than, --model or --max-size.")
-    removed = _opened(store).prune(
-        parse_age(older_than) if older_than else None, model, parse_size(max_size) if max_size else None
-    )
-    for info in removed:
+    age, size = parse_age(older_than) if older_than else None, parse_size(max_size) if max_size else None
+    for info in _opened(store).prune(age, model, size):
         typer.echo(f"removed {info.kind} of {info.model}: {info.rows} rows, {info.bytes / 1e6:.1f} MB")
 
 

@@ -61,9 +61,9 @@ def read_documents(model: object, task: RetrievalTask) -> Reading | None:
     """
     if not isinstance(model, CountsTokens):
         return None
-    contents = task.contents
-    counts = model.tokens([contents[row] for row in sampled(len(contents)).tolist()], "document")
-    return _reading(counts, model.max_tokens, task, lambda _, documents: model.tokens(documents, "document"))
+    contents, count = task.contents, _of_documents(model)
+    sample = [contents[row] for row in sampled(len(contents)).tolist()]
+    return _reading(count([], sample), model.max_tokens, task, count)
 
 
 def read_pairs(reranker: object, task: RetrievalTask, pairs: Sequence[tuple[str, str]]) -> Reading | None:
@@ -75,8 +75,7 @@ def read_pairs(reranker: object, task: RetrievalTask, pairs: Sequence[tuple[str,
     if isinstance(reranker, CountsPairTokens):
         count, limit = reranker.pair_tokens, reranker.max_tokens
     elif isinstance(reranker, CountsTokens):
-        tokens = reranker.tokens
-        count, limit = lambda _, documents: tokens(documents, "document"), reranker.max_tokens
+        count, limit = _of_documents(reranker), reranker.max_tokens
     else:
         return None
     counts = count([query for query, _ in pairs], [document for _, document in pairs])
@@ -95,6 +94,18 @@ def read_sentences(model: object, task: StsTask) -> Reading | None:
 def sampled(count: int) -> IntArray:
     """Rows of a sample of so many texts or pairs, in order."""
     return np.sort(np.random.default_rng(0).permutation(count)[:MOST_COUNTED])
+
+
+def _of_documents(model: CountsTokens) -> Count:
+    """Count the tokens of documents alone, each document once, however often it comes."""
+    known: dict[str, int] = {}
+
+    def count(_: list[str], documents: list[str]) -> IntArray:
+        new = [document for document in dict.fromkeys(documents) if document not in known]
+        known.update(zip(new, model.tokens(new, "document").tolist(), strict=True))
+        return np.array([known[document] for document in documents], dtype=np.int64)
+
+    return count
 
 
 def _reading(counts: IntArray, limit: int | None, task: RetrievalTask, count: Count) -> Reading:

@@ -9,7 +9,7 @@ from statistics import median
 
 import pytest
 
-RUNS, WARM_UP = 500, 100
+RUNS, WARM_UP = 300, 100
 BETWEEN_READINGS = 50
 MAY_GROW = 2_500
 """Bytes a run. A leak grows at each reading; an allocator takes a megabyte now and then, and keeps to it."""
@@ -18,7 +18,7 @@ PROGRAM = Path(__file__).with_name("soak.py")
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc: memory cannot be read")
 
 
-def test_500_runs(tmp_path):
+def test_300_runs(tmp_path):
     done = subprocess.run(
         [sys.executable, PROGRAM, tmp_path, str(RUNS), str(WARM_UP)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(PROGRAM.parents[1])])},

@@ -21,10 +21,12 @@ WORDS = ["the", "a", "of", "water", "light", "star", "how", "what", "is", "bread
 PROGRAM = """
 import json, sys
 import evalkit
-given = json.loads(sys.argv[1])
-results = evalkit.run(**given)
-assert not results.failures, results.failures
+given, out, dtypes = json.loads(sys.argv[1])
+for dtype in dtypes:
+    results = evalkit.run(**given, dtype=dtype, out=f"{out}/{dtype}")
+    assert not results.failures, results.failures
 """
+DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
 ELSEWHERE = {
     "mteb": "code of mteb's registry, which downloads",
     "openai": "", "openai-compatible": "", "cohere": "", "voyage": "", "jina": "", "google": "",
@@ -68,18 +70,25 @@ def test_no_family_is_left_out(models: dict[str, list[str]]) -> None:
     assert covered | ELSEWHERE.keys() == set(families())
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_two_runs_give_the_same_bytes(dtype: Dtype, models: dict[str, list[str]], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def twice(models: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Folders of two processes that hash differently, each with a run a dtype in it."""
     given = {
         **models, "tasks": ["rag-mini", "sts-mini"], "max_queries": 12, "top_k": 3, "candidates": 5, "device": "cpu",
-        "dtype": dtype, "no_store": True, "allow_pickle": True, "on_bad_data": "warn",
+        "no_store": True, "allow_pickle": True, "on_bad_data": "warn",
     }  # fmt: skip
-    for seed in ("1", "2"):
+    folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
+    for seed, folder in enumerate(folders):
         path = os.pathsep.join([str(FOLDER.parent), *sys.path])
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path}
-        arguments = json.dumps({**given, "out": str(tmp_path / seed)})
+        environment = {**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": path}
+        arguments = json.dumps([given, str(folder), DTYPES])
         subprocess.run([sys.executable, "-c", PROGRAM, arguments], env=environment, check=True)
-    first, second = (tmp_path / seed for seed in ("1", "2"))
+    return folders
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_two_runs_give_the_same_bytes(dtype: Dtype, twice: list[Path]) -> None:
+    first, second = (folder / dtype for folder in twice)
     assert (first / "scores.csv").read_bytes() == (second / "scores.csv").read_bytes()
     rankings = [pd.read_parquet(folder / "evidence" / "rankings.parquet") for folder in (first, second)]
     pd.testing.assert_frame_equal(*rankings, check_exact=True)
