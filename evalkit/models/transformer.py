@@ -50,11 +50,11 @@ class Network:
 
     def run(self, texts: Sequence[Text], **arguments: object) -> Iterator[tuple[IntArray, Tensor, Any]]:
         """For each batch: rows of `texts`, attention mask (batch, length), and the model's output."""
-        forward = partial(self._forward, **arguments)
-        return forward_batches(texts, self._tokenize, forward, self._compute, self._padded)
 
-    def _forward(self, features: Mapping[str, Tensor], **arguments: object) -> Any:
-        return self.model(**features, **arguments)
+        def forward(features: Mapping[str, Tensor]) -> Any:
+            return self.model(**features, **arguments)
+
+        return forward_batches(texts, self._tokenize, forward, self._compute, self._padded)
 
     @cached_property
     def _padded(self) -> bool:
@@ -62,7 +62,7 @@ class Network:
 
         def first_of(texts: list[str]) -> Tensor:
             features = {key: value.to(self._compute.device) for key, value in self._tokenize(texts).items()}
-            hidden: Tensor = self._forward(features).last_hidden_state[0]
+            hidden: Tensor = self.model(**features).last_hidden_state[0]
             return hidden[features["attention_mask"][0].bool()]
 
         return padding_changes_nothing(first_of, self._compute)

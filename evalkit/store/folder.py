@@ -12,15 +12,22 @@ from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSy
 
 from evalkit.errors import StoreError
 
+_IN_A_BUCKET = r"(\w{2,}://[^/]+)/*(.*?)/*"
+
 
 @dataclass(frozen=True)
 class Folder:
     """A folder by its path, or its address in an object store, such as s3://bucket/name.
 
-    An object store has no empty folders: there, a folder is the files that it holds.
+    An object store has no empty folders: there, a folder is the files that it holds. Raises StoreError for an address
+    without a bucket.
     """
 
     address: str
+
+    def __post_init__(self) -> None:
+        if re.match(r"\w{2,}://", self.address) and not re.fullmatch(_IN_A_BUCKET, self.address):
+            raise _no_place(self.address, "it names no bucket")
 
     def __str__(self) -> str:
         return self.address
@@ -99,9 +106,7 @@ class Folder:
 
     @property
     def _place(self) -> tuple[FileSystem, str]:
-        found = re.fullmatch(r"(\w{2,}://[^/]+)/*(.*?)/*", self.address)
-        if not found and "://" in self.address:
-            raise _no_place(self.address, "it names no bucket")
+        found = re.fullmatch(_IN_A_BUCKET, self.address)
         if not found:
             return _LOCAL, str(Path(self.address).absolute())
         system, root = _system_of(found[1])

@@ -41,7 +41,8 @@ def test_a_store_below_a_file(evalkit, tmp_path):
     message = f"error: the store at {root} cannot be written: {os.strerror(errno.ENOTDIR)}. {ADVICE}\n"
     assert run_with_and_without(evalkit, tmp_path, root) == (2, "", message)
     for command in (["ls"], ["verify"], ["prune", "--older-than", "1d"]):
-        assert evalkit("store", *command, "--store", root) == (2, "", message)
+        told = f"error: there is no store at {root}. Check --store; a run makes one there.\n"
+        assert evalkit("store", *command, "--store", root) == (2, "", told)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
