@@ -7,6 +7,7 @@ import pandas as pd
 
 from evalkit.grid.cells import in_words
 from evalkit.report.markdown import to_markdown
+from evalkit.report.significance import if_sample
 from evalkit.report.table import Table, TableCell
 from evalkit.results.changes import Changes
 
@@ -48,7 +49,7 @@ def headline(changes: Changes) -> list[str]:
 def change_tables(changes: Changes, name_a: str, name_b: str) -> list[Table]:
     """A table a task, then the queries that changed most, then the inputs that differ."""
     tables = [
-        _scores(str(task), str(split), rows, name_a, name_b)
+        _scores(str(task), str(split), rows, name_a, name_b, if_sample(changes.tasks[str(task), str(split)]))
         for (task, split), rows in changes.cells.groupby(["task", "split"], sort=False)
     ]
     for (task, split), rows in changes.queries.groupby(["task", "split"], sort=False):
@@ -87,7 +88,7 @@ def _change(row: pd.Series) -> str:
     return f"{row['difference']:+.3f} ({row['ci_low']:+.3f}, {row['ci_high']:+.3f})"
 
 
-def _scores(task: str, split: str, rows: pd.DataFrame, name_a: str, name_b: str) -> Table:
+def _scores(task: str, split: str, rows: pd.DataFrame, name_a: str, name_b: str, sample: str) -> Table:
     main = rows[rows["main"].astype(bool)]
     metric = str(main["metric"].iloc[0])
     others = [str(name) for name in rows["metric"].unique() if name != metric]
@@ -109,7 +110,7 @@ def _scores(task: str, split: str, rows: pd.DataFrame, name_a: str, name_b: str)
             )
         )
     return Table(
-        f"{task} ({split}), {metric}, {int(main['n'].max())} {'queries' if counted else 'pairs or samples'}",
+        f"{task} ({split}), {metric}, {int(main['n'].max())} {'queries' if counted else 'pairs or samples'}{sample}",
         ("Cell", name_a, name_b, "change", "verdict", *(("won", "lost") if counted else ()), *others),
         tuple(told),
         f"Change: {name_b} less {name_a}, in brackets 95 % intervals, paired by query. Verdict: by a paired test, "

@@ -57,7 +57,7 @@ class Changes:
 
     `queries` has a row for each query of a retrieval task whose main value changed, with `QUERY_COLUMNS`, the largest
     losses first: the ranks are those of its first relevant document, NaN where none was found. `inputs` has a row
-    for each thing that differs: what, a, b.
+    for each thing that differs: what, a, b. `tasks` is what run B says of its tasks.
     """
 
     cells: pd.DataFrame
@@ -66,6 +66,7 @@ class Changes:
     apart: tuple[Apart, ...]
     only_a: tuple[tuple[str, ...], ...]
     only_b: tuple[tuple[str, ...], ...]
+    tasks: Mapping[Label, Mapping[str, Any]]
 
 
 def compare_runs(a: Results, b: Results, pairs: Mapping[str, str] | None = None) -> Changes:
@@ -107,6 +108,7 @@ def compare_runs(a: Results, b: Results, pairs: Mapping[str, str] | None = None)
         apart,
         _only(there_a, both, 0, gone),
         _only(there_b, both, 1, gone),
+        tasks_b,
     )
 
 

@@ -6,8 +6,10 @@ import pytest
 from fakes import write_tasks
 
 import evalkit
+from evalkit.report.changes import change_tables
 from evalkit.report.html.units import make_units
 from evalkit.report.tables import make_tables
+from evalkit.results.changes import compare_runs
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,9 @@ def test_every_heading_of_a_task_says_that_it_is_a_sample(tasks):
     assert not [title for title in titles if title.startswith("Over") and "samples" not in title]
     assert all("a sample of" in unit.heading for unit in make_units(run))
     assert all(unit.size.startswith(f"a sample of {size} of ") for unit in make_units(run))
+    compared = [table.title for table in change_tables(compare_runs(run, run), "a", "b")]
+    assert len(compared) == 2
+    assert all(f", a sample of {size} of " in title for title in compared)
     told = json.loads(json.dumps(run.provenance))["tasks"]
     assert [task["sampled_from"] for task in told] == [3, 6]
 
