@@ -45,7 +45,7 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt, "=": operator.eq,
 }  # fmt: skip
 _FORM = re.compile(r"^\s*([\w@]+)\s*(<=|>=|<|>|=|~)\s*(.+?)\s*$")
-_NUMBER = re.compile(r"^([0-9.]+(?:e[+-]?\d+)?)\s*([a-z]*)$", re.IGNORECASE)
+_NUMBER = re.compile(r"^((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([a-z]*)$", re.IGNORECASE)
 _METRIC = re.compile(r"^(hit_rate|mrr|ndcg|recall)@\d+$")
 
 
@@ -95,7 +95,10 @@ def _parse(text: str) -> Requirement:
             raise ConfigError(
                 f"the requirement {text!r} compares a text by {sign}; use = or ~, such as {name}~apache|mit."
             )
-        return Requirement(text, "licence", sign, tuple(each.strip().lower() for each in value.split("|")))
+        wanted = tuple(each.strip().lower() for each in value.split("|"))
+        if "" in wanted:
+            raise ConfigError(f"the requirement {text!r} names an empty licence; write it as {name}~apache|mit.")
+        return Requirement(text, "licence", sign, wanted)
     quantity = Quantity(name, _PLAIN) if _METRIC.match(name) else QUANTITIES.get(name)
     if quantity is None:
         raise UnknownNameError(

@@ -192,6 +192,11 @@ def _length(text: str) -> str:
     return f"{low}+ words" if high is None else f"{low}-{high} words"
 
 
+def _constant(*columns: FloatArray) -> bool:
+    """Whether any column has one value only, so that nothing correlates with it."""
+    return any(np.unique(column[np.isfinite(column)]).size < 2 for column in columns)
+
+
 def _not_worse(part: Part, tests: PairedTests, row: int, level: float) -> Check:
     """Pass if the interval of the difference is above -margin, fail if it is below, warn if -margin is within it."""
     side, margin = part.side, part.margin
@@ -201,7 +206,7 @@ def _not_worse(part: Part, tests: PairedTests, row: int, level: float) -> Check:
     )
     old, new = part.values()
     change = new - old
-    if math.isnan(difference) and (n == 0 or n >= FEWEST):
+    if math.isnan(difference) and (n == 0 or n >= FEWEST or (side.before.gold is not None and _constant(old, new))):
         reason = (
             f"the score is undefined, then or now: of {len(part.ids)} items {n:.0f} have a value in both, and where "
             "all values are equal there is no correlation. Look into the model, or leave the cell out."

@@ -1,12 +1,16 @@
 """Sentences on what came of a stage that a table of scores does not tell; see `cells.ModelFacts.notes`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.contracts import Fittable
-from evalkit.types import Run
+from evalkit.terms import Similarity
+from evalkit.types import FloatArray, Run
+
+_ROUNDING = 1e-6
+"""Cosine similarities that are no further apart are equal, but for rounding."""
 
 
 def found_nothing(run: Run) -> tuple[str, ...]:
@@ -25,6 +29,15 @@ def left_nothing(pairs: Iterable[tuple[Run, Run]]) -> tuple[str, ...]:
 def fitted_on(model: object, texts: int, what: str) -> tuple[str, ...]:
     """Say that a model has learned from the task's own texts; no sentence for one that does not learn."""
     return (f"Fitted on the task's own {texts:,} {what}.",) if isinstance(model, Fittable) else ()
+
+
+def why_undefined(similarities: Mapping[Similarity, FloatArray]) -> tuple[str, ...]:
+    """Say that a model finds all pairs of sentences equally similar, which correlates with nothing."""
+    cosine = similarities["cosine"]
+    known = cosine[np.isfinite(cosine)]
+    if not known.size or np.ptp(known) > _ROUNDING:
+        return ()
+    return (f"All its similarities are equal ({known.size:,} pairs): no correlation is defined.",)
 
 
 def _without_results(run: Run) -> NDArray[np.bool_]:

@@ -18,7 +18,7 @@ from evalkit.grid.company import Company, InCompany, ask
 from evalkit.grid.description import Description, describe
 from evalkit.grid.encoding import dense, encode, learned_from, prepared, score_pairs
 from evalkit.grid.lists import ListScores, in_context
-from evalkit.grid.notes import fitted_on, found_nothing, left_nothing
+from evalkit.grid.notes import fitted_on, found_nothing, left_nothing, why_undefined
 from evalkit.grid.reading import Reading, read_documents, read_pairs, read_sentences, sampled
 from evalkit.grid.searching import reader, search_by, similarities
 from evalkit.grid.vocabulary import Vocabulary, coverage_of, known_by_vectors, known_by_words
@@ -126,8 +126,8 @@ def pair_similarities(
     described = describe(
         embedder, label, task.content_hash, means.store, lambda: read_sentences(embedder, task), sentences
     )
-    learned = fitted_on(embedder, len(sentences), "sentences")
-    return similarities, _facts(embedder, described, "sentences", started, vectors.shape[1], known, learned)
+    notes = (*fitted_on(embedder, len(sentences), "sentences"), *why_undefined(similarities))
+    return similarities, _facts(embedder, described, "sentences", started, vectors.shape[1], known, notes)
 
 
 def evaluator_scores(

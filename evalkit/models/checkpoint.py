@@ -11,7 +11,7 @@ from typing import Any
 from evalkit.compute import Compute
 from evalkit.contracts import Setting
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.loading import complete_weights, left_by, refuse_adapter_without_peft
+from evalkit.models.loading import complete_weights, left_by, refuse_adapter_without_peft, refuse_empty_tokenizer
 from evalkit.models.trust import untrusted_code
 from evalkit.models.weights import quiet_loading
 from evalkit.terms import ROLES, SIMILARITIES, Role, Similarity
@@ -207,6 +207,7 @@ class Checkpoint:
     def load(self, model_class: str, compute: Compute) -> Any:
         """The model, of a class of sentence-transformers; raises ModelNotFoundError if it cannot be read."""
         import sentence_transformers
+        from sentence_transformers.base.modules import Transformer
 
         with readable(self.folder, "model that sentence-transformers"):
             model = getattr(sentence_transformers, model_class)(
@@ -217,6 +218,9 @@ class Checkpoint:
                 model_kwargs=model_arguments(compute),
             )
         self._refuse_untrained(model)
+        for module in model.modules():
+            if isinstance(module, Transformer):
+                refuse_empty_tokenizer(self.folder, module.tokenizer)
         if (network := model.transformers_model) is not None:
             model.to(network.dtype)  # the library leaves what stands in routes as it was saved
         return ready(model, compute) if self.batched else model.eval()

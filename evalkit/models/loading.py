@@ -55,6 +55,18 @@ def complete_weights(what: str | Path) -> Iterator[None]:
         _check(str(what), model, report)
 
 
+def refuse_empty_tokenizer(what: str | Path, tokenizer: Any) -> None:
+    """Raise ModelNotFoundError for a tokenizer that knows no word, which transformers makes where its files are not.
+
+    Every text would be a row of unknown tokens.
+    """
+    if getattr(tokenizer, "vocab_size", None) is not None and tokenizer.vocab_size <= len(tokenizer.all_special_ids):
+        raise ModelNotFoundError(
+            f"{what} has no files of a tokenizer with words in them (tokenizer.json, vocab.txt or the like), so "
+            "every word would be an unknown one. Save the tokenizer beside the weights."
+        )
+
+
 def refuse_adapter_without_peft(folder: Path) -> None:
     """Raise ModelNotFoundError if a folder holds an adapter, and the package that reads adapters is missing."""
     if next(folder.rglob("adapter_config.json"), None) and find_spec("peft") is None:

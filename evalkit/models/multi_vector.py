@@ -14,6 +14,7 @@ from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.batching import forward_batches
 from evalkit.models.checkpoint import READS_TEXT, Checkpoint, model_arguments, readable, ready, role_prompt
+from evalkit.models.loading import refuse_empty_tokenizer
 from evalkit.models.sentence_model import ignores_padding
 from evalkit.models.transformer import allowed_length, count_tokens
 from evalkit.terms import Role
@@ -136,6 +137,7 @@ def _plain(checkpoint: Checkpoint, max_length: int | None, compute: Compute) -> 
             "by the family that it was made for: `sbert:`, `splade:` or `ce:`."
         )
     tokenizer: Any = transformer.tokenizer
+    refuse_empty_tokenizer(checkpoint.folder, tokenizer)
     tokenizer.padding_side = "right"  # so that absolute positions count from a text's first token
     modules = [transformer, MultiVectorMask(), Normalize(module_input_name="token_embeddings")]
     model = MultiVectorEncoder(modules=modules, device=compute.device, similarity_fn_name="meanmaxsim")

@@ -54,6 +54,10 @@ def test_what_is_not_known_is_not_met(text, values, verdict):
         ("latency_p95", ConfigError, "NAME, one of"),
         ("dim~512", ConfigError, "with a number"),
         ("licence<mit", ConfigError, "compares a text"),
+        ("licence~apache|", ConfigError, r"names an empty licence; write it as licence~apache\|mit"),
+        ("licence=|mit", ConfigError, "names an empty licence"),
+        ("dim<=1.2.3", ConfigError, "with a number"),
+        ("latency_p95<.ms", ConfigError, "with a number"),
     ],
 )
 def test_mistakes_are_told(text, error, says):

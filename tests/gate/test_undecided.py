@@ -80,6 +80,12 @@ CASES = {
     "it covers few items in both, and is the same": (*[made(values=few(np.nan))] * 2, "only 3 of its 40 items"),
     "all predictions are equal now": (made(), made(values=lambda own: own * 0), "undefined, then or now"),
     "all predictions are equal in both": (*[made(values=lambda own: own * 0)] * 2, "undefined, then or now"),
+    "all predictions of few pairs are equal now": (
+        made(items=4), made(items=4, values=lambda own: own * 0), "undefined, then or now"
+    ),
+    "all predictions of few pairs are equal in both": (
+        *[made(items=2, values=lambda own: own * 0)] * 2, "undefined, then or now"
+    ),
     "all ranking values are undefined": (
         made("retrieval"), made("retrieval", values=lambda own: own * np.nan), "fewer than 90"
     ),

@@ -253,6 +253,9 @@ def test_a_correlation_that_is_undefined_is_told_and_is_no_number(content, what,
         results = package.run(models="tfidf", tasks=pairs(tmp_path / "data", content), device="cpu", no_store=True)
     scores = results.scores.set_index("metric")["score"]
     assert np.isnan(scores["spearman_cosine"]), what
+    (notes,) = [cell["notes"] for cell in results.provenance["cells"]]
+    pairs_told = len(content)
+    assert f"All its similarities are equal ({pairs_told} pairs): no correlation is defined." in notes
 
 
 OTHER_FILES = {

@@ -82,6 +82,16 @@ def test_weights_that_do_not_fit_are_an_error(family: str, fault: str, tiny: Mak
         use(family, folder)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_tokenizer_that_is_not_there_is_an_error(family: str, tiny: MakeModel, tmp_path: Path) -> None:
+    """transformers makes one of special tokens alone, to which each word is unknown."""
+    folder = shutil.copytree(tiny(FAMILIES[family]), tmp_path / "model")
+    for file in [*folder.glob("tokenizer*"), *folder.glob("vocab*"), *folder.glob("special_tokens*")]:
+        file.unlink()
+    with pytest.raises(ModelNotFoundError, match=r"no files of a tokenizer|holds no"):
+        use(family, folder)
+
+
 def test_a_component_of_another_library_is_held_to_it_too(tiny: MakeModel, tmp_path: Path) -> None:
     folder = changed(tiny("one-label"), tmp_path / "model", without(QUERY))
     spec = f"llamaindex:llama_index.core.postprocessor.SentenceTransformerRerank?model={folder}"
