@@ -42,6 +42,9 @@ def family_of(name: str) -> str:
         )
     if not folder.is_dir():
         raise ModelNotFoundError(f"no folder {name!r} in {Path.cwd()}.{_nearest(folder)}")
+    config = _json(folder / CONFIG)
+    if config.get("model_type") == "model2vec":  # before its modules.json, by which other libraries read it
+        return "static"
     if (folder / MODULES).is_file():
         model_type = _json(folder / SETTINGS).get("model_type", "SentenceTransformer")
         if model_type in _BY_MODEL_TYPE:
@@ -49,10 +52,7 @@ def family_of(name: str) -> str:
     for family, patterns in _BY_FILES:
         if all(any(folder.glob(pattern)) for pattern in patterns):
             return family
-    config = _json(folder / CONFIG)
     kind = str(next(iter(config.get("architectures") or ()), config.get("model_type", "")))
-    if config.get("model_type") == "model2vec":
-        return "static"
     if kind.endswith("ForSequenceClassification"):
         return "ce"
     if kind == "HF_ColBERT":

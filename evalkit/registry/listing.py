@@ -24,7 +24,8 @@ def split_models(text: str) -> list[str]:
     family, `FAMILY:`, a fusion, or as a path does. `%2C` is always a comma of the option. Blanks around a model are
     dropped, but for those that end an option.
 
-    Raises SpecError where one word follows that looks like a model, but is none that is known.
+    Raises SpecError where one word follows that looks like a model, but is none that is known, and where an option
+    follows.
     """
     return [tidy(part) for part in _parts(text) if part.strip()]
 
@@ -56,6 +57,12 @@ def _begins_model(text: str) -> bool:
     family, colon, _ = head.partition(":")
     if colon and family in families():
         return True
+    key, equals, _ = head.partition("=")
+    if equals and any(key in known.options.model_fields for known in families().values()):
+        raise SpecError(
+            f"{head!r} stands after a comma in the options of a model, where it is part of the option before it. "
+            f"Options are apart by &: write &{head}; if it belongs to the text, write the comma as %2C."
+        )
     word = unquote(head).strip()
     looks_like_one = _SHAPED.fullmatch(word) or os.path.isdir(word) or get_close_matches(word, names, 1, 0.8)
     if len(word.split()) == 1 and looks_like_one:

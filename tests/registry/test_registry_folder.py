@@ -32,6 +32,7 @@ TOLD = {
     "colbert": (config(architectures=["HF_ColBERT"]), "maxsim"),
     "colbert of stanford": ({**config(architectures=["BertModel"]), "artifact.metadata": {}}, "maxsim"),
     "model2vec": (config(model_type="model2vec", architectures=["StaticModel"]), "static"),
+    "model2vec, as it is released": ({**ST, **config(model_type="model2vec")}, "static"),
     "elmo": ({"elmo_options.json": {}, "elmo_weights.hdf5": {}}, "elmo"),
 }
 NOT_TOLD = {

@@ -69,6 +69,13 @@ def test_what_may_be_a_model_is_not_taken_for_a_prompt(word: str):
     assert split_models(f"sbert:x?query_prompt=Find: %2C {word}") == [f"sbert:x?query_prompt=Find: %2C {word}"]
 
 
+def test_an_option_after_a_comma_says_how_options_are_apart():
+    with pytest.raises(SpecError, match=r"'document_prompt=b' stands after a comma.*write &document_prompt=b;.*%2C"):
+        split_models("sbert:x?query_prompt=a,document_prompt=b")
+    both = "sbert:x?query_prompt=a&document_prompt=b"
+    assert split_models(f"{both},tfidf") == [both, "tfidf"]
+
+
 def test_an_ampersand_says_how_it_is_written():
     with pytest.raises(SpecError, match="& is written %26"):
         parse_spec("sbert:x?query_prompt=Q&A: ")
