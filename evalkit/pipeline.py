@@ -16,7 +16,7 @@ from evalkit.errors import ConfigError, EvalkitError
 from evalkit.grid import Entrant, FusedEntrant, Means, run_grid
 from evalkit.grid.cells import NO_RERANKER, Cell, Outcome
 from evalkit.models.chosen import Chosen, choose, choose_first_stages, same_label
-from evalkit.mteb.reference import Reference, find_tasks, is_mteb, require_mteb
+from evalkit.mteb.reference import Reference, find_tasks, is_mteb
 from evalkit.mteb.registry import model_facts
 from evalkit.mteb.tasks import load_tasks as load_mteb_tasks
 from evalkit.plan import Plan, make_plan
@@ -118,7 +118,6 @@ def refusal(config: RunConfig) -> EvalkitError | None:
         line_up = choose_line_up(config)
         for name in config.tasks:
             if is_mteb(name):
-                require_mteb()
                 find_tasks(Reference.parse(name))
         with warnings.catch_warnings():  # they are the plan's to give
             warnings.simplefilter("ignore", DataWarning)

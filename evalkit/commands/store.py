@@ -64,6 +64,6 @@ def _opened(place: str | None) -> "Store":
     from evalkit.store import Store, default_root
     from evalkit.store.folder import Folder
 
-    if place is not None and not Folder(str(place)).files():
+    if place is not None and not Folder(place).folders():
         raise StoreError(f"there is no store at {place}. Check --store; a run makes one there.")
     return Store(place or default_root())

@@ -14,6 +14,7 @@ from evalkit.errors import ConfigError, did_you_mean
 from evalkit.gate.check import Check, Place
 from evalkit.gate.common import cut_anew
 from evalkit.gate.policy import Policy
+from evalkit.metrics.similarity import spearman
 from evalkit.results import Results
 from evalkit.results.changes import NO_TEST, TOO_FEW, Changes
 from evalkit.results.comparisons import SPEARMAN, Compared, compared
@@ -192,11 +193,6 @@ def _length(text: str) -> str:
     return f"{low}+ words" if high is None else f"{low}-{high} words"
 
 
-def _constant(*columns: FloatArray) -> bool:
-    """Whether any column has one value only, so that nothing correlates with it."""
-    return any(np.unique(column[np.isfinite(column)]).size < 2 for column in columns)
-
-
 def _not_worse(part: Part, tests: PairedTests, row: int, level: float) -> Check:
     """Pass if the interval of the difference is above -margin, fail if it is below, warn if -margin is within it."""
     side, margin = part.side, part.margin
@@ -206,7 +202,9 @@ def _not_worse(part: Part, tests: PairedTests, row: int, level: float) -> Check:
     )
     old, new = part.values()
     change = new - old
-    if math.isnan(difference) and (n == 0 or n >= FEWEST or (side.before.gold is not None and _constant(old, new))):
+    gold = side.before.gold
+    undefined = gold is not None and any(math.isnan(spearman(values, gold)) for values in (old, new))
+    if math.isnan(difference) and (n == 0 or n >= FEWEST or undefined):
         reason = (
             f"the score is undefined, then or now: of {len(part.ids)} items {n:.0f} have a value in both, and where "
             "all values are equal there is no correlation. Look into the model, or leave the cell out."
@@ -215,7 +213,7 @@ def _not_worse(part: Part, tests: PairedTests, row: int, level: float) -> Check:
     if n and (change[np.isfinite(change)] == 0).all():
         return Check(name, "pass", f"no query changed ({n:.0f} queries).", side.place)
     # Of a pair of sentences nothing gets worse: only all of them have a correlation.
-    falling = np.argsort(change, kind="stable") if side.before.gold is None else np.empty(0, dtype=np.intp)
+    falling = np.argsort(change, kind="stable") if gold is None else np.empty(0, dtype=np.intp)
     worst = tuple(part.ids[place] for place in falling if change[place] < 0)[:NAMED]
     told = f"{difference:+.4f} ({100 * level:.4g} % interval {low:+.4f} to {high:+.4f}, {n:.0f} queries)"
     chances = {loss: chance_to_catch(loss, margin, sd, int(n), level) for loss in LOSSES}

@@ -9,9 +9,6 @@ from evalkit.contracts import Fittable
 from evalkit.terms import Similarity
 from evalkit.types import FloatArray, Run
 
-_ROUNDING = 1e-6
-"""Cosine similarities that are no further apart are equal, but for rounding."""
-
 
 def found_nothing(run: Run) -> tuple[str, ...]:
     """Say for how many queries a first stage has no result; no sentence where it has one for each."""
@@ -35,7 +32,7 @@ def why_undefined(similarities: Mapping[Similarity, FloatArray]) -> tuple[str, .
     """Say that a model finds all pairs of sentences equally similar, which correlates with nothing."""
     cosine = similarities["cosine"]
     known = cosine[np.isfinite(cosine)]
-    if not known.size or np.ptp(known) > _ROUNDING:
+    if not known.size or np.ptp(known) > 0:
         return ()
     return (f"All its similarities are equal ({known.size:,} pairs): no correlation is defined.",)
 

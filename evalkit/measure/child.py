@@ -68,6 +68,7 @@ class Server:
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it is open as long as there are processes
+        atexit.register(self.stop)
 
     def perform(self, folder: Path, libraries: Sequence[str]) -> tuple[int, str]:
         """Have the job in a folder done: the exit status of its process, and what that wrote to standard error."""
@@ -97,8 +98,8 @@ class Server:
             self._process = None
 
     def _started(self) -> "subprocess.Popen[str]":
-        self._errors.truncate(0)
-        atexit.register(self.stop)
+        self._errors.seek(0)
+        self._errors.truncate()
         return subprocess.Popen(
             [sys.executable, "-c", COMMAND],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -119,9 +120,9 @@ def attempt(work: Callable[[], Measured]) -> Measured | str:
 
 
 def serve() -> None:
-    """What the server does: for each line, a folder and libraries, it has the job there done, and prints its status.
+    """Have the job done that each line of the standard input names, a folder and libraries, and write its status.
 
-    Where a process cannot be forked once libraries are in it, it does the job itself, and ends.
+    Where a process cannot be forked once libraries are in it, this one does the job itself, and ends.
     """
     forks = sys.platform == "linux"
     for line in sys.stdin:
@@ -170,6 +171,6 @@ def _perform(job: Job) -> Measured:
 
 
 def _libraries(spec: ModelSpec) -> list[str]:
-    """What the family needs: it is not counted as the model's."""
+    """List the modules that the family needs, whose memory is not counted as the model's."""
     modules = (families()[spec.family].module or "").split()
     return [*modules, *(["torch"] if _TORCH.intersection(modules) else [])]

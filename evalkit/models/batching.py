@@ -23,7 +23,7 @@ EVEN = 7 / 8
 """Of a batch's longest text: how long the texts must be that are padded to it."""
 SHORT, LONG = "a short text", "a longer text that has some more words than the other one, so that it is padded to it"
 PADDING_TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05, "float16": 0.01}
-"""What rounding may change in a vector of length 1 when a text is padded."""
+"""Rounding may change a vector of length 1 by so much when a text is padded."""
 TEXTS_PER_WINDOW = 1_024
 """Texts tokenised and padded at once; bounds memory, whatever the number of texts."""
 
@@ -65,19 +65,20 @@ def forward_batches(
             yield window[rows], batch["attention_mask"], output
 
 
-def padding_changes_nothing(first_of: Callable[[list[str]], Tensor], compute: Compute) -> bool:
-    """Whether a text, tried on one, gets the same values alone as it gets padded to a longer one, up to rounding.
+def padding_changes_nothing(first_of: Callable[[list[Any]], Tensor], compute: Compute, pairs: bool = False) -> bool:
+    """Try whether a text (or pair) gets the same values alone as padded to a longer one, up to rounding.
 
     `first_of` reads texts as one batch and gives the values of the first: of its tokens, or of the whole. A few
     networks mix the whole row, padding and all (FNet), or convolve over it (ConvBERT, CANINE).
     """
+    short, long = ((text, text) if pairs else text for text in (SHORT, LONG))
     with torch.inference_mode():
-        alone, beside = first_of([SHORT]).float(), first_of([SHORT, LONG]).float()
+        alone, beside = first_of([short]).float(), first_of([short, long]).float()
     return bool((alone - beside).norm() <= PADDING_TOLERANCE[compute.dtype] * max(1, float(alone.norm())))
 
 
 def _batch_size(lengths: NDArray[np.int64], budget: int, enough: int, even: float) -> int:
-    """How many of the next texts, whose lengths fall, are one batch: at most `budget` tokens, at least one text.
+    """Count the next texts, whose lengths fall, that are one batch: at most `budget` tokens, at least one text.
 
     Texts shorter than `even` of the longest are only taken up to `enough` tokens.
     """

@@ -55,7 +55,9 @@ class SentenceModel:
     ) -> None:
         self.library: Any = checkpoint.load(model_type, compute)
         self._checkpoint, self._model_type, self._compute = checkpoint, model_type, compute
-        self._output = OUTPUT[model_type]
+        self._output, self._pairs = OUTPUT[model_type], model_type == "CrossEncoder"
+        self._batch_sizes: dict[Role, int] = {}
+        self.batched = checkpoint.batched
         if not self.library.supports("text"):
             reads = ", ".join(map(str, self.library.modalities))
             raise ModelNotFoundError(f"{checkpoint.folder} reads {reads}, and no text. Choose a model of texts.")
@@ -63,11 +65,6 @@ class SentenceModel:
             self._limit(max_length)
         else:
             self._stay_within_positions()
-
-    @property
-    def batched(self) -> bool:
-        """Whether texts are read in our batches, and not by the library's call."""
-        return self._checkpoint.batched
 
     def embeddings(self, texts: Sequence[str], role: Role, prompt: str) -> Iterator[tuple[IntArray, Tensor]]:
         """Rows of `texts`, and the vectors of these: float32 of shape (batch, dim)."""
@@ -77,7 +74,7 @@ class SentenceModel:
         how = {"convert_to_tensor": True} | (
             {"convert_to_sparse_tensor": False} if self._model_type == "SparseEncoder" else {}
         )
-        return self._called(texts, partial(call, prompt=prompt, **how))
+        return self._called(texts, role, partial(call, prompt=prompt, **how))
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[IntArray, Tensor]]:
         """Rows of `pairs`, and their scores: float32 of shape (batch,).
@@ -87,7 +84,8 @@ class SentenceModel:
         if self.batched:
             parts = self._forward(pairs, "sentence", self._checkpoint.prompt("sentence"))
             return ((rows, self.last(scores).reshape(len(rows))) for rows, scores in parts)
-        return self._called(pairs, partial(self.library.predict, activation_fn=self.last, convert_to_tensor=True))
+        call = partial(self.library.predict, activation_fn=self.last, convert_to_tensor=True)
+        return self._called(pairs, "sentence", call)
 
     @property
     def last(self) -> Callable[[Tensor], Tensor]:
@@ -208,30 +206,33 @@ class SentenceModel:
     @cached_property
     def _padded(self) -> bool:
         """Whether batches may be padded. Asked for when all that changes the model is done."""
-        pairs = self._model_type == "CrossEncoder"
-        return ignores_padding(self.library, self._output, self._compute, pairs)
+        return ignores_padding(self.library, self._output, self._compute, self._pairs)
 
-    def _called(self, texts: Sequence[Text], call: Callable[..., Tensor]) -> Iterator[tuple[IntArray, Tensor]]:
-        def first_of(tried: list[str]) -> Tensor:
-            given = [(text, text) if self._model_type == "CrossEncoder" else text for text in tried]
-            return call(given, batch_size=len(given), show_progress_bar=False)[0]
+    def _called(
+        self, texts: Sequence[Text], role: Role, call: Callable[..., Tensor]
+    ) -> Iterator[tuple[IntArray, Tensor]]:
+        def first_of(tried: list[Any]) -> Tensor:
+            return call(tried, batch_size=len(tried), show_progress_bar=False)[0]
 
-        size = BATCH_SIZE if padding_changes_nothing(first_of, self._compute) else 1
+        if role not in self._batch_sizes:  # tried once, since single queries are timed
+            ignored = padding_changes_nothing(first_of, self._compute, self._pairs)
+            self._batch_sizes[role] = BATCH_SIZE if ignored else 1
+        size = self._batch_sizes[role]
         for start in range(0, len(texts), TEXTS_PER_CALL):
             part = list(texts[start : start + TEXTS_PER_CALL])
             yield np.arange(start, start + len(part)), _fitting(call, part, size).float()
 
 
 def ignores_padding(model: Any, output: str, compute: Compute, pairs: bool = False) -> bool:
-    """Whether padding changes nothing in what a model of sentence-transformers gives as `output`."""
+    """Try whether padding changes nothing in what a model of sentence-transformers gives as `output`."""
 
-    def first_of(texts: list[str]) -> Tensor:
-        features = model.preprocess([(text, text) if pairs else text for text in texts], task="document")
+    def first_of(texts: list[Any]) -> Tensor:
+        features = model.preprocess(texts, task="document")
         read = model(batch_to_device(features, model.device), task="document")
         values: Tensor = read[output][0]
         return values[read["attention_mask"][0].bool()] if values.ndim == 2 else values  # token vectors
 
-    return padding_changes_nothing(first_of, compute)
+    return padding_changes_nothing(first_of, compute, pairs)
 
 
 def _count(reader: Any, text: Text, task: str | None, prompt: str) -> int:
@@ -245,7 +246,7 @@ def _count(reader: Any, text: Text, task: str | None, prompt: str) -> int:
 
 
 def _fitting(call: Callable[..., Tensor], texts: list[Any], size: int) -> Tensor:
-    """What the call gives, in batches of this size, or of fewer texts where they do not fit the device's memory."""
+    """Call in batches of this size, or of fewer texts where they do not fit the device's memory."""
     while True:
         try:
             return call(texts, batch_size=size, show_progress_bar=False)

@@ -62,8 +62,9 @@ def find_tasks(reference: Reference) -> list["AbsTask"]:
     """mteb's task objects, with no data yet; an aggregate stands for the tasks it is made of.
 
     Raises UnknownNameError for a name, split or subset that there is not, ConfigError for a task that is not
-    about texts alone.
+    about texts alone, OptionalDependencyError without mteb.
     """
+    require_mteb()
     import mteb
     from mteb.get_tasks import TASK_LIST
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.errors import ConfigError
 from evalkit.mteb.evaluators import evaluator_task
 from evalkit.mteb.metrics import from_mteb
-from evalkit.mteb.reference import Reference, find_tasks, require_mteb, task_name
+from evalkit.mteb.reference import Reference, find_tasks, task_name
 from evalkit.mteb.texts import is_retrieval, read_document, read_query
 from evalkit.suite.checks import Judgement, OnBadData, Problems
 from evalkit.suite.making import Pair, make_retrieval, make_sts
@@ -27,7 +27,6 @@ def load_tasks(
     Raises OptionalDependencyError without mteb, UnknownNameError or ConfigError for what cannot be used or
     loaded, DataError with every problem in the data.
     """
-    require_mteb()
     tasks: list[Task] = []
     for task in find_tasks(Reference.parse(reference)):
         _load_data(task)

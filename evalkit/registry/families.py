@@ -21,8 +21,8 @@ class Family:
     """A family of models.
 
     `factory` is `module:callable`, imported when a model is built and called with (name, options, compute).
-    `name_help` says what the NAME in FAMILY:NAME is; None means that the family takes no name. `is_path`: it is a
-    file or a folder here, or the word `train`.
+    `name_help` says what the NAME in FAMILY:NAME is; None means that the family takes no name. With `is_path` the
+    NAME is a file or a folder here, or the word `train`.
     `module` names the packages that must be installed, blanks between, by the extra `extra`. A family with `keys` is
     a paid API: one of these environment variables must hold its key. `check` is `module:callable` too, for a family
     whose models differ in kind: called with (name, options) before any model is loaded, it gives the kinds of this

@@ -18,6 +18,7 @@ from tiny_models import MakeModel
 from evalkit.compute import Compute
 from evalkit.contracts import no_progress
 from evalkit.grid.encoding import dense, encode
+from evalkit.models import sentence_model
 from evalkit.registry import build, resolve
 from evalkit.store import Store
 from evalkit.terms import ROLES
@@ -121,6 +122,18 @@ def test_sparse_vectors_are_the_librarys(name: str, dtype: str, made: Made):
         close(model.encode(TEXTS, role).toarray(), theirs, dtype)
     assert model._model.batched == SPARSE[name].batched
     assert model.similarity == peer.similarity_fn_name
+
+
+def test_padding_is_tried_once_and_not_with_each_query(made: Made, monkeypatch: pytest.MonkeyPatch):
+    tried: list[object] = []
+    real = sentence_model.padding_changes_nothing
+    monkeypatch.setattr(sentence_model, "padding_changes_nothing", lambda *given: tried.append(given) or real(*given))
+    for name in ("convolutions", "mean"):  # called by the library, and in our batches
+        tried.clear()
+        model = model_of(f"sbert:{made('dense', name)}")
+        for text in TEXTS:
+            model.encode([text], "query")
+        assert len(tried) == 1
 
 
 def pairs() -> tuple[list[str], list[str]]:
