@@ -39,9 +39,9 @@ class CrossEncoder(PairModel):
         from evalkit.models.sentence_model import SentenceModel
 
         network = SentenceModel(self.checkpoint, "CrossEncoder", self._compute, self._options.max_length)
-        if network.library.num_labels != 1:
+        if network.loaded.num_labels != 1:
             raise ModelNotFoundError(
-                f"{self.checkpoint.folder} has {network.library.num_labels} labels; a reranker has one, the "
+                f"{self.checkpoint.folder} has {network.loaded.num_labels} labels; a reranker has one, the "
                 "relevance. Choose a checkpoint trained for ranking."
             )
         network.check_pairs()

@@ -76,7 +76,7 @@ class Sbert(DenseEmbedder):
         from evalkit.models.sentence_model import SentenceModel
 
         model = SentenceModel(self.checkpoint, "SentenceTransformer", self._compute, self.options.max_length)
-        model.library.truncate_dim = None  # as scaling, it is done when vectors are derived from full ones
+        model.loaded.truncate_dim = None  # as scaling, it is done when vectors are derived from full ones
         if self.default_normalize():
             model.drop_scaling()
         if self.options.pooling is not None:
@@ -86,7 +86,7 @@ class Sbert(DenseEmbedder):
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
         """Sentence vectors, neither cut nor scaled: float32 of shape (n_texts, full dim)."""
         role, text = self._told(prompt)
-        vectors = np.empty((0, self._model.library.get_embedding_dimension() or 0), dtype=np.float32)
+        vectors = np.empty((0, self._model.loaded.get_embedding_dimension() or 0), dtype=np.float32)
         for rows, part in self._model.embeddings(texts, role, text):
             if not vectors.size:  # a checkpoint may not know its dimension
                 vectors = np.empty((len(texts), part.shape[1]), dtype=np.float32)

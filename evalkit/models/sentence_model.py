@@ -53,13 +53,13 @@ class SentenceModel:
     def __init__(
         self, checkpoint: Checkpoint, model_type: ModelType, compute: Compute, max_length: int | None = None
     ) -> None:
-        self.library: Any = checkpoint.load(model_type, compute)
+        self.loaded: Any = checkpoint.load(model_type, compute)
         self._checkpoint, self._model_type, self._compute = checkpoint, model_type, compute
         self._output, self._pairs = OUTPUT[model_type], model_type == "CrossEncoder"
         self._batch_sizes: dict[Role, int] = {}
         self.batched = checkpoint.batched
-        if not self.library.supports("text"):
-            reads = ", ".join(map(str, self.library.modalities))
+        if not self.loaded.supports("text"):
+            reads = ", ".join(map(str, self.loaded.modalities))
             raise ModelNotFoundError(f"{checkpoint.folder} reads {reads}, and no text. Choose a model of texts.")
         if max_length is not None:
             self._limit(max_length)
@@ -70,7 +70,7 @@ class SentenceModel:
         """Rows of `texts`, and the vectors of these: float32 of shape (batch, dim)."""
         if self.batched:
             return self._forward(texts, role, prompt)
-        call = getattr(self.library, CALLS[role])
+        call = getattr(self.loaded, CALLS[role])
         how = {"convert_to_tensor": True} | (
             {"convert_to_sparse_tensor": False} if self._model_type == "SparseEncoder" else {}
         )
@@ -84,7 +84,7 @@ class SentenceModel:
         if self.batched:
             parts = self._forward(pairs, "sentence", self._checkpoint.prompt("sentence"))
             return ((rows, self.last(scores).reshape(len(rows))) for rows, scores in parts)
-        call = partial(self.library.predict, activation_fn=self.last, convert_to_tensor=True)
+        call = partial(self.loaded.predict, activation_fn=self.last, convert_to_tensor=True)
         return self._called(pairs, "sentence", call)
 
     @property
@@ -93,22 +93,22 @@ class SentenceModel:
 
         In float32 a sigmoid makes ties of what differs.
         """
-        own: Callable[[Tensor], Tensor] = self.library.activation_fn
+        own: Callable[[Tensor], Tensor] = self.loaded.activation_fn
         return nn.Identity() if isinstance(own, KEEPS_ORDER) else own
 
     def check_pairs(self) -> None:
         """Raise ModelNotFoundError for a language model that is not shown pairs, or has no words for yes and no."""
-        scorer = self.library[-1]
+        scorer = self.loaded[-1]
         if not isinstance(scorer, LogitScore):
             return
         folder, problem = self._checkpoint.folder, None
-        if not self._checkpoint.modules and "message" not in self.library[0].modality_config:
+        if not self._checkpoint.modules and "message" not in self.loaded[0].modality_config:
             problem = "it has no chat template, which would ask whether the document answers the query"
         elif scorer.true_token_id == scorer.false_token_id:
             problem = "its tokenizer has no words for yes and no"
         else:
             try:
-                self.library.predict([(SHORT, LONG)], show_progress_bar=False)
+                self.loaded.predict([(SHORT, LONG)], show_progress_bar=False)
             except ValueError as error:
                 problem = str(error).partition("\n")[0]
         if problem is not None:
@@ -136,8 +136,8 @@ class SentenceModel:
 
     def drop_scaling(self) -> None:
         """Leave out the last module, which scales to length 1; of a router, the last of each route."""
-        last = self.library[-1]
-        ends: list[Any] = [*last.sub_modules.values()] if isinstance(last, Router) else [self.library]
+        last = self.loaded[-1]
+        ends: list[Any] = [*last.sub_modules.values()] if isinstance(last, Router) else [self.loaded]
         for steps in ends:
             del steps[-1]
 
@@ -145,7 +145,7 @@ class SentenceModel:
         """Pool token vectors in this way. Raises SpecError if the model pools none, or counts on their number."""
         pooled = [
             (steps, place, module)
-            for steps in self.library.modules()
+            for steps in self.loaded.modules()
             if isinstance(steps, nn.Sequential)
             for place, module in enumerate(steps)
             if isinstance(module, modules.Pooling)
@@ -163,7 +163,7 @@ class SentenceModel:
 
     def _reader(self, role: Role) -> Any:
         """The module that reads texts of this role: the first, or the first on its route."""
-        first = self.library[0]
+        first = self.loaded[0]
         if not isinstance(first, Router):
             return first
         routes: Any = first.sub_modules
@@ -193,10 +193,10 @@ class SentenceModel:
             )
 
     def _forward(self, texts: Sequence[Text], role: Role, prompt: str) -> Iterator[tuple[IntArray, Tensor]]:
-        task, most = TASKS[role], getattr(self.library, "max_active_dims", None)
-        self.library[0].unpad_inputs = False  # our batches find a text's tokens by the mask
-        tokenize: Any = partial(self.library.preprocess, prompt=prompt or None, task=task)
-        forward = partial(self.library, task=task, **({} if most is None else {"max_active_dims": most}))
+        task, most = TASKS[role], getattr(self.loaded, "max_active_dims", None)
+        self.loaded[0].unpad_inputs = False  # our batches find a text's tokens by the mask
+        tokenize: Any = partial(self.loaded.preprocess, prompt=prompt or None, task=task)
+        forward = partial(self.loaded, task=task, **({} if most is None else {"max_active_dims": most}))
         for rows, _, output in forward_batches(texts, tokenize, forward, self._compute, self._padded):
             values = output[self._output]
             if most is not None:
@@ -206,7 +206,7 @@ class SentenceModel:
     @cached_property
     def _padded(self) -> bool:
         """Whether batches may be padded. Asked for when all that changes the model is done."""
-        return ignores_padding(self.library, self._output, self._compute, self._pairs)
+        return ignores_padding(self.loaded, self._output, self._compute, self._pairs)
 
     def _called(
         self, texts: Sequence[Text], role: Role, call: Callable[..., Tensor]
