@@ -2,9 +2,11 @@
 
 import ast
 import io
+import posixpath
 import re
 import tokenize
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from evalkit.documents import Folder
@@ -13,6 +15,7 @@ from evalkit.questions.question import Question, QuestionSet, Span
 from evalkit.questions.quotes import Quotes
 from evalkit.suite.checks import Problems
 from evalkit.suite.columns import QUESTIONS
+from evalkit.suite.layouts import is_dataset
 from evalkit.suite.opening import no_file
 from evalkit.suite.reading import read_rows
 from evalkit.suite.rows import Row
@@ -33,6 +36,11 @@ def read_questions(path: Path, folder: Folder) -> QuestionSet:
     """
     if reason := no_file(path):
         raise ConfigError(f"{path}: {reason}. Give a .csv, .tsv or .jsonl file of questions.")
+    if is_dataset(path):
+        raise ConfigError(
+            f"{path}: a LlamaIndex EmbeddingQAFinetuneDataset, which brings its own passages in the place of "
+            f"documents. It is a task: `evalkit run --tasks {path}`."
+        )
     problems = Problems(path)
     questions: dict[str, Question] = {}
     texts = {file.name: file.text for file in folder.files}
@@ -51,8 +59,7 @@ def read_questions(path: Path, folder: Folder) -> QuestionSet:
     if not questions:
         problems.add("no questions in it", fatal=True)
     problems.settle(None)
-    problems.warn_of_notes()
-    return QuestionSet(tuple(questions.values()), "given")
+    return QuestionSet(tuple(questions.values()), "given", notes=problems.notes)
 
 
 def _cell(row: Row, field: str) -> str:
@@ -86,26 +93,46 @@ def _printed_strings(printed: str) -> list[str]:
 
 
 def _spans(row: Row, texts: Mapping[str, str], quotes: Quotes, skipped: Mapping[str, str]) -> tuple[Span, ...]:
-    file = _cell(row, "file")
-    quoted = [passages for field in QUOTED if (passages := _passages(row, field))]
-    if len(quoted) > 1 or not (quoted or file):
+    written = _cell(row, "file")
+    file = posixpath.normpath(written.replace("\\", "/")) if written and written not in texts else written
+    quoted = {field: passages for field in QUOTED if (passages := _passages(row, field))}
+    if len(quoted) > 1:
+        row.report("has a passage and a quote; leave one of them out", fatal=True)
+        return ()
+    if not (quoted or file):
         row.report("needs one of passage, quote and file", fatal=True)
         return ()
     if file and file not in texts:
-        why = f"was skipped: {skipped[file]}" if file in skipped else "is not in the folder"
-        row.report(f"the file {file!r} {why}", fatal=True)
+        row.report(f"the file {written!r} {_why_absent(file, texts, skipped)}", fatal=True)
         return ()
     if not quoted:
         return (Span(file, 0, len(texts[file])),)
-    return tuple(span for passage in quoted[0] for span in _places(row, passage, quotes, file))
+    (passages,) = quoted.values()
+    return tuple(span for passage in passages for span in _places(row, passage, quotes, file))
+
+
+def _why_absent(file: str, texts: Mapping[str, str], skipped: Mapping[str, str]) -> str:
+    """Say why a file has no text: skipped, or not there, with the file that is nearest by name."""
+    if file in skipped:
+        return f"was skipped: {skipped[file]}"
+    by_name = {name.casefold(): name for name in texts} | {name.rpartition("/")[2].casefold(): name for name in texts}
+    near = get_close_matches(file.casefold(), by_name, 1) or get_close_matches(
+        file.rpartition("/")[2].casefold(), by_name, 1
+    )
+    return "is not in the folder" + (f". Is {by_name[near[0]]!r} meant?" if near else "")
 
 
 def _places(row: Row, passage: str, quotes: Quotes, file: str) -> tuple[Span, ...]:
     """Where a passage is in the documents; notes if that is nowhere, or in several places."""
     found = quotes.find(passage, file)
     if not found:
-        nearest = quotes.nearest(passage, file)
-        row.report("the passage or quote is not in the documents" + (nearest and f"; {nearest}"), fatal=True)
+        elsewhere = sorted({span.file for span in quotes.find(passage)}) if file else []
+        if elsewhere:
+            there = f"it is in {' and '.join(map(repr, elsewhere[:2]))}"
+        else:
+            there = quotes.nearest(passage, file) or quotes.nearest(passage)
+        of = f"in {file!r}" if file else "in the documents"
+        row.report(f"the passage or quote is not {of}" + (there and f"; {there}"), fatal=True)
     elif len(found) > 1:
         row.report("the passage or quote is in several places; quote more, or name its file", fatal=True)
     return found

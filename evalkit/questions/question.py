@@ -31,10 +31,11 @@ class QuestionSet:
     """Questions, how they were got, and what was left out on the way.
 
     `provenance` is plain data (JSON): all that made the questions what they are. `drops` counts the questions that
-    filters left out, by reason.
+    filters left out, by reason. `notes` say what was decided in reading their file, a sentence each.
     """
 
     questions: tuple[Question, ...]
     origin: Origin
     provenance: Mapping[str, object] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

@@ -20,8 +20,10 @@ _NOT_COUNTED = frozenset(("Zs", "Zl", "Zp", "Cc", "Cf", "Pi", "Pf"))
 _MARKS = frozenset("'\"`´‚„′″「」『』")
 """Signs of other categories that are set as quotation marks and apostrophes."""
 _MINUS = "−"
-_ALIKE = 60.0
+_ALIKE = 70.0
 """Of 100: a passage that is less like a quote is not shown."""
+_WORD = 30
+"""Characters in which a word ends, in a script that has blanks between them."""
 _SHOWN = 160
 """Characters of a passage that are shown."""
 
@@ -56,10 +58,10 @@ class Quotes:
 
     def nearest(self, quote: str, file: str = "") -> str:
         """Say which passage is most like a quote that is not there, and where they differ; "" if none is like it."""
-        wanted, _ = plain(quote)
+        wanted = _small(plain(quote)[0])
         score, place = _ALIKE, None
         for name in [file] if file else self._texts:
-            found = fuzz.partial_ratio_alignment(wanted, self._read(name)[0], score_cutoff=score)
+            found = fuzz.partial_ratio_alignment(wanted, _small(self._read(name)[0]), score_cutoff=score)
             if found is not None and found.dest_end > found.dest_start and (place is None or found.score > score):
                 score, place = found.score, (name, found.dest_start, found.dest_end)
         if place is None:
@@ -67,9 +69,10 @@ class Quotes:
         name, first, stop = place
         text, origins = self._texts[name], self._read(name)[1]
         start, end = _whole_words(text, origins[first], origins[stop - 1] + 1)
-        passage = text[start:end].split()
         line = text.count("\n", 0, start) + 1
-        return f"nearest in {name}, line {line}: {_cut(passage)}; {_difference(quote.split(), passage)}"
+        passage, apart = text[start:end], " " if " " in quote.strip() else ""
+        difference = _difference(_parts(quote, apart), _parts(passage, apart), apart)
+        return f"nearest in {name}, line {line}: {_cut(_parts(passage, ' '), ' ')}; {difference}"
 
     def _read(self, name: str) -> Plain:
         if name not in self._plain:
@@ -108,21 +111,32 @@ def plain(text: str) -> Plain:
     return "".join(sign for sign, _ in ordered), [place for _, place in ordered]
 
 
+def _small(text: str) -> str:
+    """A text in small letters, each where its capital was."""
+    if len(text.lower()) == len(text):
+        return text.lower()
+    return "".join(each.lower() if len(each.lower()) == 1 else each for each in text)
+
+
 def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
-    while start > 0 and not text[start - 1].isspace():
-        start -= 1
-    while end < len(text) and not text[end].isspace():
-        end += 1
-    return start, end
+    """Widen a place to whole words, where blanks are near: not all scripts have them."""
+    before = (at + 1 for at in range(start - 1, max(start - _WORD, 0) - 1, -1) if text[at].isspace())
+    after = (at for at in range(end, min(end + _WORD, len(text))) if text[at].isspace())
+    return next(before, 0 if start < _WORD else start), next(after, len(text) if len(text) < end + _WORD else end)
 
 
-def _difference(quoted: list[str], there: list[str]) -> str:
-    """Say where two lists of words differ first."""
+def _parts(text: str, apart: str) -> list[str]:
+    """The words of a text, or its characters where nothing is between words."""
+    return text.split() if apart else list(text)
+
+
+def _difference(quoted: list[str], there: list[str], apart: str) -> str:
+    """Say where two lists of words, or of characters, differ first."""
     differing = (
         each for each in SequenceMatcher(None, quoted, there, autojunk=False).get_opcodes() if each[0] != "equal"
     )
     kind, start, end, start_there, end_there = next(differing)
-    said, stands = _cut(quoted[start:end]), _cut(there[start_there:end_there])
+    said, stands = _cut(quoted[start:end], apart), _cut(there[start_there:end_there], apart)
     return {
         "replace": f"for {said} in the quote there stands {stands}",
         "delete": f"{said} in the quote is not there",
@@ -130,6 +144,6 @@ def _difference(quoted: list[str], there: list[str]) -> str:
     }[kind]
 
 
-def _cut(words: list[str]) -> str:
-    text = " ".join(words)
+def _cut(parts: list[str], apart: str) -> str:
+    text = apart.join(parts)
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")

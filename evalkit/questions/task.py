@@ -27,6 +27,9 @@ def make_task(
     repeat or a question has no answer in the chunks.
     """
     where = str(folder.path)
+    problems = Problems(where)
+    for note in questions.notes:
+        problems.note(note)
     by_file: defaultdict[str, list[Chunk]] = defaultdict(list)
     for chunk in chunks:
         by_file[chunk.file].append(chunk)
@@ -37,7 +40,7 @@ def make_task(
         (Query(question.id, question.text, question.tags) for question in questions.questions),
         _judgements(questions.questions, by_file),
         (where, where, where),
-        Problems(where),
+        problems,
         None,
         max_queries,
         seed,

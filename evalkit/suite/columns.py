@@ -1,7 +1,7 @@
 """What columns are called, in the files that people have, and which fields of ours they are."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -9,6 +9,8 @@ _PLAIN = re.compile(r"[\s_\-.]+")
 Columns = Mapping[str, tuple[str, ...]]
 """The columns that can be each field: one, or several where it is not clear which."""
 SHOWN = 12
+NEAR = 0.75
+"""How like a name another must be to be pointed at, from 0 to 1 (difflib's ratio)."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +19,15 @@ class Fields:
 
     Case, blanks, hyphens and underscores in names make no difference. A column that has a field's own name is that
     field, whatever others there are; where `number` is concerned, two columns that could be it are never chosen from.
+    Of the optional fields in `one_of` at least one is needed. `hints` are names that may mean a field and may not: an
+    error points at them, and nothing is read from them.
     """
 
     needed: Mapping[str, tuple[str, ...]]
     optional: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     number: str = ""
+    one_of: tuple[str, ...] = ()
+    hints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def all(self) -> dict[str, tuple[str, ...]]:
@@ -41,20 +47,28 @@ class Fields:
                 matched[name] = candidates
         return matched
 
-    def missing(self, columns: Sequence[str]) -> list[str]:
-        """The needed fields that no column can be."""
+    def missing(self, columns: Sequence[str]) -> list[tuple[str, ...]]:
+        """The needed fields that no column can be: each alone, or those of which one is needed together."""
         matched = self.match(columns)
-        return [name for name in self.needed if name not in matched]
+        groups = [(name,) for name in self.needed] + ([self.one_of] if self.one_of else [])
+        return [group for group in groups if not matched.keys() & set(group)]
 
-    def explain(self, name: str, columns: Sequence[str]) -> str:
-        """Say that a field is missing, which columns are there and needed, and which one may be meant."""
+    def explain(self, names: Sequence[str], columns: Sequence[str]) -> str:
+        """Say that a field, or any of several, is missing, which columns are there and needed, and which is meant."""
         listed = ", ".join(map(repr, columns[:SHOWN])) + (", …" if len(columns) > SHOWN else "")
+        meant = next((f". Is {column!r} meant? Call it {name!r}" for name, column in self._near(names, columns)), "")
+        needed = ", ".join(dict.fromkeys((*self.needed, *(names if len(names) == 1 else ()))))
+        one_of = f" and one of {', '.join(self.one_of)}" if self.one_of else ""
+        fields = " or ".join(map(repr, names))
+        return f"no field {fields}; the columns are {listed or 'none'}; needed: {needed}{one_of}{meant}"
+
+    def _near(self, names: Sequence[str], columns: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Fields with the column that is most like a name that each may have."""
         taken = {column for candidates in self.match(columns).values() for column in candidates}
         plain = {_plain(column): column for column in columns if column not in taken}
-        near = [match for other in (_plain(name), *self.all[name]) for match in get_close_matches(other, plain, 1)]
-        meant = f". Is {plain[near[0]]!r} meant? Call it {name!r}" if near else ""
-        needed = ", ".join(dict.fromkeys((*self.needed, name)))
-        return f"no field {name!r}; the columns are {listed or 'none'}; needed: {needed}{meant}"
+        for name in names:
+            for other in (_plain(name), *self.all[name], *self.hints.get(name, ())):
+                yield from ((name, plain[match]) for match in get_close_matches(other, plain, 1, NEAR))
 
 
 def _plain(column: str) -> str:
@@ -96,14 +110,26 @@ QRELS = Fields(
     },
     number="score",
 )
+_GOLD_PASSAGE = tuple(
+    f"{which}{what}{many}"
+    for which in ("reference", "relevant", "expected", "gold", "positive", "answer")
+    for what in ("context", "passage", "chunk")
+    for many in ("", "s")
+)
 QUESTIONS = Fields(
-    {"question": ("userinput", "query", "input")},
+    {"question": ("userinput", "query", "input", "querytext", "questiontext")},
     {
-        "id": ("questionid", "qid"),
-        "passage": ("referencecontexts", "referencecontext", "context"),  # Ragas'; SQuAD's
+        "id": ("questionid", "queryid", "qid"),
+        "passage": ("context", "passages", *_GOLD_PASSAGE),  # SQuAD's; Ragas' reference_contexts
         "quote": (),
         "file": ("filename",),
-        "reference": ("groundtruth", "groundtruths"),  # Ragas' answers, which are in no document and not read
+        "reference": ("groundtruth", "groundtruths", "referenceanswer"),  # Ragas' answers, which are in no document
+        "retrieved": ("retrievedcontexts",),  # what a system found, which need not be the answer: not read
+    },
+    one_of=("passage", "quote", "file"),
+    hints={
+        "passage": ("contexts", "text", "chunk", "evidence", "excerpt", "snippet"),
+        "file": ("source", "document", "doc", "path", "filepath", "sourcefile", "docid", "documentid"),
     },
 )
 PUBLISHED = Fields(dict.fromkeys(("task", "split", "model", "reranker", "metric", "score", "n", "source"), ()))

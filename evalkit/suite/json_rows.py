@@ -1,4 +1,5 @@
-"""Rows of JSON: an object a line, an array of objects, or an object of columns (as pandas writes it by default)."""
+"""Rows of JSON: an object a line, an array of objects (alone, or the one array in an object), or an object of columns
+(as pandas writes it by default)."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +49,13 @@ def json_table(path: Path, fields: Fields, problems: Problems) -> Iterator[tuple
     if has_half_a_character(text, document):
         problems.add(f"{where}: {HALF_A_CHARACTER}", fatal=True)
         return
-    rows = _rows_of_columns(document) if is_of_columns(document, fields) else document
+    if is_of_columns(document, fields):
+        rows = _rows_of_columns(document)
+    elif key := _key_of_rows(document, fields):
+        rows = document[key]
+        problems.note(f"{where}: its rows are those under {key!r}.")
+    else:
+        rows = document
     if not isinstance(rows, list):
         problems.add(f"{where}: neither a JSON array of objects, nor columns of one length", fatal=True)
         return
@@ -66,6 +73,16 @@ def is_of_columns(document: object, fields: Fields) -> bool:
     return all(isinstance(column, list | dict) for column in document.values())
 
 
+def _key_of_rows(document: object, fields: Fields) -> str | None:
+    """The key of the one array of objects in an object, as LlamaIndex's LabelledRagDataset has its `examples`."""
+    if not isinstance(document, dict) or fields.match(list(document)):
+        return None
+    keys = [
+        key for key, value in document.items() if isinstance(value, list) and value and isinstance(value[0], dict)
+    ]
+    return keys[0] if len(keys) == 1 else None
+
+
 def first_object(path: Path) -> Mapping[str, object]:
     """The first object of a file of JSON, without reading further than it needs; empty if it cannot be had so."""
     with open_text(path) as file:
@@ -81,14 +98,14 @@ def first_object(path: Path) -> Mapping[str, object]:
 
 
 def is_lines(path: Path, fields: Fields) -> bool:
-    """Whether a file that begins with an object has one a line, and is not one object of columns."""
+    """Whether a file that begins with an object has one a line, and is not one object that holds all rows."""
     with open_text(path) as file:
         lines = list(islice((line for line in file if line.strip()), 2))
     try:
         document = json.loads(lines[0])
     except (ValueError, RecursionError):
         return False
-    return len(lines) > 1 or not is_of_columns(document, fields)
+    return len(lines) > 1 or not (is_of_columns(document, fields) or _key_of_rows(document, fields) is not None)
 
 
 def has_half_a_character(text: str, values: object) -> bool:

@@ -135,12 +135,13 @@ def _single_file(path: Path) -> TaskInfo:
         raise _no_task(path, f"the name of a single file must end in {NAMES}")
     check_whole(path)
     name = stem_of(path)
-    if form == "json" and _is_dataset(path):
+    if form == "json" and is_dataset(path):
         return TaskInfo(name, "retrieval", {"test": (path,)}, path)
     return TaskInfo(name, "sts", {name: (path,)}, path)
 
 
-def _is_dataset(path: Path) -> bool:
+def is_dataset(path: Path) -> bool:
+    """Say whether a file is a LlamaIndex dataset: an object of corpus, queries and relevant documents."""
     try:
         with open_text(path) as file:
             text = file.read()

@@ -132,7 +132,7 @@ def _read_judgements(path: Path, problems: Problems) -> Iterator[Judgement]:
         if scored is None:
             scored = row.has("score")
             if not scored and row.rest():
-                row.report(QRELS.explain("score", list(row.values)), fatal=True)
+                row.report(QRELS.explain(("score",), list(row.values)), fatal=True)
                 return
         if row.has("score") and not scored:
             row.report("a score, and rows before it have none", fatal=True)

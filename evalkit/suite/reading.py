@@ -166,6 +166,6 @@ def _has_columns(fields: Fields, names: Sequence[str], where: str, problems: Pro
 
 def _explain(fields: Fields, names: Sequence[str], where: str, problems: Problems) -> bool:
     missing = fields.missing(names)
-    for name in missing:
-        problems.add(f"{where}: {fields.explain(name, names)}", fatal=True)
+    for group in missing:
+        problems.add(f"{where}: {fields.explain(group, names)}", fatal=True)
     return not missing

@@ -95,6 +95,22 @@ def test_the_nearest_passage_and_the_difference():
     assert quotes.nearest("Zebras graze quietly under yellow umbrellas") == ""
 
 
+def test_the_nearest_passage_where_capitals_differ():
+    quotes = Quotes({"a.md": "İstanbul. Hold the Reset Button for ten seconds."})
+    assert quotes.nearest("hold the reset button for ten seconds.") == (
+        "nearest in a.md, line 1: 'Hold the Reset Button for ten seconds.'; "
+        "for 'hold' in the quote there stands 'Hold'"
+    )
+
+
+def test_the_nearest_passage_where_no_blanks_are_between_words():
+    before, after = "本条规定合同的成立。" * 20, "双方当事人应当签字。" * 20
+    quotes = Quotes({"a.md": f"{before}当事人订立合同采用书面形式。{after}"})
+    assert quotes.nearest("当事人订立合同可用书面形式") == (
+        "nearest in a.md, line 1: '当事人订立合同采用书面形式'; for '可' in the quote there stands '采'"
+    )
+
+
 def test_the_error_shows_it(tmp_path):
     folder = Folder(None, (SourceFile("m.md", "Hold the button for ten seconds."),), (), "")
     (tmp_path / "q.csv").write_text("question,quote\nhow?,Hold the button for two seconds.\nwhat?,Hold the Knob\n")
