@@ -18,11 +18,11 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from evalkit.compute import DeviceChoice, Dtype
 from evalkit.errors import ConfigError, UnknownNameError, did_you_mean
-from evalkit.registry import split_models, tidy
+from evalkit.registry import refuse_cut_paths, split_models, tidy
 from evalkit.suite.checks import OnBadData
 from evalkit.suite.declaration import UNREADABLE_YAML
 from evalkit.suite.reference import bundled_tasks
@@ -66,7 +66,15 @@ class Size(BaseModel):
     documents: PositiveInt | None = Field(None, description="of a retrieval task")
 
 
-Names = Annotated[tuple[Annotated[str, BeforeValidator(_place)], ...], BeforeValidator(_listed)]
+def _task_names(value: Any) -> Any:
+    """Task names as a list. Raises SpecError where a comma that is part of a path would cut it."""
+    names = _listed(value)
+    if isinstance(value, str):
+        refuse_cut_paths(names)
+    return names
+
+
+Names = Annotated[tuple[Annotated[str, BeforeValidator(_place)], ...], BeforeValidator(_task_names)]
 
 
 @dataclass(frozen=True)
@@ -192,12 +200,19 @@ def read_config(given: Mapping[str, Any]) -> RunConfig:
         return RunConfig.model_validate(named)
     except ValidationError as error:
         problems = [
-            f"{'.'.join(map(str, detail['loc'])) or 'suite'}: {detail['msg'].removeprefix('Value error, ')}"
-            + (f", got {detail['input']!r}" if detail["type"] != "missing" and detail["loc"] else "")
+            f"{'.'.join(map(str, detail['loc'])) or 'suite'}: {_in_words(detail)}"
             for detail in error.errors()
             if detail["type"] != "too_short" or not detail["input"]  # else it counts what is left of bad items
         ]
         raise ConfigError("the suite cannot be run: " + "; ".join(problems)) from error
+
+
+def _in_words(detail: ErrorDetails) -> str:
+    """Say what is wrong with a value, and the value where that helps."""
+    if detail["type"] == "too_short":
+        return "an empty list; give at least one"
+    got = f", got {detail['input']!r}" if detail["type"] != "missing" and detail["loc"] else ""
+    return detail["msg"].removeprefix("Value error, ") + got
 
 
 def read_suite(name: str | Path) -> dict[str, Any]:

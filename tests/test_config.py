@@ -60,7 +60,7 @@ def test_defaults():
 
 
 BAD_VALUES = {
-    "no models": ({"models": ""}, "models: Tuple should have at least 1 item after validation, not 0, got []"),
+    "no models": ({"models": ""}, "models: an empty list; give at least one"),
     "a number for models": ({"models": 5}, "models.0: Input should be a valid string or a model, got 5"),
     "no value": ({"tasks": None}, "tasks: Input should be a valid tuple, got None"),
     "top_k 0": ({"top_k": 0}, "top_k.0: Input should be greater than 0, got 0"),
@@ -72,7 +72,7 @@ BAD_VALUES = {
         {"top_k": "x"},
         "top_k.0: Input should be a valid integer, unable to parse string as an integer, got 'x'",
     ),
-    "no top_k": ({"top_k": ""}, "top_k: Tuple should have at least 1 item after validation, not 0, got []"),
+    "no top_k": ({"top_k": ""}, "top_k: an empty list; give at least one"),
     "few candidates": (
         {"candidates": 4},
         "suite: candidates=4 is fewer than top_k=5; give at least as many",

@@ -3,7 +3,7 @@
 from evalkit.registry.build import build, kinds
 from evalkit.registry.catalogue import CatalogueEntry, catalogue, resolve
 from evalkit.registry.families import Family, Kind, families
-from evalkit.registry.listing import split_models, tidy
+from evalkit.registry.listing import refuse_cut_paths, split_models, tidy
 from evalkit.registry.spec import ModelSpec, expand, parse_spec
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "families",
     "kinds",
     "parse_spec",
+    "refuse_cut_paths",
     "resolve",
     "split_models",
     "tidy",

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Literal
@@ -10,7 +11,7 @@ from urllib.parse import unquote
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from evalkit.errors import ModelNotFoundError, UnknownNameError, did_you_mean
+from evalkit.errors import ModelNotFoundError, UnknownNameError
 from evalkit.registry.families import Kind, families
 from evalkit.registry.folder import begins_as_path, family_of
 from evalkit.registry.spec import ModelSpec, parse_spec, refuse_secrets
@@ -104,11 +105,12 @@ def resolve(text: str) -> ModelSpec:
     if begins_as_path(bare) or (family not in families() and os.path.exists(unquote(bare))):
         return parse_spec(f"{family_of(bare)}:{bare}{mark}{query}")
     if ":" not in bare and family not in families():
-        known_names = [*families(), *catalogue()]
+        near = get_close_matches(bare, families().keys() | catalogue().keys(), 3)
+        meant = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
         on_hub = f" A model of the hub is written FAMILY:{bare}, such as sbert:{bare}." if "/" in bare else ""
         raise UnknownNameError(
             f"unknown model {text!r}: neither in the catalogue, nor a FAMILY:NAME spec, nor a folder here.{on_hub} "
-            f"{did_you_mean(family, known_names)} `evalkit models` lists them."
+            f"{meant}`evalkit models` lists them."
         )
     spec = parse_spec(text)
     named = catalogue().get(spec.name)

@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from itertools import combinations
 from urllib.parse import quote, unquote
 
 from evalkit.errors import SpecError
@@ -24,10 +25,22 @@ def split_models(text: str) -> list[str]:
     family, `FAMILY:`, a fusion, or as a path does. `%2C` is always a comma of the option. Blanks around a model are
     dropped, but for those that end an option.
 
-    Raises SpecError where one word follows that looks like a model, but is none that is known, and where an option
-    follows.
+    Raises SpecError where one word follows that looks like a model, but is none that is known, where an option
+    follows, and where the comma is one of a path.
     """
-    return [tidy(part) for part in _parts(text) if part.strip()]
+    parts = list(_parts(text))
+    refuse_cut_paths(parts)
+    return [tidy(part) for part in parts if part.strip()]
+
+
+def refuse_cut_paths(parts: Sequence[str]) -> None:
+    """Raise SpecError if the parts of a comma-separated list are together a path that exists."""
+    for first, last in combinations(range(len(parts)), 2):
+        whole = ",".join(parts[first : last + 1]).strip()
+        head = whole.partition("?")[0]
+        family, _, name = head.partition(":")
+        if any(os.path.exists(unquote(path)) for path in (head, name if family in families() else "")):
+            raise SpecError(f"{whole!r} is a path with a comma in it: write the comma as %2C.")
 
 
 def tidy(text: str) -> str:

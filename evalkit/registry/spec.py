@@ -90,7 +90,10 @@ def parse_options(text: str, options: type[Options], query: str) -> Options:
         if not equals:
             before = next(reversed(given), "")
             in_text = before in options.model_fields and _is_text(options, before)
-            problems.append(f"{part!r} is not option=value" + " (in a value, & is written %26)" * in_text)
+            hint = " (in a value, & is written %26)" if in_text else ""
+            if part.startswith(" "):
+                hint = " (if it goes on with the text of an option, write the comma before it as %2C)"
+            problems.append(f"{part!r} is not option=value{hint}")
         elif key in given:
             problems.append(f"option {key!r} is given twice")
         else:

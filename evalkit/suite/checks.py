@@ -134,7 +134,9 @@ def check_judgements(
             problems.add(f"{where}: judgement of an absent query", repr(query))
         for document in grades:
             if document not in documents:
-                problems.add(f"{where}: judgement of an absent document", f"{document!r} (query {query!r})")
+                whole = document.removesuffix(".0")
+                why = f"; {whole!r} is there: write ids without a point" if whole in documents else ""
+                problems.add(f"{where}: judgement of an absent document", f"{document!r} (query {query!r}){why}")
     if problems.fatal:
         return  # what could not be read already explains what is missing
     if not any(is_judged(query, qrels) for query in queries):

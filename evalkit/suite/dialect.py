@@ -21,6 +21,7 @@ SAMPLE = 100
 STS_BENCHMARK = ("", "", "", "", "score", "sentence1", "sentence2")
 """The official STSbenchmark files: genre, file, year, index, then these; further cells name sources."""
 TREC = ("query-id", "iteration", "corpus-id", "score")
+TRIPLES = ("query-id", "corpus-id", "score")
 _QUOTED_BY_CUSTOM = (",", ";")
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\s*')
 """What Excel writes above a header."""
@@ -43,7 +44,8 @@ class Dialect:
 
     Rows begin after line `skipped`, which is the header if there is one. With `quoted`, cells may be enclosed in
     quotation marks, which are doubled inside and may hold delimiters and line ends; otherwise quotation marks are
-    text. Rows of a `ragged` table may have more cells than there are columns. `notes` say what was decided.
+    text. In a `spaced` table the blanks behind a delimiter are no part of a cell. Rows of a `ragged` table may have
+    more cells than there are columns. `notes` say what was decided.
     """
 
     columns: tuple[str, ...]
@@ -51,6 +53,7 @@ class Dialect:
     skipped: int = 0
     header: bool = True
     quoted: bool = True
+    spaced: bool = False
     ragged: bool = False
     notes: tuple[str, ...] = ()
 
@@ -64,28 +67,32 @@ class Dialect:
 
         Raises TableError for quotation marks that are to enclose cells, and do not.
         """
-        rows = _quoted_rows(lines, self.delimiter) if self.quoted else _plain_rows(lines, self.delimiter)
+        rows = self.quoted_rows(lines) if self.quoted else self._plain_rows(lines)
         return ((line, cells) for line, cells in rows if line > self.skipped and has_text(cells))
+
+    def quoted_rows(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+        """Rows of all lines where quotation marks enclose cells; raises TableError where they do not."""
+        csv.field_size_limit(CELL_CHARACTERS)
+        # strict: a stray quotation mark is an error; otherwise it would swallow the rows up to the next mark.
+        reader = csv.reader(lines, delimiter=self.delimiter, skipinitialspace=self.spaced, strict=True)
+        try:
+            for cells in reader:
+                yield reader.line_num, cells
+        except csv.Error as error:
+            raise TableError(f"not a table: {error}", reader.line_num) from error
+
+    def split(self, line: str) -> list[str]:
+        """The cells of a line in which quotation marks are text."""
+        cells = split(line, self.delimiter)
+        return [cells[0], *(cell.lstrip(" ") for cell in cells[1:])] if self.spaced else cells
+
+    def _plain_rows(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+        for number, line in enumerate(lines, start=1):
+            yield number, self.split(line)
 
     def saying(self, note: str) -> "Dialect":
         """The same with a further note."""
         return replace(self, notes=(*self.notes, note))
-
-
-def _quoted_rows(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    csv.field_size_limit(CELL_CHARACTERS)
-    # strict: a stray quotation mark is an error; otherwise it would swallow the rows up to the next mark.
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    try:
-        for cells in reader:
-            yield reader.line_num, cells
-    except csv.Error as error:
-        raise TableError(f"not a table: {error}", reader.line_num) from error
-
-
-def _plain_rows(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    for number, line in enumerate(lines, start=1):
-        yield number, split(line, delimiter)
 
 
 def split(line: str, delimiter: str) -> list[str]:
@@ -135,10 +142,23 @@ def read_head(lines: Lines, fields: Fields, usual: str) -> Dialect | None:
     headers = [Dialect(names, delimiter, number) for delimiter in delimiters for names in _names(first, delimiter)]
     best = max(headers, key=lambda header: len(fields.match(header.columns)))
     if fields.missing(best.columns):
+        by_blanks = Dialect(tuple(first.split()), BLANKS, number, quoted=False)
+        if fields is QRELS and not fields.missing(by_blanks.columns):
+            return by_blanks
         best = _without_header([line for _, line in sample], fields, delimiters, number - 1) or best
-    if best.delimiter in (usual, BLANKS):
+    if best.delimiter == BLANKS:
         return best
-    return best.saying(f"its cells are apart by {DELIMITERS[best.delimiter]}")
+    if best.delimiter != usual:
+        best = best.saying(f"its cells are apart by {DELIMITERS[best.delimiter]}")
+    if _is_spaced([line for at, line in sample if at > best.skipped], best.delimiter):
+        best = replace(best, spaced=True).saying("the blanks behind its delimiters are no part of a cell")
+    return best
+
+
+def _is_spaced(lines: Sequence[str], delimiter: str) -> bool:
+    """Say whether there is a blank behind every delimiter."""
+    behind = [cell for line in lines for cell in split(line, delimiter)[1:] if cell]
+    return bool(behind) and all(cell.startswith(" ") for cell in behind)
 
 
 def _names(line: str, delimiter: str) -> list[tuple[str, ...]]:
@@ -148,9 +168,9 @@ def _names(line: str, delimiter: str) -> list[tuple[str, ...]]:
 
 
 def cells_of(line: str, delimiter: str) -> list[str]:
-    """Cells of a line that may be enclosed in quotation marks, or have them as text."""
+    """Cells of a line that may be enclosed in quotation marks, or have them as text; a blank may be before them."""
     try:
-        return next(csv.reader([line], delimiter=delimiter, strict=True))
+        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))
     except csv.Error:
         return split(line, delimiter)
 
@@ -165,8 +185,9 @@ def _without_header(sample: Sequence[str], fields: Fields, delimiters: Sequence[
             said = f"it has no header; column {named}"
             return Dialect(columns, delimiter, skipped, header=False, ragged=ragged).saying(said)
     first = sample[0].split()
-    if fields is QRELS and len(first) == len(TREC) and is_number(first[-1]):
-        return Dialect(TREC, BLANKS, skipped, header=False, quoted=False)
+    if fields is QRELS and is_number(first[-1]) and len(first) in (len(TREC), len(TRIPLES)):
+        columns = TREC if len(first) == len(TREC) else TRIPLES
+        return Dialect(columns, BLANKS, skipped, header=False, quoted=False)
     return None
 
 
@@ -183,7 +204,7 @@ def _by_position(rows: Sequence[Sequence[str]], fields: Fields) -> tuple[str, ..
         sentences = iter(("sentence1", "sentence2"))
         return tuple("score" if is_score else next(sentences) for is_score in numbers)
     if fields is QRELS and width in (3, 4) and numbers[-1]:
-        return TREC if width == 4 else ("query-id", "corpus-id", "score")
+        return TREC if width == 4 else TRIPLES
     if "text" in fields.needed and width == 2 and all(re.search(r"\d", row[0]) for row in rows):
         return "_id", "text"
     return ()
@@ -215,7 +236,7 @@ def _survey(head: Dialect, plain: Dialect, lines: Lines, fields: Fields) -> _Sur
 
     def watched() -> Iterator[str]:
         for number, line in enumerate(lines(), start=1):
-            cells = split(line, head.delimiter)
+            cells = head.split(line)
             of_row.append(cells)
             if number > head.skipped and has_text(cells):
                 survey.plain_broken |= not plain.is_whole(cells)
@@ -225,7 +246,7 @@ def _survey(head: Dialect, plain: Dialect, lines: Lines, fields: Fields) -> _Sur
 
     reading = watched()
     try:
-        for line, cells in _quoted_rows(reading, head.delimiter):
+        for line, cells in head.quoted_rows(reading):
             if line > head.skipped and has_text(cells):
                 survey.quoted_broken |= not head.is_whole(cells)
                 if len(of_row) > 1:
@@ -252,7 +273,7 @@ def _with_quoting(head: Dialect, lines: Lines, fields: Fields) -> Dialect:
         return head
     plain = replace(head, quoted=False)
     if head.header:
-        names = [name.strip() for name in split(next(islice(lines(), head.skipped - 1, None)), head.delimiter)]
+        names = [name.strip() for name in head.split(next(islice(lines(), head.skipped - 1, None)))]
         if all(map(_is_enclosed, names)):
             return head
         plain = replace(plain, columns=tuple(names))

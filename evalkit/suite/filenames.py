@@ -41,6 +41,11 @@ def stem_of(path: Path) -> str:
     return shard["split"] if shard else stem
 
 
+def suffixes_of(path: Path) -> str:
+    """The suffixes of a file's format and compression, as they are written."""
+    return path.name[len(_apart(path)[0]) :]
+
+
 def files_by_split(files: Iterable[Path]) -> dict[str, tuple[Path, ...]]:
     """The files of each split, in order: one, or all of its shards.
 

@@ -4,13 +4,14 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 from evalkit.errors import ConfigError
 from evalkit.suite.columns import PAIRS
 from evalkit.suite.declaration import DECLARATION, StsDeclaration, read_declaration
-from evalkit.suite.filenames import NAMES, check_whole, files_by_split, format_of, stem_of
+from evalkit.suite.filenames import NAMES, check_whole, files_by_split, format_of, stem_of, suffixes_of
 from evalkit.suite.opening import COMPRESSED, UNREADABLE, no_file, open_text
 from evalkit.suite.reading import has_fields
 
@@ -20,6 +21,12 @@ _DATASET = re.compile(r'"(corpus|queries|relevant_docs)"\s*:\s*\{')
 """What a LlamaIndex dataset has, and no table of sentence pairs."""
 _SPLITS = {"train", "dev", "validation", "valid", "val", "test"}
 """What files of splits are called; other .json and .txt files in a folder may be anything."""
+_PARTS: Mapping[str, tuple[str, ...]] = {
+    "corpus": ("corpora", "documents", "docs", "passages", "collection"),
+    "queries": ("query", "questions", "topics"),
+    "qrels": ("qrel", "judgements", "judgments", "relevance"),
+}
+"""What people call the parts of a retrieval task, beside their names here; such a file is pointed at."""
 _QRELS = ("qrels", "default")
 """The folders of judgements: BEIR's, and that of mteb's data sets on the hub."""
 
@@ -115,7 +122,12 @@ def _beir(folder: Path) -> TaskInfo:
         raise ConfigError(f"{folder}: judgements in {whole[0].name} and in {apart[0].parent.name}/. Remove one.")
     if not (whole or apart):
         (corpus, *_) = _texts(folder, "corpus")
-        raise ConfigError(f"{folder}: has {corpus.name} but no judgements. Put them in {folder / 'qrels'}/*.tsv.")
+        near = _near(folder, "qrels")
+        raise ConfigError(
+            f"{folder}: has {corpus.name} but no judgements. "
+            + (f"{near} Or put" if near else "Put")
+            + f" them in {folder / 'qrels'}/*.tsv."
+        )
     splits = files_by_split(apart) or {"test": _joined(files_by_split(whole))}
     return TaskInfo(
         folder.resolve().name,
@@ -158,17 +170,32 @@ def _pair_folder(folder: Path) -> TaskInfo:
         # would score another split in its place.
         if any(has_fields(file, PAIRS) for file in files):
             return TaskInfo(folder.resolve().name, "sts", files_by_split(files), folder)
-    raise _no_task(folder, f"no file in it has the columns {', '.join(PAIRS.needed)}")
+    near = " ".join(filter(None, (_near(folder, part) for part in _PARTS if not _texts(folder, part))))
+    raise _no_task(folder, f"no file in it has the columns {', '.join(PAIRS.needed)}", near)
+
+
+def _near(folder: Path, part: str) -> str:
+    """Say which files of a folder may be a part of a task under another name; "" if there is none."""
+    names = {file.name: re.split(r"[\W_\d]+", stem_of(file).casefold())[0] for file in _tables(folder)}
+    known = (part, *_PARTS[part])
+    found = [name for name, word in names.items() if word in known or get_close_matches(word, [part], 1, 0.8)]
+    if not found:
+        return ""
+    if len(found) > 1:
+        return f"Are {' and '.join(map(repr, found[:2]))} the {part}? Put them into a folder {part}/."
+    (first,) = found
+    return f"Is {first!r} the {part}? Call it {part}{suffixes_of(folder / first)}, or name it in {DECLARATION}."
 
 
 def _may_be_split(file: Path) -> bool:
     return format_of(file) not in ("json", "txt") or stem_of(file).lower() in _SPLITS
 
 
-def _no_task(path: Path, reason: str) -> ConfigError:
+def _no_task(path: Path, reason: str, near: str = "") -> ConfigError:
     return ConfigError(
-        f"{path}: not a task: {reason}. A task is a folder with {DECLARATION}, a BEIR folder (corpus, queries and "
-        f"qrels), a file of {', '.join(PAIRS.needed)}, or a LlamaIndex EmbeddingQAFinetuneDataset in a .json file."
+        f"{path}: not a task: {reason}.{near and ' '}{near} A task is a folder with {DECLARATION}, a BEIR folder "
+        f"(corpus, queries and qrels), a file of {', '.join(PAIRS.needed)}, or a LlamaIndex "
+        "EmbeddingQAFinetuneDataset in a .json file."
     )
 
 

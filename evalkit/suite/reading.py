@@ -132,7 +132,10 @@ def _table_rows(path: Path, form: Format, fields: Fields, problems: Problems) ->
 
     try:
         dialect = read_dialect(lines, fields, _usual(form))
-        if dialect is None or not _has_columns(fields, dialect.columns, where, problems):
+        if dialect is None:
+            return
+        no_header = f". Is its first line no header? Add {(dialect.delimiter or ' ').join(fields.needed)!r}"
+        if not _has_columns(fields, dialect.columns, where, problems, no_header):
             return
         for note in dialect.notes:
             problems.note(f"{where}: {note}.")
@@ -149,23 +152,27 @@ def _rows_of(dialect: Dialect, lines: Lines, where: str, fields: Fields, problem
         values = {name: cell for name, cell in zip(names, cells, strict=False) if name}
         row = Row(values, columns, where, line, problems, decimal=decimal)
         if dialect.delimiter == BLANKS and len(cells) != len(names):
-            row.report("not QUERY 0 DOCUMENT GRADE", fatal=True)
+            row.report(f"not {' '.join(names)}", fatal=True)
             continue
         if not dialect.ragged and any(cells[len(names) :]):
             row.report("more cells than the header has", fatal=True)
         yield row
 
 
-def _has_columns(fields: Fields, names: Sequence[str], where: str, problems: Problems) -> bool:
-    """Whether a table has all columns that are needed, and each once; else that is noted."""
+def _has_columns(fields: Fields, names: Sequence[str], where: str, problems: Problems, else_say: str = "") -> bool:
+    """Whether a table has all columns that are needed, and each once; else that is noted.
+
+    `else_say` is what is said where it has none of them.
+    """
     twice = sorted({name for name in names if name and list(names).count(name) > 1})
     for name in twice:
         problems.add(f"{where}: two columns are called {name!r}", fatal=True)
-    return _explain(fields, names, where, problems) and not twice
+    return _explain(fields, names, where, problems, else_say) and not twice
 
 
-def _explain(fields: Fields, names: Sequence[str], where: str, problems: Problems) -> bool:
+def _explain(fields: Fields, names: Sequence[str], where: str, problems: Problems, else_say: str = "") -> bool:
     missing = fields.missing(names)
+    more = "" if fields.match(names) else else_say
     for group in missing:
-        problems.add(f"{where}: {fields.explain(group, names)}", fatal=True)
+        problems.add(f"{where}: {fields.explain(group, names)}{more}", fatal=True)
     return not missing

@@ -3,6 +3,7 @@
 import os
 import warnings
 from pathlib import Path
+from urllib.parse import unquote
 
 from evalkit.errors import ConfigError, UnknownNameError, did_you_mean
 from evalkit.suite.checks import DataWarning
@@ -49,6 +50,8 @@ def list_tasks() -> list[TaskInfo]:
 def find_task(reference: str) -> tuple[TaskInfo, str]:
     """The task and the split that a reference names; without a split: the only one, test, dev or validation.
 
+    In a path, `%2C` is a comma, as in a spec.
+
     Raises UnknownNameError if the task, option or split does not exist, ConfigError if the reference cannot
     be read, what it names is not a task, or no split can be chosen.
     """
@@ -60,6 +63,7 @@ def find_task(reference: str) -> tuple[TaskInfo, str]:
         )
     if not name or (mark and not split):
         raise ConfigError(f"Cannot read the task reference {reference!r}. Write NAME_OR_PATH[?split=SPLIT].")
+    name = name if Path(name).exists() else unquote(name)
     task = describe(Path(name)) if Path(name).exists() else _look_up(name)
     return task, _choose_split(task, split if equals else None)
 

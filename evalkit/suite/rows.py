@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from evalkit.suite.checks import Problems
 from evalkit.suite.columns import Columns
-from evalkit.suite.values import as_identifier, as_number, as_text
+from evalkit.suite.values import as_identifier, as_number, as_shown, as_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,10 @@ class Row:
     unit: str = "line"
     decimal: str = "."
 
-    def report(self, what: str, *, fatal: bool = False) -> None:
-        """Note a problem with this row."""
-        self.problems.add(f"{self.where}: {what}", f"{self.unit} {self.line}", fatal=fatal)
+    def report(self, what: str, *, value: object = None, fatal: bool = False) -> None:
+        """Note a problem with this row, and the value that is wrong."""
+        shown = "" if value is None else f" has {as_shown(value)}"
+        self.problems.add(f"{self.where}: {what}", f"{self.unit} {self.line}{shown}", fatal=fatal)
 
     def has(self, field: str) -> bool:
         """Whether the row has a column for the field."""
@@ -62,9 +63,10 @@ class Row:
         if not self.has(field):
             self.report(f"no field {field!r}", fatal=True)
             return math.nan
-        number = as_number(self.get(field), self.decimal)
+        value = self.get(field)
+        number = as_number(value, self.decimal)
         if number is None:
-            self.report(f"{field} is not a number")
+            self.report(f"{field} is not a number", value=value)
             return math.nan
         if not math.isfinite(number):
             self.report(f"{field} is not finite")

@@ -4,6 +4,8 @@ from decimal import Decimal
 
 WHOLE = 2**53
 """Above this, a float does not hold every whole number."""
+SHOWN = 40
+"""Characters of a value that an error shows."""
 
 
 def as_identifier(value: object) -> str | None:
@@ -40,3 +42,9 @@ def as_number(value: object, decimal: str = ".") -> float | None:
         return float(value)
     except (ValueError, OverflowError):
         return None
+
+
+def as_shown(value: object) -> str:
+    """A value as an error shows it: no longer than a line."""
+    shown = repr(value)
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"

@@ -93,3 +93,21 @@ def test_printing_and_splitting_are_inverse(prompts: list[str]):
     printed = [str(spec) for spec in specs]
     assert split_models(",".join(printed)) == printed
     assert [parse_spec(text) for text in split_models(", ".join(printed))] == specs
+
+
+def test_a_comma_of_a_path_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my mo,d,els" / "dense").mkdir(parents=True)
+    for text in ("sbert:my mo,d,els/dense", "bm25, sbert:my mo,d,els/dense?pooling=cls", "./my mo,d,els/dense,tfidf"):
+        with pytest.raises(SpecError, match=r"is a path with a comma in it: write the comma as %2C"):
+            split_models(text)
+    escaped = "sbert:my mo%2Cd%2Cels/dense"
+    assert split_models(f"{escaped},tfidf") == [escaped, "tfidf"]
+    assert parse_spec(escaped).name == "my mo,d,els/dense"
+
+
+@pytest.mark.parametrize("after", ["sbert:x? yes", "tfidf? yes"])
+def test_a_question_after_a_comma_of_a_prompt_is_told(after):
+    (_, *rest) = split_models(f"sbert:x?query_prompt=Is it, {after}")
+    with pytest.raises(SpecError, match=r"' yes' is not option=value \(if .* write the comma before it as %2C\)"):
+        parse_spec(*rest)

@@ -90,7 +90,7 @@ def test_grades_that_are_no_finite_numbers(beir):
     rows = GOOD + "q1\td2\thigh\nq2\td1\tinf\nq2\td2\tnan\n"
     task = assert_told(
         beir(qrels=rows),
-        "qrels/test.tsv: score is not a number (1): line 3",
+        "qrels/test.tsv: score is not a number (1): line 3 has 'high'",
         "qrels/test.tsv: score is not finite (2): line 4, line 5",
     )
     assert task.qrels == {"q1": {"d1": 1}}
@@ -100,8 +100,8 @@ def test_trec_grade_that_is_no_number_and_line_of_another_length(beir):
     reference = beir(header="", qrels="q1 0 d1 1\nq1 0 d2 x\nq1 0 d2\n")
     assert_fatal(
         reference,
-        "qrels/test.tsv: score is not a number (1): line 2",
-        "qrels/test.tsv: not QUERY 0 DOCUMENT GRADE (1): line 3",
+        "qrels/test.tsv: score is not a number (1): line 2 has 'x'",
+        "qrels/test.tsv: not query-id iteration corpus-id score (1): line 3",
     )
 
 
@@ -118,7 +118,7 @@ def test_all_problems_at_once(beir):
         "queries.jsonl: repeated query id (1): 'q1'",
         "queries.jsonl: query with no text (1): 'q2'",
         "qrels/test.tsv: judged twice with different grades (1): 'd1' (query 'q1')",
-        "qrels/test.tsv: score is not a number (1): line 6",
+        "qrels/test.tsv: score is not a number (1): line 6 has '?'",
         "qrels/test.tsv: judgement of an absent document (1): 'd8' (query 'q1')",
         "qrels/test.tsv: judgement of an absent query (1): 'q8'",
     )

@@ -32,7 +32,7 @@ def test_sts_texts_and_scores(sts):
         "pairs.csv: sentence2 with no text (1): line 4",
         "pairs.csv: score outside 0 to 5 (2): line 5, line 6",
         "pairs.csv: score is not finite (1): line 7",
-        "pairs.csv: score is not a number (2): line 8, line 9",
+        "pairs.csv: score is not a number (2): line 8 has '', line 9 has 'high'",
     )
     assert task.sentences1 == ("a", " ", "d", "e", "g")
     np.testing.assert_array_equal(task.gold, [5, 4, 0, 5.5, -1])
@@ -43,7 +43,7 @@ def test_sts_rows_of_another_length(sts):
         sts("a,b,5\nc,d\ne, f,g,3\n"),
         "pairs.csv: no field 'score' (1): line 3",
         "pairs.csv: more cells than the header has (1): line 4",
-        "pairs.csv: score is not a number (1): line 4",
+        "pairs.csv: score is not a number (1): line 4 has 'g'",
     )
 
 
@@ -67,7 +67,7 @@ def test_json_scores_that_are_no_numbers(tmp_path):
         "".join(f'{{"sentence1": "a", "sentence2": "b", "score": {score}}}\n' for score in rows)
     )
     assert raised(str(tmp_path / "a.jsonl")).problems == (
-        "a.jsonl: score is not a number (4): line 1, line 2, line 3, line 4",
+        "a.jsonl: score is not a number (4): line 1 has True, line 2, line 3 has [1], line 4 has 1" + "0" * 39 + "…",
         "a.jsonl: score is not finite (1): line 5",
     )
 

@@ -156,6 +156,26 @@ def test_columns_that_nothing_names_are_refused(content, tmp_path):
         read(tmp_path, content, "pairs.csv")
 
 
+SPACED = {
+    "commas": ('sentence1, sentence2, score\n"a, b", c, 4.5\nd, "e, f", 0\n', "pairs.csv"),
+    "commas, no header": ('"a, b", c, 4.5\nd, "e, f", 0\n', "pairs.csv"),
+    "semicolons": ('sentence1;sentence2;score\n"a, b"; c; 4,5\nd; "e, f"; 0\n', "pairs.csv"),
+    "tabs": ("sentence1\tsentence2\tscore\na, b\t c\t 4.5\nd\t e, f\t 0\n", "pairs.tsv"),
+}
+
+
+@pytest.mark.parametrize("case", SPACED)
+def test_blanks_behind_delimiters_are_no_part_of_a_cell(case, tmp_path):
+    task = read(tmp_path, *SPACED[case])
+    assert (task.sentences1, task.sentences2, task.gold.tolist()) == (("a, b", "d"), ("c", "e, f"), [4.5, 0])
+    assert "the blanks behind its delimiters are no part of a cell" in " ".join(task.notes)
+
+
+def test_a_blank_that_begins_some_cells_is_text(tmp_path):
+    task = read(tmp_path, "sentence1,sentence2,score\na, b,1\nc,d,2\n", "pairs.csv")
+    assert task.sentences2 == (" b", "d")
+
+
 def test_two_columns_that_could_be_the_score(tmp_path):
     with pytest.raises(DataError, match=r"'score' and 'label' could each be 'score', and differ.*line 3"):
         read(tmp_path, "sentence1,sentence2,score,label\na,b,1,1\nc,d,2,0\n", "pairs.csv")
@@ -199,6 +219,84 @@ def test_judgements_of_trec_by_path(form, name, plain, tmp_path):
     path = "qrels/trec" if name == "qrels" else name
     (folder / "task.yaml").write_text(f"type: retrieval\nsplits: {{dev: {path}}}\n")
     assert load_task(str(folder)).qrels == plain.qrels
+
+
+JUDGED = {
+    "blanks and a header": ("query-id corpus-id score\nq1 d1 1\nq2 d2 2\nq2 d3 0\n", "txt"),
+    "blanks and TREC's header": ("qid iter docno rel\nq1 0 d1 1\nq2 0 d2 2\nq2 0 d3 0\n", "txt"),
+    "three columns by blanks": ("q1 d1 1\nq2   d2 2\nq2 d3 0\n", "txt"),
+    "a blank behind each comma": ("q1, d1, 1\nq2, d2, 2\nq2, d3, 0\n", "csv"),
+}
+
+
+@pytest.mark.parametrize("case", JUDGED)
+def test_judgements_as_people_write_them(case, plain, tmp_path):
+    content, suffix = JUDGED[case]
+    folder = beir(tmp_path / "task")
+    (folder / "qrels" / "test.jsonl").unlink()
+    (folder / "qrels" / f"test.{suffix}").write_text(content)
+    assert load_task(str(folder)).qrels == plain.qrels
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ("q1\td1\nq2\td2\n", "the columns are 'q1', 'd1'.*Is its first line no header"),
+        ("query-id\tcorpus-id\tscore\nq1\td1\tTrue\n", "score is not a number .*line 2 has 'True'"),
+        ("query-id\tcorpus-id\tscore\nq1\td1\trelevant\n", "score is not a number .*line 2 has 'relevant'"),
+        ("query-id\tcorpus-id\tscore\nq1\td1\t0,5\n", "score is not a number .*line 2 has '0,5'"),
+        ("q1 0 d1 1\nq1 0 d2\n", "not query-id iteration corpus-id score .*line 2"),
+    ],
+)
+def test_judgements_that_are_refused_with_what_is_wrong(rows, told, tmp_path):
+    folder = beir(tmp_path / "task")
+    (folder / "qrels" / "test.jsonl").unlink()
+    (folder / "qrels" / "test.tsv").write_text(rows)
+    with pytest.raises(DataError, match=rf"qrels/test\.tsv: (no field .*)?{told}"):
+        load_task(str(folder))
+
+
+def test_a_corpus_without_a_header(tmp_path):
+    folder = beir(tmp_path / "task")
+    (folder / "corpus.jsonl").unlink()
+    (folder / "corpus.csv").write_text("d1,Cats,They sleep.\nd2,Dogs,They bark.\n")
+    with pytest.raises(DataError, match=r"corpus\.csv: no field '_id'; .*first line no header\? Add '_id,text'"):
+        load_task(str(folder))
+
+
+def test_ids_that_went_through_floats(tmp_path):
+    corpus, qrels = CORPUS.assign(_id=["1", "2", "3"]), QRELS.assign(**{"corpus-id": ["1.0", "2.0", "3.0"]})
+    with pytest.raises(DataError, match=r"'1\.0' \(query 'q1'\); '1' is there: write ids without a point"):
+        load_task(str(beir(tmp_path / "task", FORMATS["csv"], corpus=corpus, qrels=qrels)))
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "told"),
+    [
+        ("corpus.jsonl", "Corpus.jsonl", "Is 'Corpus.jsonl' the corpus? Call it corpus.jsonl, or name it in task"),
+        ("corpus.jsonl", "corpus_1.jsonl", "Is 'corpus_1.jsonl' the corpus? Call it corpus.jsonl"),
+        ("corpus.jsonl", "documents.csv.gz", "Is 'documents.csv.gz' the corpus? Call it corpus.csv.gz"),
+        ("queries.jsonl", "query.jsonl", "Is 'query.jsonl' the queries? Call it queries.jsonl"),
+        ("queries.jsonl", "topics.tsv", "Is 'topics.tsv' the queries? Call it queries.tsv"),
+        ("qrels/test.jsonl", "qrels.test.tsv", "Is 'qrels.test.tsv' the qrels? Call it qrels.tsv"),
+        ("qrels/test.jsonl", "qrels-test.tsv", "Is 'qrels-test.tsv' the qrels? Call it qrels.tsv"),
+        ("qrels/test.jsonl", "Qrels.tsv", "Is 'Qrels.tsv' the qrels? Call it qrels.tsv"),
+    ],
+)
+def test_a_part_under_another_name_is_pointed_at(was, now, told, tmp_path):
+    folder = beir(tmp_path / "task")
+    (folder / was).rename(folder / now)
+    with pytest.raises(ConfigError) as caught:
+        load_task(str(folder))
+    assert told in str(caught.value)
+
+
+def test_parts_of_a_corpus_are_pointed_at(tmp_path):
+    folder = beir(tmp_path / "task")
+    (folder / "corpus.jsonl").rename(folder / "corpus_1.jsonl")
+    (folder / "corpus_2.jsonl").write_text("{}")
+    with pytest.raises(ConfigError, match=r"Are 'corpus_1.jsonl' and 'corpus_2.jsonl' the corpus\? Put them"):
+        load_task(str(folder))
 
 
 def test_judgements_without_a_score(tmp_path):

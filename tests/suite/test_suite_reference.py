@@ -1,11 +1,14 @@
 """Task references: names, paths, splits, and what the search path holds."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from evalkit.errors import ConfigError, UnknownNameError
+from evalkit.config import read_config
+from evalkit.errors import ConfigError, SpecError, UnknownNameError
 from evalkit.suite import DataWarning, list_tasks, load_task, reference, task_folders
+from evalkit.suite.reference import bundled_tasks, find_task
 
 PAIRS = "sentence1,sentence2,score\n{},b,1\n"
 
@@ -163,3 +166,14 @@ def test_no_default_split(tmp_path):
         "Task 'many' has several splits and none is called test, dev or validation: left, right. "
         "Name one: many?split=left"
     )
+
+
+def test_a_comma_in_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(bundled_tasks() / "rag-mini", tmp_path / "a,b")
+    config = {"models": "tfidf"}
+    with pytest.raises(SpecError, match=r"'a,b' is a path with a comma in it: write the comma as %2C"):
+        read_config({**config, "tasks": "rag-mini,a,b"})
+    (name,) = read_config({**config, "tasks": "a%2Cb"}).tasks
+    assert find_task(name)[0].source == Path("a,b")
+    assert find_task("a,b?split=test")[0].source == Path("a,b")
