@@ -218,13 +218,20 @@ def _missing(outcome: Outcome, line_up: LineUp, tasks: Sequence[Task], wanted: f
 
 
 def _check_scorable(line_up: LineUp, tasks: Sequence[Task]) -> None:
-    """Raise ConfigError for models without vectors where no task is retrieval."""
+    """Raise ConfigError for models without vectors, fusions and rerankers where no task is retrieval."""
+    if any(isinstance(task, RetrievalTask) for task in tasks):
+        return
     rankers = [label for label, model in line_up.models.items() if "embedder" not in model.kinds]
-    if rankers and not any(isinstance(task, RetrievalTask) for task in tasks):
-        raise ConfigError(
-            f"{', '.join(rankers)} has no vectors, and no task is retrieval: there is nothing it could score. "
-            "Leave it out, or add a retrieval task."
-        )
+    for what, labels in {
+        "has no vectors": rankers,
+        "fuses rankings": line_up.fusions,
+        "is a reranker": line_up.rerankers,
+    }.items():
+        if labels:
+            raise ConfigError(
+                f"{', '.join(labels)} {what}, and no task is retrieval: there is nothing it could score. "
+                "Leave it out, or add a retrieval task."
+            )
 
 
 def _check_labels(models: Mapping[str, Chosen], rerankers: Mapping[str, Chosen]) -> None:

@@ -1,5 +1,6 @@
 """Keys and values of a run: one meaning in a suite file, on the command line and in Python."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from fakes import write_tasks
 import evalkit
 from evalkit.config import RunConfig, read_config, read_suite, split_list
 from evalkit.errors import ConfigError, UnknownNameError
+from evalkit.pipeline import refusal
 
 LEAST = {"models": "bow", "tasks": "sts-mini"}
 
@@ -216,3 +218,18 @@ def test_sample_of_queries_is_seeded():
     assert first == ids(0)
     assert first != ids(1)
     assert first == [query for query in everything if query in first], "in the order of the data"
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"models": "tfidf", "rerankers": "bow"}, "bow is a reranker"),
+        ({"models": "tfidf,rrf(tfidf,bow)"}, "rrf(tfidf, bow) fuses rankings"),
+        ({"models": "tfidf,bm25"}, "bm25 has no vectors"),
+    ],
+)
+def test_what_only_retrieval_can_score_is_refused_beside_similarity_alone(keys, told):
+    config = read_config({**keys, "tasks": "sts-mini", "no_store": True})
+    with pytest.raises(ConfigError, match=re.escape(f"{told}, and no task is retrieval")):
+        evalkit.run(**keys, tasks="sts-mini", no_store=True)
+    assert told in str(refusal(config))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evalkit.errors import ConfigError, UnknownNameError, did_you_mean
+from evalkit.metrics.ranking import Measure, ranking_metric_names
 
 Verdict = Literal["met", "unmet", "cannot be told"]
 
@@ -46,7 +47,6 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 }  # fmt: skip
 _FORM = re.compile(r"^\s*([\w@]+)\s*(<=|>=|<|>|=|~)\s*(.+?)\s*$")
 _NUMBER = re.compile(r"^((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([a-z]*)$", re.IGNORECASE)
-_METRIC = re.compile(r"^(hit_rate|mrr|ndcg|recall)@\d+$")
 
 
 @dataclass(frozen=True)
@@ -99,11 +99,12 @@ def _parse(text: str) -> Requirement:
         if "" in wanted:
             raise ConfigError(f"the requirement {text!r} names an empty licence; write it as {name}~apache|mit.")
         return Requirement(text, "licence", sign, wanted)
-    quantity = Quantity(name, _PLAIN) if _METRIC.match(name) else QUANTITIES.get(name)
+    metric = Measure.parse(name) if "@" in name else None
+    quantity = QUANTITIES.get(name) if metric is None else Quantity(str(metric), _PLAIN)
     if quantity is None:
         raise UnknownNameError(
             f"unknown name {name!r} in the requirement {text!r}. "
-            + did_you_mean(name, [*QUANTITIES, "licence", "hit_rate@5", "mrr@5", "ndcg@5", "recall@5"])
+            + did_you_mean(name, [*QUANTITIES, "licence", *ranking_metric_names([5])])
         )
     number = _NUMBER.match(value)
     unit = number.group(2).lower() if number else ""
@@ -118,4 +119,9 @@ def _parse(text: str) -> Requirement:
         raise ConfigError(
             f"cannot read the requirement {text!r}: {name} is compared by < <= > >= = with a number; units: {units}."
         )
-    return Requirement(text, quantity.column, sign, float(number.group(1)) * quantity.units[unit])
+    bound = float(number.group(1)) * quantity.units[unit]
+    if metric is not None and bound > 1:
+        raise ConfigError(
+            f"the requirement {text!r}: {name} is a fraction from 0 to 1; for {value} percent write {bound / 100:g}."
+        )
+    return Requirement(text, quantity.column, sign, bound)

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from evalkit.report.significance import asked, if_sample
-from evalkit.report.table import Table, TableCell
+from evalkit.report.table import Table, TableCell, in_brackets
 from evalkit.results import Results
 from evalkit.results.records import CELL_KEYS
 
@@ -57,4 +57,4 @@ def _number(score: float) -> str:
 
 
 def _interval(figure: pd.Series) -> str:
-    return "" if pd.isna(figure["ci_low"]) else f" ({figure['ci_low']:.3f}–{figure['ci_high']:.3f})"
+    return in_brackets(figure["ci_low"], figure["ci_high"], "{:.3f}")

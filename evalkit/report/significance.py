@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from evalkit.report.table import Table, TableCell
+from evalkit.report.table import Table, TableCell, in_brackets
 from evalkit.results import Results, coverage
 from evalkit.results.comparisons import ALL, LEVEL, CellLabel, across_tasks, detectable, needed, reranker_gains
 from evalkit.results.scores import ranking_metric
@@ -118,7 +118,7 @@ def _across(results: Results, kind: str, rows: pd.DataFrame) -> Table:
         [
             TableCell("–")
             if pd.isna(row[name])
-            else TableCell(form.format(row[name]) + f" ({_bounds(row, name, form)})")
+            else TableCell(form.format(row[name]) + in_brackets(row[f"{name}_low"], row[f"{name}_high"], form))
             for _, row in rows.iterrows()
         ]
         for name, form in forms.items()
@@ -140,10 +140,6 @@ def _across(results: Results, kind: str, rows: pd.DataFrame) -> Table:
 
 def _rows(frame: pd.DataFrame) -> list[Any]:
     return list(frame.itertuples())
-
-
-def _bounds(row: pd.Series, name: str, form: str) -> str:
-    return f"{form.format(row[f'{name}_low'])}–{form.format(row[f'{name}_high'])}"
 
 
 def _label(row: pd.Series) -> str:

@@ -1,5 +1,6 @@
 """A table for people; how it is drawn is for the renderers."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -26,3 +27,10 @@ class Table:
     rows: tuple[tuple[TableCell, ...], ...]
     note: str = ""
     text_columns: int = 1
+
+
+def in_brackets(low: float, high: float, form: str, scale: float = 1) -> str:
+    """An interval as it stands behind its score: " (0.31–0.52)", " (-0.10 to 0.25)"; "" where there is none."""
+    if math.isnan(low):
+        return ""
+    return f" ({form.format(scale * low)}{'–' if low >= 0 else ' to '}{form.format(scale * high)})"

@@ -19,7 +19,7 @@ from evalkit.report.significance import (
     thin_cells,
     what_shows,
 )
-from evalkit.report.table import Table, TableCell
+from evalkit.report.table import Table, TableCell, in_brackets
 from evalkit.results import Results
 from evalkit.results.comparisons import against_best
 from evalkit.results.coverage import is_thin
@@ -100,7 +100,7 @@ def _sts_table(results: Results, task: dict[str, Any], scores: pd.DataFrame) -> 
             _plain(pairs),
         ),
         _notes(
-            INTERVALS,
+            INTERVALS if scores["ci_low"].notna().any() else "",
             "Pairs with a text of which the model knows no word are left out." if pairs.min() < task["pairs"] else "",
             thin_cells(board, task["pairs"], "pairs"),
             TIED if len(order) > 1 else "",
@@ -139,7 +139,7 @@ def _retrieval_table(results: Results, task: dict[str, Any], scores: pd.DataFram
             *(marked(_scored(by_metric[name].loc[order], "{:.3f}", 1), labels, boards[name]) for name in TITLES),
         ),
         _notes(
-            INTERVALS,
+            INTERVALS if scores["ci_low"].notna().any() else "",
             "Ranked by nDCG." if len(order) > 1 else "",
             f"{excluded} more queries have no relevant document and are excluded." if excluded else "",
             TIED if len(order) > 1 else "",
@@ -240,13 +240,11 @@ def _plain(texts: Sequence[str]) -> list[TableCell]:
 def _scored(found: pd.DataFrame, form: str, scale: float, thin: Sequence[bool] = ()) -> list[TableCell]:
     """Scores with their intervals; the best score marked, which is none of those that are `thin`."""
     cells = _best_in_column([form.format(scale * value) for value in found["score"]], thin)
-    bounds = [
-        ""
-        if pd.isna(low)
-        else f" ({form.format(scale * low)}{'–' if low >= 0 else ' to '}{form.format(scale * high)})"
-        for low, high in zip(found["ci_low"], found["ci_high"], strict=True)
+    bounds = zip(found["ci_low"], found["ci_high"], strict=True)
+    return [
+        replace(cell, text=cell.text + in_brackets(*bound, form, scale))
+        for cell, bound in zip(cells, bounds, strict=True)
     ]
-    return [replace(cell, text=cell.text + bound) for cell, bound in zip(cells, bounds, strict=True)]
 
 
 def _best_in_column(values: Sequence[str], thin: Sequence[bool] = ()) -> list[TableCell]:

@@ -1,6 +1,6 @@
 """What went into two runs: their tasks, and all that is not the same."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 import pandas as pd
@@ -81,11 +81,13 @@ def differing_inputs(a: Results, b: Results, pairs: Mapping[str, str]) -> pd.Dat
             rows.append((f"spec of {label}", spec, new["specs"][other]))
     packages = dict.fromkeys([*old["packages"], *new["packages"]])
     rows += [(f"package {name}", old["packages"].get(name), new["packages"].get(name)) for name in packages]
-    marks = [_fingerprints(a, {}), _fingerprints(b, {after: before for before, after in pairs.items()})]
+    tasks = tasks_of(a), tasks_of(b)
+    shared = tasks[0].keys() & tasks[1].keys()
+    back = {after: before for before, after in pairs.items()}
+    marks = [_fingerprints(a, shared, {}), _fingerprints(b, shared, back)]
     for label in marks[0].keys() & marks[1].keys():
         rows.append((f"fingerprint of {label}", marks[0][label], marks[1][label]))
-    tasks = tasks_of(a), tasks_of(b)
-    for label in tasks[0].keys() & tasks[1].keys():
+    for label in shared:
         hashes = [side[label]["content_hash"][:12] for side in tasks]
         rows.append((f"data of {label[0]} ({label[1]})", *hashes))
     differing = [(what, _text(one), _text(other)) for what, one, other in rows if one != other]
@@ -98,11 +100,14 @@ def _place(what: str) -> tuple[int, str]:
     return (order.index(kind) if (kind := what.partition(" ")[0]) in order else len(order)), what
 
 
-def _fingerprints(run: Results, names: Mapping[str, str]) -> dict[str, str]:
-    """What a model's weights, options and code come to, over all tasks; by its label, or its other name."""
+def _fingerprints(run: Results, tasks: Collection[Label], names: Mapping[str, str]) -> dict[str, str]:
+    """What a model's weights, options and code come to, over these tasks; by its label, or its other name.
+
+    One that is fitted on the documents of a task has a fingerprint for each.
+    """
     found: dict[str, set[str]] = {}
     for cell in run.provenance["cells"]:
-        if cell["reranker"] == NO_RERANKER:
+        if cell["reranker"] == NO_RERANKER and (cell["task"], cell["split"]) in tasks:
             label = names.get(cell["model"], cell["model"])
             found.setdefault(label, set()).add(cell["fingerprint"][:12])
     return {label: ", ".join(sorted(marks)) for label, marks in found.items()}

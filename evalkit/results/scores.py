@@ -14,8 +14,6 @@ from evalkit.types import FloatArray
 
 Resample = Callable[..., FloatArray]
 METHODS = (("spearman", spearman, resampled_spearman), ("pearson", pearson, resampled_pearson))
-LEAST = 4
-"""Pairs that an interval of a correlation needs: of fewer, most resamples are constant or a straight line."""
 SCORE_COLUMNS = [*CELL_KEYS, "metric", "score", "ci_low", "ci_high", "n"]
 
 
@@ -73,9 +71,8 @@ def _over_same_pairs(values: FloatArray, gold: FloatArray, resample: Resample, s
     bounds = np.full((2, values.shape[1]), np.nan)
     masks, which = np.unique(finite.T, axis=0, return_inverse=True)
     for number, mask in enumerate(masks):
-        if mask.sum() >= LEAST:
-            same = which == number
-            bounds[:, same] = percentiles(resample(values[mask][:, same], gold[mask], seed=seed))
+        same = which == number
+        bounds[:, same] = percentiles(resample(values[mask][:, same], gold[mask], seed=seed))
     return bounds
 
 

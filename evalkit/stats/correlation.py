@@ -7,6 +7,8 @@ import numpy as np
 from evalkit.stats.intervals import draws, resampled_means
 from evalkit.types import FloatArray
 
+LEAST = 4
+"""Pairs that an interval of a correlation needs: of fewer, most resamples are constant or a straight line."""
 _NO_VARIANCE = 1e-12
 """A resample whose variance is a smaller share of that of all pairs has equal values, but for rounding."""
 
@@ -16,14 +18,14 @@ def resampled_spearman(predicted: FloatArray, gold: FloatArray, *, seed: int, re
 
     `predicted` is float64 of shape (n_pairs, n_columns), `gold` of shape (n_pairs,), finite. All columns share the
     same draws; a pair that is NaN in a column is left out of that column's, which do not depend on the other columns.
-    NaN where a resample is constant on either side. Equal to ranking each resample anew with mid-ranks (Spearman
-    1904), but values are sorted once: the rank of a value in a resample is the number of smaller ones drawn, and half
-    of those equal to it.
+    NaN where a resample is constant on either side, and in columns of fewer than `LEAST` pairs. Equal to ranking each
+    resample anew with mid-ranks (Spearman 1904), but values are sorted once: the rank of a value in a resample is the
+    number of smaller ones drawn, and half of those equal to it.
     """
     found = np.full((predicted.shape[1], resamples), np.nan)
     masks, which = np.unique(np.isfinite(predicted).T, axis=0, return_inverse=True)
     for number, mask in enumerate(masks):
-        if mask.any():
+        if mask.sum() >= LEAST:
             same = np.flatnonzero(which == number)
             columns, gold_sorted = [_Sorted(predicted[mask, column]) for column in same], _Sorted(gold[mask])
             for block, counts in draws(len(gold), seed, resamples):
@@ -57,12 +59,12 @@ def spearman_influence(predicted: FloatArray, gold: FloatArray) -> tuple[FloatAr
     order a correlation is the true one and the mean of the influence of the pairs drawn: so it is tested as a mean
     is. It is given times sqrt(n / (n - 3)), since the variance of a correlation is over n - 3 (Fisher 1921; of ranks:
     Bonett and Wright 2000). Each column is over the pairs that are finite in it; NaN where `predicted` is, and where
-    a correlation is undefined or of fewer than 4 pairs.
+    a correlation is undefined or of fewer than `LEAST` pairs.
     """
     correlations, influence = np.full(predicted.shape[1], np.nan), np.full(predicted.shape, np.nan)
     for number, column in enumerate(predicted.T):
         rows = np.isfinite(column)
-        if rows.sum() < 4:
+        if rows.sum() < LEAST:
             continue
         x, y = _Sorted(column[rows]), _Sorted(gold[rows])
         a, b = (side.centred_ranks() for side in (x, y))
@@ -111,7 +113,9 @@ class _Sorted:
 
 
 def resampled_pearson(predicted: FloatArray, gold: FloatArray, *, seed: int, resamples: int = 10_000) -> FloatArray:
-    """Pearson's correlation with `gold` over resamples of the pairs; as `resampled_spearman`."""
+    """Pearson's correlation with `gold` over resamples of the pairs; as `resampled_spearman`, without NaN."""
+    if len(gold) < LEAST:
+        return np.full((predicted.shape[1], resamples), np.nan)
     x, y = predicted - predicted.mean(axis=0), (gold - gold.mean())[:, None]
     moments = resampled_means(np.hstack([x, x**2, x * y, y, y**2]), seed=seed, resamples=resamples)
     of_x, of_x2, of_xy = moments[:-2].reshape(3, -1, resamples)

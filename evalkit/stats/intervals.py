@@ -115,8 +115,8 @@ def mean_interval(values: FloatArray, *, confidence: float = 0.95) -> tuple[Floa
     queries more that vary as zeros and ones: among few queries those are easily missed which vary most. (Agresti and
     Coull 1998 add as many.)
 
-    NaN where a column has fewer than 2 finite values. Raises ConfigError for a confidence outside (0, 1), ValueError
-    for a value outside 0 to 1.
+    NaN where a column has fewer than 2 finite values, or if it is zeros and ones none. Raises ConfigError for a
+    confidence outside (0, 1), ValueError for a value outside 0 to 1.
     """
     check_confidence(confidence)
     finite = np.isfinite(values)
@@ -137,7 +137,7 @@ def mean_interval(values: FloatArray, *, confidence: float = 0.95) -> tuple[Floa
     np.divide(squares + PRIOR * largest, (n + PRIOR) * largest, out=dispersion, where=~is_share & (largest > 0))
     quantile = np.where(is_share, ndtri((1 + confidence) / 2), stdtrit(np.maximum(n - 1, 1), (1 + confidence) / 2))
     bounds = scale * np.stack(_score_bounds(mean, n, quantile**2 * np.minimum(dispersion, 1)))
-    low, high = np.where(finite.sum(axis=0) >= 2, bounds, np.nan)
+    low, high = np.where(finite.sum(axis=0) >= np.where(is_share, 1, 2), bounds, np.nan)
     return low, high
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from evalkit.decision.requirements import parse_requirements
 from evalkit.errors import ConfigError, UnknownNameError
+from evalkit.metrics.ranking import RANKING_METRICS
 
 
 def test_the_example_of_the_manual():
@@ -58,8 +59,17 @@ def test_what_is_not_known_is_not_met(text, values, verdict):
         ("licence=|mit", ConfigError, "names an empty licence"),
         ("dim<=1.2.3", ConfigError, "with a number"),
         ("latency_p95<.ms", ConfigError, "with a number"),
+        ("ndcg@1>50", ConfigError, "ndcg@1 is a fraction from 0 to 1; for 50 percent write 0.5"),
+        ("ndgc@5>0.5", ConfigError, "unknown ranking metric in 'ndgc@5'.*ndcg"),
+        ("hit_rate@0>0.5", ConfigError, "K a whole number from 1"),
     ],
 )
 def test_mistakes_are_told(text, error, says):
     with pytest.raises(error, match=says):
         parse_requirements(text)
+
+
+@pytest.mark.parametrize("metric", RANKING_METRICS)
+def test_every_metric_can_be_required(metric):
+    (required,) = parse_requirements(f"{metric}@7>=0.4")
+    assert (required.verdict({f"{metric}@7": 0.4}), required.verdict({f"{metric}@7": 0.3})) == ("met", "unmet")

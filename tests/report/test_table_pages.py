@@ -113,11 +113,11 @@ def test_a_cell_without_a_score_is_marked_failed():
     )
 
 
-def test_one_query_has_no_interval():
+def test_one_query_has_the_interval_of_one_trial():
     one = {key: pairs[:1] for key, pairs in GRID.items()}
     first, grid, gains = make_tables(made(one, queries=1))
-    assert [cell.text for cell in first.rows[0]] == ["sbert", "1 (1–2)", *["1.000"] * 4]
-    assert grid.note.startswith("Too few queries for intervals.")
+    assert [cell.text for cell in first.rows[0]] == ["sbert", "1 (1–2)", *["1.000 (0.207–1.000)"] * 4]
+    assert grid.note.startswith("95 % intervals reach up to ±0.397 here")
     assert {cell.text for row in gains.rows for cell in row[1:]} == {"–"}
 
 

@@ -114,6 +114,12 @@ def test_inputs_that_differ(runs):
     assert what.loc["dtype"].tolist() == ["float32", "bfloat16"]
 
 
+def test_a_task_that_was_added_is_no_input_that_differs(runs):
+    more = package.run(models="bm25,tfidf", tasks=["rag-mini", "sts-mini"], device="cpu")
+    what = differing_inputs(package.run(models="bm25,tfidf", tasks="rag-mini", device="cpu"), more, {})
+    assert what["what"].tolist() == []
+
+
 def test_sts_has_the_difference_of_correlations():
     how = {"tasks": "sts-mini", "device": "cpu"}
     before, after = package.run(models="tfidf", **how), package.run(models="bow", **how)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import evalkit
 from evalkit.report.html.answer import answer
 from evalkit.report.html.units import across, make_units
 from evalkit.report.markdown import to_markdown
@@ -168,3 +169,14 @@ def test_the_floor():
     values = np.ones((20, 3))
     values[:2, 1] = values[:3, 2] = np.nan
     assert is_covered(values).tolist() == [True, True, False]
+
+
+def test_tasks_of_three_pairs_have_no_interval_together(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.csv").write_text("sentence1,sentence2,score\na b,a c,5\na,b,0\nb c d,b c,3\n")
+    tasks = [tmp_path / "one.csv", tmp_path / "two.csv"]
+    run = evalkit.run(models="tfidf,bow", tasks=tasks, device="cpu", no_store=True)
+    assert run.scores[["ci_low", "ci_high"]].isna().all(axis=None)
+    board = across_tasks(run)
+    assert board["mean"].notna().all()
+    assert board[["mean_low", "mean_high"]].isna().all(axis=None)
