@@ -1,6 +1,6 @@
 """What a sentence-transformers checkpoint says of itself, read without loading it; and how one is loaded."""
 
-import json
+import pickle
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +14,7 @@ from evalkit.errors import ModelNotFoundError
 from evalkit.models.loading import complete_weights, left_by, refuse_adapter_without_peft, refuse_empty_tokenizer
 from evalkit.models.trust import untrusted_code
 from evalkit.models.weights import quiet_loading
+from evalkit.registry.files import read_json
 from evalkit.terms import ROLES, SIMILARITIES, Role, Similarity
 
 MODULES, SETTINGS = "modules.json", "config_sentence_transformers.json"
@@ -21,10 +22,14 @@ LIBRARIES = ("sentence_transformers", "pylate")
 """Where a module's class must come from to be known by its name."""
 ROUTERS = frozenset({"Router", "Asym"})
 READS_TEXT = frozenset({"Transformer", "MLMTransformer"})
+WITHOUT_FILES = frozenset({"Normalize"})
+"""Modules that may have nothing to save, and then no folder."""
 EACH_TEXT_ALONE = frozenset(
     {"Dense", "Dropout", "LayerNorm", "MultiVectorMask", "Normalize", "Pooling", "SpladePooling"}
 )
 """Modules whose outcome for a text does not depend on the padding, which batches of our own have less of."""
+UNREADABLE = (OSError, EOFError, ValueError, TypeError, LookupError, RuntimeError, pickle.UnpicklingError)
+"""What the libraries raise for files that are not as they expect, beside safetensors' own."""
 TASKS = ("feature-extraction", "fill-mask", "sequence-classification")
 """What a transformer is loaded for, where it reads a text once and writes nothing."""
 TRANSFORMER_SETTINGS = "sentence_*_config.json"
@@ -76,11 +81,11 @@ class Checkpoint:
 
     @classmethod
     def read(cls, folder: Path) -> "Checkpoint":
-        """Read the settings; what a folder does not have is empty."""
-        modules = tuple(
-            Module(entry["type"], folder / entry["path"], tuple(entry.get("kwargs") or ()))
-            for entry in _read_json(folder / MODULES, [])
-        )
+        """Read the settings; what a folder does not have is empty.
+
+        Raises ModelNotFoundError if they cannot be read, or name modules whose files are not there.
+        """
+        modules = tuple(_module(folder, entry) for entry in _read_json(folder / MODULES, []))
         return cls(
             folder,
             _read_json(folder / SETTINGS, {}) if modules else {},
@@ -264,7 +269,7 @@ def readable(folder: Path, reader: str) -> Iterator[None]:
             yield
     except torch.OutOfMemoryError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (*UNREADABLE, SafetensorError) as error:
         if isinstance(error, ValueError) and "trust_remote_code" in str(error):  # what both libraries tell to set
             raise untrusted_code(str(folder)) from error
         hint = left_by(re.findall(r'"([\w.]+)"', str(error)))
@@ -296,6 +301,24 @@ def ready(model: Any, compute: Compute) -> Any:
     return model
 
 
+def _module(folder: Path, entry: Any) -> Module:
+    """Read a module of modules.json. Raises ModelNotFoundError if it is none, or its files are not there."""
+    told = entry if isinstance(entry, dict) else {}
+    if not isinstance(told.get("type"), str) or not isinstance(told.get("path"), str):
+        raise ModelNotFoundError(
+            f"{folder / MODULES} does not say type and path of each module, as in {str(entry)[:80]!r}. Save the "
+            "model again."
+        )
+    module = Module(told["type"], folder / told["path"], tuple(told.get("kwargs") or ()))
+    known = module.name != module.kind and module.name not in WITHOUT_FILES
+    if known and not (module.folder.is_dir() and any(module.folder.iterdir())):
+        raise ModelNotFoundError(
+            f"{folder / MODULES} names the module {told['path']!r} ({module.name}), and there is nothing in "
+            f"{module.folder}. Download or copy the whole folder again."
+        )
+    return module
+
+
 def _pooling(module: Module) -> str | None:
     if module.name == "SpladePooling":
         return f"SPLADE, {module.settings().get('pooling_strategy', 'max')}"
@@ -307,4 +330,4 @@ def _pooling(module: Module) -> str | None:
 
 
 def _read_json(path: Path, default: Any) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else default
+    return read_json(path, type(default)) if path.is_file() else default

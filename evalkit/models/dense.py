@@ -138,10 +138,11 @@ def truncate(vectors: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
 
 
 def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors scaled to length 1; zero vectors stay zero, for the caller to report."""
+    """Vectors scaled to length 1; those that are zero or not finite stay so, for the caller to report."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled = np.zeros_like(vectors)
-    np.divide(vectors, lengths, out=scaled, where=lengths > 0)
+    with np.errstate(invalid="ignore"):
+        np.divide(vectors, lengths, out=scaled, where=lengths != 0)
     return scaled
 
 
@@ -149,14 +150,15 @@ def quantize(vectors: NDArray[np.float32], precision: Precision) -> NDArray[np.f
     """The values that vectors have when they are kept in less space, as float32.
 
     int8: each vector in 255 even steps up to its largest magnitude. binary: the signs, +1 or -1 (0 counts as
-    -1), so that the cosine falls evenly with the Hamming distance; a zero vector stays zero.
+    -1), so that the cosine falls evenly with the Hamming distance; a zero vector stays zero, and NaN stays NaN.
     """
     if precision == "float32":
         return vectors
     if precision == "binary":
         signs = np.where(vectors > 0, np.float32(1), np.float32(-1))
-        return np.where(vectors.any(axis=1, keepdims=True), signs, np.float32(0))
+        known = np.where(vectors.any(axis=1, keepdims=True), signs, np.float32(0))
+        return np.where(np.isnan(vectors), vectors, known)
     step = np.abs(vectors).max(axis=1, keepdims=True, initial=0) / 127
     steps = np.zeros_like(vectors)
-    np.divide(vectors, step, out=steps, where=step > 0)
+    np.divide(vectors, step, out=steps, where=step != 0)
     return np.asarray(np.round(steps) * step, dtype=np.float32)

@@ -29,6 +29,8 @@ BUFFERS = re.compile(r"(?:^|\.)(?:position_ids|token_type_ids|inv_freq|masked_bi
 def complete_weights(what: str | Path) -> Iterator[None]:
     """While transformers loads: raise ModelNotFoundError if not all weights are in the files, and all files' in it.
 
+    So it is for weights that are no finite numbers.
+
     `what` is loaded: a folder, or a name where another library knows the folder.
 
     Heads that the network does not have are no matter (`cls.*`, `lm_head.*`); nor is a pooler that it has in vain, on
@@ -92,8 +94,18 @@ def _check(what: str, model: Any, report: Any) -> None:
             f"would give random results. {'; '.join(filter(None, problems))}.{left_by(report.unexpected_keys)} "
             "Choose a checkpoint that has them, or the family that it was saved for."
         )
+    spoilt = [name for name, weights in model.named_parameters() if name not in in_vain and not _is_finite(weights)]
+    if spoilt:
+        raise ModelNotFoundError(
+            f"{what}: weights of {type(model).__name__} are NaN or infinite, and what it gives would be "
+            f"too. {_listed('hold such numbers', spoilt)}. Save the model again, or download another copy."
+        )
     for name in in_vain:
         model.get_parameter(name).data.fill_(float("nan"))
+
+
+def _is_finite(weights: Any) -> bool:
+    return not weights.is_floating_point() or bool(weights.isfinite().all())
 
 
 def _from_adapter(model: Any, name: str) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Setting, no_progress
+from evalkit.errors import VectorError
 from evalkit.models.checkpoint import SETTINGS, Checkpoint
 from evalkit.models.fitting import check_ids, not_fitted
 from evalkit.models.pair import PairModel
@@ -125,7 +126,14 @@ class MaxSim(PairModel):
         parts: Iterator[list[Tensor]] = (
             queries[start : start + QUERIES_AT_ONCE] for start in range(0, len(queries), QUERIES_AT_ONCE)
         )
-        return np.concatenate([self._network.similarity(part, documents).double().cpu().numpy() for part in parts])
+        scores = [self._network.similarity(part, documents).double().cpu().numpy() for part in parts]
+        if any(np.isnan(part).any() for part in scores) and not all(
+            bool(vectors.isfinite().all()) for vectors in (*queries, *documents)
+        ):
+            raise VectorError(
+                "maxsim gave vectors of tokens that are not finite. Choose a checkpoint with whole weights."
+            )
+        return np.concatenate(scores)
 
     def _tokens_of_queries(self, queries: Sequence[str]) -> "list[Tensor]":
         known = self._query_tokens

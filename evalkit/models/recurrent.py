@@ -13,6 +13,7 @@ from evalkit.contracts import Advance
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.dense import DenseEmbedder
 from evalkit.registry.catalogue import catalogue
+from evalkit.registry.files import refuse_pointer
 from evalkit.registry.options import RecurrentOptions
 from evalkit.terms import Role
 from evalkit.types import IntArray
@@ -91,7 +92,7 @@ def released_folder(name: str, contents: str) -> Path:
 def released_file(folder: Path, what: str, *patterns: str) -> Path:
     """The one file of a folder that matches the first of the patterns that any file matches.
 
-    Raises ModelNotFoundError if no file matches any pattern, or several match one.
+    Raises ModelNotFoundError if no file matches any pattern, several match one, or it is a pointer of Git LFS.
     """
     for pattern in patterns:
         found = sorted(folder.glob(pattern))
@@ -99,6 +100,7 @@ def released_file(folder: Path, what: str, *patterns: str) -> Path:
             names = ", ".join(path.name for path in found)
             raise ModelNotFoundError(f"{folder} holds {len(found)} files {pattern}: {names}. Leave one: {what}.")
         if found:
+            refuse_pointer(found[0])
             return found[0]
     held = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
     raise ModelNotFoundError(f"{folder} holds no file {' or '.join(patterns)}: {what}. It holds: {held}.")

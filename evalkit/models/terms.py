@@ -12,6 +12,7 @@ from evalkit.compute import Compute
 from evalkit.contracts import Setting
 from evalkit.errors import ModelNotFoundError, OptionalDependencyError
 from evalkit.models.weights import file_hash, locate
+from evalkit.registry.files import read_json
 from evalkit.registry.options import StopWords, TermOptions
 from evalkit.tokenization import RULES, words
 
@@ -114,4 +115,5 @@ def _tokenizer_file(name: str, compute: Compute) -> Path:
         raise ModelNotFoundError(
             f"{name!r} has no {TOKENIZER}. tokenizer= takes such a file, or a folder or hub model that holds one."
         )
+    read_json(file)
     return file

@@ -6,6 +6,7 @@ package that the catalogue knows to carry the same weights.
 
 import json
 import re
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import file_digest, sha256
@@ -17,6 +18,7 @@ from evalkit.compute import STRICT, Compute
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.trust import LEFT_OUT, PICKLED, pickled_weights, refuse_pickles
 from evalkit.registry.catalogue import CatalogueEntry, WeightsPackage, catalogue
+from evalkit.registry.files import read_json, refuse_pointer
 
 # What loading needs; leaves out the ONNX, OpenVINO, TensorFlow and pickled copies that hubs keep beside it.
 # Stanford's ColBERT keeps its lengths and markers in artifact.metadata.
@@ -29,6 +31,14 @@ CODE = "*.py"
 ADAPTER = "adapter_config.json"
 """What says of a folder that it holds an adapter, and names the base model."""
 SETTINGS_BYTES = 10_000
+SETTINGS = (
+    "config.json", "config_*.json", "sentence_*_config.json", "tokenizer.json", "*tokenizer_config.json",
+    "*processor_config.json", "router_config.json", "adapter_config.json", "wordembedding_config.json",
+    "special_tokens_map.json", "added_tokens.json", "*.index.json",
+)  # fmt: skip
+"""JSON files that models are loaded by: settings by name."""
+MOST_HEADER_BYTES = 100_000_000
+"""Of a safetensors file; a longer one is none, which is for the library to say."""
 
 # The hub's library makes a path of a revision, in its cache.
 _REVISION = re.compile(r"(?!\.)[\w-]+(?:[./][\w-]+)*")
@@ -37,14 +47,59 @@ _REVISION = re.compile(r"(?!\.)[\w-]+(?:[./][\w-]+)*")
 def locate(name: str, revision: str | None = None, compute: Compute = STRICT) -> Path:
     """The local folder with the files of model `name` (a folder, or ORG/NAME on the hub).
 
-    Raises ModelNotFoundError that lists every place looked in, and UntrustedError if the files are of a kind that the
-    user does not allow.
+    Raises ModelNotFoundError that lists every place looked in, or names the file that is broken, and UntrustedError
+    if the files are of a kind that the user does not allow.
     """
     folder = _find(name, revision, compute)
-    refuse_pickles(folder, compute)
+    refuse_unreadable(folder, compute)
     for base in _bases(folder):
         locate(base, None, compute)
     return folder
+
+
+def refuse_unreadable(folder: Path, compute: Compute) -> None:
+    """Raise ModelNotFoundError, naming the file, for a broken one; UntrustedError for one that is not allowed."""
+    for path in model_files(folder).values():
+        refuse_pointer(path)
+        if path.name == "modules.json":
+            read_json(path, list)
+        elif any(map(path.match, SETTINGS)):
+            read_json(path)
+        else:
+            _refuse_cut_off(path)
+    refuse_pickles(folder, compute)
+
+
+def _refuse_cut_off(path: Path) -> None:
+    """Raise ModelNotFoundError if weights end before what they say of themselves."""
+    there, missing = path.stat().st_size, ""
+    if path.suffix == ".safetensors":
+        needed = _safetensors_bytes(path)
+        missing = f" of {needed:,}" if there < needed else ""
+    else:
+        with path.open("rb") as file:
+            is_zip = file.read(4) == b"PK\x03\x04"  # as torch saves
+        missing = " and has no end" if is_zip and not zipfile.is_zipfile(path) else ""
+    if missing:
+        raise ModelNotFoundError(
+            f"{path} holds no weights that a library can read: it is cut off, with {there:,} bytes{missing}. "
+            "Download or copy it again."
+        )
+
+
+def _safetensors_bytes(path: Path) -> int:
+    """Read from its header how long a safetensors file must be; 0 for a file that is none."""
+    with path.open("rb") as file:
+        head = file.read(8)
+        length = int.from_bytes(head, "little")
+        header = file.read(length) if length <= MOST_HEADER_BYTES else b""
+    if not head or len(header) < length <= MOST_HEADER_BYTES:
+        return 8 + length
+    try:
+        tensors = [tensor for name, tensor in json.loads(header).items() if name != "__metadata__"]
+        return 8 + length + max((tensor["data_offsets"][1] for tensor in tensors), default=0)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return 0
 
 
 def _bases(folder: Path) -> Iterator[str]:

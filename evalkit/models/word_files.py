@@ -24,6 +24,7 @@ from gensim.models.fasttext import (
 from numpy.typing import NDArray
 
 from evalkit.errors import ModelNotFoundError
+from evalkit.registry.files import refuse_pointer
 
 GLOVE = "GloVe text (a word and its numbers a line, no header line)"
 WORD2VEC = "word2vec text or binary (a first line 'COUNT DIM', then words and their numbers)"
@@ -118,6 +119,7 @@ def _content(path: Path, formats: str) -> Iterator[mmap]:
     """The file's bytes, unpacked if they are gzip's; turns what is wrong with them into one error."""
     if not path.is_file():
         raise ModelNotFoundError(f"no file {str(path)!r} with word vectors. Allowed: {formats}; .gz too.")
+    refuse_pointer(path)
     try:
         with path.open("rb") as file, TemporaryFile() as unpacked:
             source: IO[bytes] = file

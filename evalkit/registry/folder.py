@@ -1,12 +1,12 @@
 """The family of a model that is given by its folder alone, as its files say."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import unquote
 
 from evalkit.errors import ModelNotFoundError, SpecError, did_you_mean
+from evalkit.registry.files import read_json
 from evalkit.registry.options import Pooling
 
 MODULES, SETTINGS, CONFIG = "modules.json", "config_sentence_transformers.json", "config.json"
@@ -71,17 +71,7 @@ def family_of(name: str) -> str:
 
 def _json(path: Path) -> Mapping[str, Any]:
     """The settings in a file; empty without the file. Raises ModelNotFoundError if they cannot be read."""
-    if not path.is_file():
-        return {}
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelNotFoundError(f"{path} cannot be read: {error}. Save the model again.") from error
-    if not isinstance(settings, dict):
-        raise ModelNotFoundError(
-            f"{path} holds a {type(settings).__name__}, not settings by name. Save the model again."
-        )
-    return settings
+    return read_json(path) if path.is_file() else {}
 
 
 def _nearest(folder: Path) -> str:
