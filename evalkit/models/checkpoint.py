@@ -11,7 +11,13 @@ from typing import Any
 from evalkit.compute import Compute
 from evalkit.contracts import Setting
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.loading import complete_weights, left_by, refuse_adapter_without_peft, refuse_empty_tokenizer
+from evalkit.models.loading import (
+    complete_weights,
+    left_by,
+    refuse_adapter_without_peft,
+    refuse_ids_beyond,
+    refuse_tokens_beyond,
+)
 from evalkit.models.trust import untrusted_code
 from evalkit.models.weights import quiet_loading
 from evalkit.registry.files import read_json
@@ -213,6 +219,7 @@ class Checkpoint:
         """The model, of a class of sentence-transformers; raises ModelNotFoundError if it cannot be read."""
         import sentence_transformers
         from sentence_transformers.base.modules import Transformer
+        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
         with readable(self.folder, "model that sentence-transformers"):
             model = getattr(sentence_transformers, model_class)(
@@ -225,7 +232,9 @@ class Checkpoint:
         self._refuse_untrained(model)
         for module in model.modules():
             if isinstance(module, Transformer):
-                refuse_empty_tokenizer(self.folder, module.tokenizer)
+                refuse_tokens_beyond(self.folder, module.tokenizer, module.auto_model)
+            elif isinstance(module, StaticEmbedding):
+                refuse_ids_beyond(self.folder, module.tokenizer.get_vocab(), module.embedding.num_embeddings)
         if (network := model.transformers_model) is not None:
             model.to(network.dtype)  # the library leaves what stands in routes as it was saved
         return ready(model, compute) if self.batched else model.eval()

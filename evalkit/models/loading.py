@@ -4,7 +4,7 @@ transformers fills missing weights with random numbers and warns; sentence-trans
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +29,7 @@ BUFFERS = re.compile(r"(?:^|\.)(?:position_ids|token_type_ids|inv_freq|masked_bi
 def complete_weights(what: str | Path) -> Iterator[None]:
     """While transformers loads: raise ModelNotFoundError if not all weights are in the files, and all files' in it.
 
-    So it is for weights that are no finite numbers.
+    So it is for weights that are no finite numbers, and for a tokenizer that knows no word.
 
     `what` is loaded: a folder, or a name where another library knows the folder.
 
@@ -39,33 +39,63 @@ def complete_weights(what: str | Path) -> Iterator[None]:
     if find_spec("transformers") is None:  # nor is there anything that loads through it
         yield
         return
-    from transformers import modeling_utils
+    from transformers import PreTrainedTokenizerBase, modeling_utils
     from transformers.integrations import peft
 
     reports: list[tuple[Any, Any]] = []
+    tokenizers: list[Any] = []
 
     def note(model: Any, *_: object, loading_info: Any, **__: object) -> None:
         reports.append((model, loading_info))
 
+    def read(cls: type, *names: Any, **how: Any) -> Any:
+        tokenizers.append(own_read.__func__(cls, *names, **how))
+        return tokenizers[-1]
+
+    own_read: Any = vars(PreTrainedTokenizerBase)["from_pretrained"]
     own = modeling_utils.log_state_dict_report  # type: ignore[attr-defined]
+    PreTrainedTokenizerBase.from_pretrained = classmethod(read)  # type: ignore[assignment]
     modeling_utils.log_state_dict_report = peft.log_state_dict_report = note  # type: ignore[assignment, attr-defined]
     try:
         yield
     finally:
         modeling_utils.log_state_dict_report = peft.log_state_dict_report = own  # type: ignore[attr-defined]
+        PreTrainedTokenizerBase.from_pretrained = own_read
+    for tokenizer in tokenizers:
+        _refuse_empty(str(what), tokenizer)
     for model, report in reports:
         _check(str(what), model, report)
 
 
-def refuse_empty_tokenizer(what: str | Path, tokenizer: Any) -> None:
-    """Raise ModelNotFoundError for a tokenizer that knows no word, which transformers makes where its files are not.
+def refuse_tokens_beyond(what: str | Path, tokenizer: Any, network: Any) -> None:
+    """Raise ModelNotFoundError for a tokenizer that gives tokens which a network of transformers has no vectors for.
 
-    Every text would be a row of unknown tokens.
+    Special tokens that it puts nowhere by itself, such as one for pictures, may lie beyond.
     """
-    if getattr(tokenizer, "vocab_size", None) is not None and tokenizer.vocab_size <= len(tokenizer.all_special_ids):
+    try:
+        rows = getattr(network.get_input_embeddings(), "num_embeddings", None)
+    except NotImplementedError:  # no table of tokens: CANINE hashes characters
+        return
+    if rows is None:
+        return
+    inserted = {*tokenizer("")["input_ids"], tokenizer.pad_token_id}
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    refuse_ids_beyond(what, tokenizer.get_vocab(), rows, special - inserted)
+
+
+def refuse_ids_beyond(
+    what: str | Path, vocabulary: Mapping[str, int], rows: int, allowed: Collection[int] = ()
+) -> None:
+    """Raise ModelNotFoundError if tokens have numbers beyond the rows of a table of vectors, the allowed apart."""
+    beyond = sorted(
+        (number, token) for token, number in vocabulary.items() if number >= rows and number not in allowed
+    )
+    if beyond:
+        number, token = beyond[0]
         raise ModelNotFoundError(
-            f"{what} has no files of a tokenizer with words in them (tokenizer.json, vocab.txt or the like), so "
-            "every word would be an unknown one. Save the tokenizer beside the weights."
+            f"{what}: the tokenizer has {len(vocabulary):,} tokens, and the network {rows:,} vectors for them: "
+            f"{len(beyond):,} have none, the first is {token!r} (number {number:,}). Take the tokenizer that the "
+            "weights were trained with; or, after tokens were added, resize the embeddings, train them and save both."
         )
 
 
@@ -74,6 +104,18 @@ def refuse_adapter_without_peft(folder: Path) -> None:
     if next(folder.rglob("adapter_config.json"), None) and find_spec("peft") is None:
         raise ModelNotFoundError(
             f"{folder} holds an adapter, which only the package 'peft' reads. Install it: pip install peft"
+        )
+
+
+def _refuse_empty(what: str, tokenizer: Any) -> None:
+    """Raise ModelNotFoundError for a tokenizer that knows no word, which transformers makes where its files are not.
+
+    Every text would be a row of unknown tokens.
+    """
+    if getattr(tokenizer, "vocab_size", None) is not None and tokenizer.vocab_size <= len(tokenizer.all_special_ids):
+        raise ModelNotFoundError(
+            f"{what} has no files of a tokenizer with words in them (tokenizer.json, vocab.txt or the like), so "
+            "every word would be an unknown one. Save the tokenizer beside the weights."
         )
 
 

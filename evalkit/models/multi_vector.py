@@ -14,14 +14,11 @@ from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.batching import forward_batches
 from evalkit.models.checkpoint import READS_TEXT, Checkpoint, model_arguments, readable, ready, role_prompt
-from evalkit.models.loading import refuse_empty_tokenizer
-from evalkit.models.sentence_model import ignores_padding
+from evalkit.models.loading import refuse_tokens_beyond
+from evalkit.models.sentence_model import TEXTS_PER_CALL, batch_size, fitting, ignores_padding
 from evalkit.models.transformer import allowed_length, count_tokens
 from evalkit.terms import Role
 from evalkit.types import IntArray
-
-TEXTS_PER_CALL = 256
-"""Documents that the library is given at once, where it reads them in its own batches."""
 
 
 class MultiVector:
@@ -52,6 +49,11 @@ class MultiVector:
         """Whether batches may be padded."""
         return ignores_padding(self._model, "token_embeddings", self._compute)
 
+    @cached_property
+    def _batch_size(self) -> int:
+        """Documents that the library reads in a batch."""
+        return batch_size(self._model.encode_document, self._compute)
+
     @property
     def _reader(self) -> Any:
         return self._model[0]
@@ -68,7 +70,7 @@ class MultiVector:
         if not self.batched:
             for start in range(0, len(texts), TEXTS_PER_CALL):
                 part = list(texts[start : start + TEXTS_PER_CALL])
-                for row, vectors in enumerate(self._model.encode_document(part, show_progress_bar=False), start):
+                for row, vectors in enumerate(fitting(self._model.encode_document, part, self._batch_size), start):
                     yield row, self._exact(vectors)
             return
         tokenize: Any = partial(self._model.preprocess, prompt=self.prompt("document") or None, task="document")
@@ -137,7 +139,7 @@ def _plain(checkpoint: Checkpoint, max_length: int | None, compute: Compute) -> 
             "by the family that it was made for: `sbert:`, `splade:` or `ce:`."
         )
     tokenizer: Any = transformer.tokenizer
-    refuse_empty_tokenizer(checkpoint.folder, tokenizer)
+    refuse_tokens_beyond(checkpoint.folder, tokenizer, transformer.auto_model)
     tokenizer.padding_side = "right"  # so that absolute positions count from a text's first token
     modules = [transformer, MultiVectorMask(), Normalize(module_input_name="token_embeddings")]
     model = MultiVectorEncoder(modules=modules, device=compute.device, similarity_fn_name="meanmaxsim")

@@ -211,16 +211,13 @@ class SentenceModel:
     def _called(
         self, texts: Sequence[Text], role: Role, call: Callable[..., Tensor]
     ) -> Iterator[tuple[IntArray, Tensor]]:
-        def first_of(tried: list[Any]) -> Tensor:
-            return call(tried, batch_size=len(tried), show_progress_bar=False)[0]
-
         if role not in self._batch_sizes:  # tried once, since single queries are timed
-            ignored = padding_changes_nothing(first_of, self._compute, self._pairs)
-            self._batch_sizes[role] = BATCH_SIZE if ignored else 1
+            self._batch_sizes[role] = batch_size(call, self._compute, self._pairs)
         size = self._batch_sizes[role]
         for start in range(0, len(texts), TEXTS_PER_CALL):
             part = list(texts[start : start + TEXTS_PER_CALL])
-            yield np.arange(start, start + len(part)), _fitting(call, part, size).float()
+            vectors: Tensor = fitting(call, part, size)
+            yield np.arange(start, start + len(part)), vectors.float()
 
 
 def ignores_padding(model: Any, output: str, compute: Compute, pairs: bool = False) -> bool:
@@ -245,7 +242,17 @@ def _count(reader: Any, text: Text, task: str | None, prompt: str) -> int:
     return int(reader.preprocess([text], prompt=prompt or None, task=task, **whole)["input_ids"].numel())
 
 
-def _fitting(call: Callable[..., Tensor], texts: list[Any], size: int) -> Tensor:
+def batch_size(call: Callable[..., Any], compute: Compute, pairs: bool = False) -> int:
+    """Try how many texts a call of the library may read at once: one, where padding changes what it gives."""
+
+    def first_of(tried: list[Any]) -> Tensor:
+        first: Tensor = call(tried, batch_size=len(tried), show_progress_bar=False)[0]
+        return first
+
+    return BATCH_SIZE if padding_changes_nothing(first_of, compute, pairs) else 1
+
+
+def fitting(call: Callable[..., Any], texts: list[Any], size: int) -> Any:
     """Call in batches of this size, or of fewer texts where they do not fit the device's memory."""
     while True:
         try:

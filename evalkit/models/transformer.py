@@ -13,7 +13,7 @@ from evalkit.compute import Compute
 from evalkit.errors import SpecError
 from evalkit.models.batching import TEXTS_PER_WINDOW, Text, forward_batches, padding_changes_nothing
 from evalkit.models.checkpoint import model_arguments, readable
-from evalkit.models.loading import refuse_empty_tokenizer
+from evalkit.models.loading import refuse_tokens_beyond
 from evalkit.models.on_cpu import tune_for_cpu
 from evalkit.models.on_gpu import tune_for_gpu
 from evalkit.registry.options import Pooling
@@ -39,7 +39,7 @@ class Network:
             model = getattr(transformers, auto_class).from_pretrained(
                 str(folder), trust_remote_code=trust, **model_arguments(compute)
             )
-        refuse_empty_tokenizer(folder, self.tokenizer)
+        refuse_tokens_beyond(folder, self.tokenizer, model)
         self.tokenizer.padding_side = "right"  # so that absolute positions count from a text's first token
         self.model = model.eval().to(compute.device)
         if compute.device == "cpu":

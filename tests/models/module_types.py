@@ -278,6 +278,13 @@ MULTI_VECTOR: dict[str, Kind] = {
         ],
         batched=False,
     ),
+    "clusters, mixed along the text": Kind(
+        lambda tiny: [
+            encoder(tiny, "fnet"), MultiVectorMask(), Normalize(module_input_name="token_embeddings"),
+            HierarchicalTokenPooling(2.0),
+        ],
+        batched=False,
+    ),
 }  # fmt: skip
 
 Made = Callable[[str, str], Path]

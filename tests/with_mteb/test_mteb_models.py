@@ -205,3 +205,12 @@ def test_the_command_line_shows_the_registry(evalkit, monkeypatch):
     assert status == 0
     for fact in ("dense", "768", "512", "mit", "1c644c92ad3ba1efdad3f1451a637716616a20e8", "query: 'query: '"):
         assert fact in row
+
+
+def test_a_tokenizer_that_knows_no_word_is_an_error(entry, minilm, tmp_path):
+    folder = shutil.copytree(minilm, tmp_path / "model")
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
+        (folder / name).unlink(missing_ok=True)
+    entry(E5, folder)
+    with pytest.raises(ModelNotFoundError, match=r"mteb's .* no files of a tokenizer with words"):
+        build(parse_spec(f"mteb:{E5}"), Compute())
