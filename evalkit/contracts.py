@@ -211,6 +211,18 @@ class CountsPairTokens(Protocol):
 
 
 @runtime_checkable
+class CountsUnknown(Protocol):
+    """A model whose tokenizer puts one token for all that it does not know, so that texts of such are read alike."""
+
+    def unknown_tokens(self, texts: Sequence[str], role: Role) -> tuple[IntArray, IntArray] | None:
+        """Tokens of each text, without prompt and special ones, and the unknown of them: int64 of shape (n_texts,).
+
+        None where there is no unknown token.
+        """
+        ...
+
+
+@runtime_checkable
 class Retriever(Protocol):
     """Ranks the documents it was fitted on, with no vectors in between (BM25)."""
 

@@ -8,17 +8,25 @@ from pydantic import TypeAdapter
 
 from evalkit.contracts import CutsTexts, Described, Embedder, FullVectors, ListReranker, Reranker, Retriever, Setting
 from evalkit.grid.reading import Reading
+from evalkit.grid.vocabulary import Vocabulary
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint
 from evalkit.store.table import Table
 
+OF = "settings, reading, known"
+"""What a description holds, as part of its key: one that was kept when it held less is not taken for it."""
+
 
 @dataclass(frozen=True)
 class Description:
-    """The settings of a model, and its reading of some texts (None: it does not count tokens)."""
+    """The settings of a model, its reading of some texts (None: it does not count tokens), and what it knows of them.
+
+    The last is what its tokenizer tells; see `vocabulary.known_by_tokens`.
+    """
 
     settings: Mapping[str, Setting] = field(default_factory=dict)
     reading: Reading | None = None
+    known: Vocabulary = field(default_factory=Vocabulary)
 
     def notes(self, what: str) -> tuple[str, ...]:
         """Sentences on what was guessed, and on the texts (`what` they are, in words) that were cut."""
@@ -32,25 +40,26 @@ def describe(
     texts_hash: str,
     store: Store | None,
     read: Callable[[], Reading | None],
+    known: Callable[[], Vocabulary] = Vocabulary,
     texts: Iterable[str] = (),
 ) -> Description:
-    """Ask a model how it is run, and `read` how much of the texts with this hash it reads.
+    """Ask a model how it is run, `read` how much of the texts with this hash it reads, `known` what it knows of them.
 
     `texts` are those that were sent to it, where it may have cut some.
 
-    Both can take loading it. What was said is kept in the store beside the model's vectors or scores, if they are
+    All can take loading it. What was said is kept in the store beside the model's vectors or scores, if they are
     there, so that a run from a full store need not load the model to say it again.
     """
     table = None if store is None else _table(store, model, label)
-    name = f"description-{fingerprint({'identity': dict(model.identity), 'texts': texts_hash})[:16]}"
+    name = f"description-{fingerprint({'identity': dict(model.identity), 'texts': texts_hash, 'of': OF})[:16]}"
     adapter = TypeAdapter(Description)
-    if table is not None and (known := table.recall(name)) is not None:
-        return adapter.validate_python(known)
+    if table is not None and (kept := table.recall(name)) is not None:
+        return adapter.validate_python(kept)
     settings = dict(model.settings) if isinstance(model, Described) else {}
     if isinstance(model, CutsTexts) and (count := model.cut_of(texts)):
         cut = f"{count:,} text(s) were cut, since the server refuses longer ones."
         settings["max_length"] = Setting(None, "server", cut)
-    description = Description(settings, read())
+    description = Description(settings, read(), known())
     if table is not None:
         with suppress(OSError):  # another user's store: what was computed is there, and this can be said again
             table.remember(name, asdict(description))

@@ -7,7 +7,7 @@ import numpy as np
 
 from evalkit.errors import ConfigError
 from evalkit.grid.cells import FusedEntrant, ModelFacts
-from evalkit.grid.notes import found_nothing
+from evalkit.grid.notes import of_first_stage
 from evalkit.metrics.ranking import Judgements, judge, ndcg
 from evalkit.search.fusion import WEIGHTS, Fusion, Pooled, best_weight, fuse, halves, pool
 from evalkit.search.ranking import id_ranks
@@ -41,7 +41,7 @@ def fused_stage(
         run = fuse(pooled, shares(entrant.fusion, len(parts)), id_rank, depth)
     identity = {"fusion": vars(entrant.fusion), "parts": [facts.fingerprint for _, facts in parts]}
     seconds = sum(facts.seconds for _, facts in parts) + time.perf_counter() - started
-    return run, ModelFacts(fingerprint(identity), seconds, weights=weights, notes=found_nothing(run))
+    return run, ModelFacts(fingerprint(identity), seconds, weights=weights, notes=of_first_stage(run))
 
 
 def shares(fusion: Fusion, parts: int) -> tuple[float, ...]:

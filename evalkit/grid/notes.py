@@ -1,6 +1,6 @@
 """Sentences on what came of a stage that a table of scores does not tell; see `cells.ModelFacts.notes`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,40 @@ from numpy.typing import NDArray
 from evalkit.contracts import Fittable
 from evalkit.terms import Similarity
 from evalkit.types import FloatArray, Run
+
+ROUNDING = 1e-6
+"""What scores of one query may differ by, a fraction of the largest, and still be one score."""
+
+
+def of_first_stage(run: Run) -> tuple[str, ...]:
+    """Say of how many queries a first stage finds nothing, and of how many it ranks what it finds by ids alone."""
+    return (*found_nothing(run), *ranked_by_ids(run))
+
+
+def of_second_stage(pairs: Sequence[tuple[Run, Run]]) -> tuple[str, ...]:
+    """Say of how many lists a reranker leaves nothing, and of how many the order, given runs before and after it."""
+    return (*left_nothing(pairs), *left_as_they_were([run for _, run in pairs]))
+
+
+def ranked_by_ids(run: Run) -> tuple[str, ...]:
+    """Say for how many queries as many documents as are kept have one score; no sentence where it is none."""
+    alike = _of_one_score(run) & (run.documents >= 0).all(axis=1)
+    if not alike.any():
+        return ()
+    return (
+        f"The first {run.depth} documents of {alike.sum()} of {len(alike)} queries have one score: their order is "
+        "that of their ids, and tells nothing of the model.",
+    )
+
+
+def left_as_they_were(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Say for how many lists of candidates a reranker gives all of them one score; no sentence where it is none."""
+    alike = np.concatenate([_of_one_score(run) for run in runs])
+    if not alike.any():
+        return ()
+    return (
+        f"All candidates of {alike.sum()} of {len(alike)} lists have one score: they keep the first stage's order.",
+    )
 
 
 def found_nothing(run: Run) -> tuple[str, ...]:
@@ -35,6 +69,16 @@ def why_undefined(similarities: Mapping[Similarity, FloatArray]) -> tuple[str, .
     if not known.size or np.ptp(known) > 0:
         return ()
     return (f"All its similarities are equal ({known.size:,} pairs): no correlation is defined.",)
+
+
+def _of_one_score(run: Run) -> NDArray[np.bool_]:
+    """Whether a query has several results, all with one score."""
+    there = run.documents >= 0
+    highest = np.where(there, run.scores, -np.inf).max(axis=1, initial=-np.inf)
+    lowest = np.where(there, run.scores, np.inf).min(axis=1, initial=np.inf)
+    with np.errstate(invalid="ignore"):
+        close = highest - lowest <= ROUNDING * np.maximum(np.abs(highest), np.abs(lowest))
+    return np.asarray((there.sum(axis=1) > 1) & ((highest == lowest) | (close & np.isfinite(lowest))))
 
 
 def _without_results(run: Run) -> NDArray[np.bool_]:

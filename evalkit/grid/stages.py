@@ -18,10 +18,10 @@ from evalkit.grid.company import Company, InCompany, ask
 from evalkit.grid.description import Description, describe
 from evalkit.grid.encoding import dense, encode, learned_from, prepared, score_pairs
 from evalkit.grid.lists import ListScores, in_context
-from evalkit.grid.notes import fitted_on, found_nothing, left_nothing, why_undefined
+from evalkit.grid.notes import fitted_on, of_first_stage, of_second_stage, why_undefined
 from evalkit.grid.reading import Reading, read_documents, read_pairs, read_sentences, sampled
 from evalkit.grid.searching import reader, search_by, similarities
-from evalkit.grid.vocabulary import Vocabulary, coverage_of, known_by_vectors, known_by_words
+from evalkit.grid.vocabulary import Vocabulary, coverage_of, known_by_tokens, known_by_vectors, known_by_words
 from evalkit.metrics.similarity import paired_similarities
 from evalkit.progress import Progress
 from evalkit.search.ranking import reordered, without_documents
@@ -71,21 +71,33 @@ def first_stage(
     texts = _Texts.of(task)
     model = prepared(model, task.name, texts.contents)
     searched = depth + bool(task.not_for_themselves)
+    tokens = partial(_known_of, model, texts)
     if not isinstance(model, Embedder):
         with means.progress.step(f"{task.name}: {label}", len(texts.contents), "documents") as advance:
             run = model.search(texts.questions, texts.document_ids, searched, advance)
         run = _results(run, task, texts, depth)
         known = known_by_words(model, [(texts.document_ids, texts.contents), (texts.query_ids, texts.questions)])
-        described = describe(model, label, task.content_hash, means.store, lambda: read_documents(model, task))
-        return run, _facts(model, described, "documents", started, known=known, notes=found_nothing(run))
+        described = describe(
+            model, label, task.content_hash, means.store, lambda: read_documents(model, task), tokens
+        )
+        return run, _facts(model, described, "documents", started, known=known, notes=of_first_stage(run))
     queries, corpus = _encode_task(reader(model), label, task.name, texts, means)
     run = search_by(model, queries, corpus, texts.document_ids, searched, means.compute, engine=means.engine)
     run = _results(run, task, texts, depth)
     documents, questions = (texts.document_ids, texts.contents, corpus), (texts.query_ids, texts.questions, queries)
     known = known_by_vectors(model, [documents, questions])
     sent = chain(texts.contents, texts.questions)
-    described = describe(model, label, task.content_hash, means.store, lambda: read_documents(model, task), sent)
-    return run, _facts(model, described, "documents", started, corpus.shape[1], known, found_nothing(run))
+    described = describe(
+        model, label, task.content_hash, means.store, lambda: read_documents(model, task), tokens, sent
+    )
+    return run, _facts(model, described, "documents", started, corpus.shape[1], known, of_first_stage(run))
+
+
+def _known_of(model: object, texts: _Texts) -> Vocabulary:
+    """What a model's tokenizer knows of a task's documents and queries."""
+    return known_by_tokens(
+        model, [(texts.document_ids, texts.contents, "document"), (texts.query_ids, texts.questions, "query")]
+    )
 
 
 def _results(run: Run, task: RetrievalTask, texts: _Texts, depth: int) -> Run:
@@ -123,8 +135,9 @@ def pair_similarities(
         vectors[np.array([row_of[sentence] for sentence in task.sentences2])],
     )
     known = known_by_vectors(embedder, [(sentences, sentences, vectors)])
+    tokens = partial(known_by_tokens, embedder, [(sentences, sentences, "sentence")])
     described = describe(
-        embedder, label, task.content_hash, means.store, lambda: read_sentences(embedder, task), sentences
+        embedder, label, task.content_hash, means.store, lambda: read_sentences(embedder, task), tokens, sentences
     )
     notes = (*fitted_on(embedder, len(sentences), "sentences"), *why_undefined(similarities))
     return similarities, _facts(embedder, described, "sentences", started, vectors.shape[1], known, notes)
@@ -144,7 +157,8 @@ def evaluator_scores(
 
     scores = task.evaluate(encode_texts, embedder.similarity)
     known = Vocabulary(coverage_of(embedder, task.texts))
-    described = describe(embedder, label, task.content_hash, means.store, lambda: None, task.texts)
+    tokens = partial(known_by_tokens, embedder, [(task.texts, task.texts, "sentence")])
+    described = describe(embedder, label, task.content_hash, means.store, lambda: None, tokens, task.texts)
     learned = fitted_on(embedder, len(task.texts), "texts")
     return scores, _facts(embedder, described, "texts", started, known=known, notes=learned)
 
@@ -179,9 +193,10 @@ def second_stage(
         return read_pairs(reranker, task, [(task.queries[query].text, contents[row]) for query, row in rows])
 
     sent = (task.contents[row] for row in np.unique(pairs % len(task.corpus)).tolist())
-    described = describe(reranker, label, pairs_hash, means.store, read, sent)
-    nothing = left_nothing((runs[model].cut(candidates), reranked[model]) for model in runs)
-    notes = (*nothing, company.note) if company.note else nothing
+    tokens = partial(_known_of, reranker, _Texts.of(task))
+    described = describe(reranker, label, pairs_hash, means.store, read, tokens, sent)
+    said = of_second_stage([(runs[model].cut(candidates), reranked[model]) for model in runs])
+    notes = (*said, company.note) if company.note else said
     return reranked, _facts(reranker, described, "pairs", started, notes=notes)
 
 
@@ -331,8 +346,10 @@ def _facts(
 ) -> ModelFacts:
     """What is known of a model on a task; `what` names the texts that it read, and `started` is when it began.
 
-    `notes` are those of the stage, beside what is said of how the model is run.
+    `notes` are those of the stage, beside what is said of how the model is run. What is `known` of the texts is told
+    by the model's tokens where it is not by its vocabulary.
     """
+    known = described.known if known.coverage is None else known
     return ModelFacts(
         fingerprint(model.identity),
         time.perf_counter() - started,

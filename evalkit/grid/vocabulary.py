@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from evalkit.contracts import Coverage, HasVocabulary, VectorRows
+from evalkit.contracts import CountsUnknown, Coverage, HasVocabulary, VectorRows
 from evalkit.grid.encoding import zero_rows
+from evalkit.grid.reading import sampled
+from evalkit.terms import Role
 
 TEXTS_AT_ONCE = 16_384
 
@@ -51,6 +53,26 @@ def known_by_words(model: object, parts: Sequence[tuple[Sequence[str], Sequence[
         tuple(identifier for identifier, coverage in by_text if coverage.tokens == coverage.unknown),
         tuple(identifier for identifier, coverage in by_text if not coverage.tokens),
     )
+
+
+def known_by_tokens(model: object, parts: Sequence[tuple[Sequence[str], Sequence[str], Role]]) -> Vocabulary:
+    """Tell from the tokens of which texts a model's tokenizer knows nothing. `parts` are ids, their texts and role.
+
+    Of many texts a sample is looked at, as for their length.
+    """
+    if not isinstance(model, CountsUnknown):
+        return Vocabulary()
+    found: list[Coverage] = []
+    blank: list[str] = []
+    for ids, texts, role in parts:
+        rows = sampled(len(texts)).tolist()
+        counts = model.unknown_tokens([texts[row] for row in rows], role)
+        if counts is None:
+            return Vocabulary()
+        tokens, unknown = counts
+        found.append(Coverage(int(tokens.sum()), int(unknown.sum())))
+        blank += [ids[row] for row, some, none in zip(rows, tokens, unknown, strict=True) if some and some == none]
+    return Vocabulary(_sum(found), tuple(blank))
 
 
 def _sum(parts: Iterable[Coverage]) -> Coverage:

@@ -86,3 +86,9 @@ class Bert(DenseEmbedder):
         from evalkit.models.transformer import count_tokens
 
         return count_tokens(self._network.tokenizer, [self.prompt(role) + text for text in texts])
+
+    def unknown_tokens(self, texts: Sequence[str], role: Role) -> tuple[IntArray, IntArray] | None:
+        """Count each text's tokens, and the unknown among them; see `contracts.CountsUnknown`."""
+        from evalkit.models.transformer import count_unknown
+
+        return count_unknown(self._network.tokenizer, texts)

@@ -60,7 +60,7 @@ def complete_weights(what: str | Path) -> Iterator[None]:
         yield
     finally:
         modeling_utils.log_state_dict_report = peft.log_state_dict_report = own  # type: ignore[attr-defined]
-        PreTrainedTokenizerBase.from_pretrained = own_read
+        PreTrainedTokenizerBase.from_pretrained = own_read  # type: ignore[method-assign]
     for tokenizer in tokenizers:
         _refuse_empty(str(what), tokenizer)
     for model, report in reports:

@@ -122,6 +122,10 @@ class MaxSim(PairModel):
         """Tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
         return self._network.count_tokens(texts, role)
 
+    def unknown_tokens(self, texts: Sequence[str], role: Role) -> tuple[IntArray, IntArray] | None:
+        """Count each text's tokens, and the unknown among them; see `contracts.CountsUnknown`."""
+        return self._network.unknown_tokens(texts)
+
     def _all_pairs(self, queries: "list[Tensor]", documents: "list[Tensor]") -> FloatArray:
         parts: Iterator[list[Tensor]] = (
             queries[start : start + QUERIES_AT_ONCE] for start in range(0, len(queries), QUERIES_AT_ONCE)

@@ -16,7 +16,7 @@ from evalkit.models.batching import forward_batches
 from evalkit.models.checkpoint import READS_TEXT, Checkpoint, model_arguments, readable, ready, role_prompt
 from evalkit.models.loading import refuse_tokens_beyond
 from evalkit.models.sentence_model import TEXTS_PER_CALL, batch_size, fitting, ignores_padding
-from evalkit.models.transformer import allowed_length, count_tokens
+from evalkit.models.transformer import allowed_length, count_tokens, count_unknown
 from evalkit.terms import Role
 from evalkit.types import IntArray
 
@@ -90,6 +90,10 @@ class MultiVector:
         """Tokens of each text, markers too, if nothing were cut off: int64 of shape (n_texts,)."""
         prompt = self.prompt(role)
         return count_tokens(self._reader.tokenizer, [prompt + text for text in texts])
+
+    def unknown_tokens(self, texts: Sequence[str]) -> tuple[IntArray, IntArray] | None:
+        """Count each text's tokens, and the unknown among them; see `contracts.CountsUnknown`."""
+        return count_unknown(self._reader.tokenizer, texts)
 
     def prompt(self, role: Role) -> str:
         """The text put before each text of this role."""

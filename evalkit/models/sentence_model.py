@@ -21,7 +21,7 @@ from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
 from evalkit.models.batching import LONG, SHORT, Text, forward_batches, padding_changes_nothing
 from evalkit.models.checkpoint import Checkpoint
-from evalkit.models.transformer import allowed_length, count_tokens
+from evalkit.models.transformer import allowed_length, count_tokens, count_unknown
 from evalkit.registry.options import Pooling
 from evalkit.terms import ROLES, Role
 from evalkit.types import IntArray
@@ -133,6 +133,10 @@ class SentenceModel:
             first, *rest = map(list, sides) if texts else ([],)
             return count_tokens(reader.tokenizer, [prompt + text for text in first], *rest)
         return np.array([_count(reader, text, TASKS[role], prompt) for text in texts], dtype=np.int64)
+
+    def unknown_tokens(self, texts: Sequence[str], role: Role) -> tuple[IntArray, IntArray] | None:
+        """Count each text's tokens, and the unknown among them; see `contracts.CountsUnknown`."""
+        return count_unknown(getattr(self._reader(role), "tokenizer", None), texts)
 
     def drop_scaling(self) -> None:
         """Leave out the last module, which scales to length 1; of a router, the last of each route."""

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from evalkit.compute import Compute
@@ -101,6 +102,30 @@ def count_tokens(tokenizer: Any, *sides: Sequence[str]) -> IntArray:
         # Not verbose: a text longer than the model reads is no surprise here.
         counts += map(len, tokenizer(*window, truncation=False, padding=False, verbose=False)["input_ids"])
     return np.array(counts, dtype=np.int64)
+
+
+def count_unknown(tokenizer: Any, texts: Sequence[str]) -> tuple[IntArray, IntArray] | None:
+    """Count the tokens of texts, without special ones, and the unknown among them: int64 of shape (n_texts,).
+
+    None for a tokenizer without an unknown token, such as one of bytes.
+    """
+    if isinstance(tokenizer, Tokenizer):  # of the library below, as a table of static vectors has it
+        unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "")
+    else:
+        unknown = getattr(tokenizer, "unk_token_id", None)
+    if unknown is None:
+        return None
+    counts: list[tuple[int, int]] = []
+    for start in range(0, len(texts), TEXTS_PER_WINDOW):
+        window = list(texts[start : start + TEXTS_PER_WINDOW])
+        if isinstance(tokenizer, Tokenizer):
+            rows = [encoding.ids for encoding in tokenizer.encode_batch_fast(window, add_special_tokens=False)]
+        else:
+            how = {"add_special_tokens": False, "truncation": False, "padding": False, "verbose": False}
+            rows = tokenizer(window, **how)["input_ids"]
+        counts += ((len(ids), ids.count(unknown)) for ids in rows)
+    tokens, of_these = np.array(counts, dtype=np.int64).reshape(-1, 2).T
+    return tokens, of_these
 
 
 def pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:

@@ -186,9 +186,9 @@ def _notes_table(results: Results) -> list[Table]:
 
 def _coverage_table(results: Results) -> list[Table]:
     known = [cell for cell in results.provenance["cells"] if "oov_rate" in cell]
-    rows = tuple(
+    rows = dict.fromkeys(  # what a reranker knows is the same behind each model
         (
-            TableCell(cell["model"]),
+            TableCell(cell["model"] if cell["reranker"] == NO_RERANKER else cell["reranker"]),
             TableCell(f"{cell['task']} ({cell['split']})"),
             TableCell("–" if cell["oov_rate"] is None else f"{100 * cell['oov_rate']:.1f} %"),
             TableCell(str(len(cell["texts_without_known_word"]))),
@@ -198,8 +198,11 @@ def _coverage_table(results: Results) -> list[Table]:
         if cell["oov_rate"] or cell["texts_without_known_word"]
     )
     columns = ("Model", "Task", "unknown words", "texts without a known word", "of these without any word")
-    note = "A query without a known word finds nothing. Without any word: empty, or of stop words alone."
-    return [Table("Vocabulary", columns, rows, note, text_columns=2)] if rows else []
+    note = (
+        "A query without a known word finds nothing; a transformer reads all such texts of a length alike. Without "
+        "any word: empty, or of stop words alone."
+    )
+    return [Table("Vocabulary", columns, tuple(rows), note, text_columns=2)] if rows else []
 
 
 def _cost_table(results: Results) -> list[Table]:

@@ -141,7 +141,8 @@ def test_vocabulary_table():
         "| Model | Task | unknown words | texts without a known word | of these without any word |\n"
         "| --- | --- | ---: | ---: | ---: |\n| glove | pets (test) | 12.5 % | 2 | 1 |\n"
         "| older | pets (test) | 50.0 % | 1 | – |\n"
-        "\nA query without a known word finds nothing. Without any word: empty, or of stop words alone.\n"
+        "\nA query without a known word finds nothing; a transformer reads all such texts of a length alike. "
+        "Without any word: empty, or of stop words alone.\n"
     )
 
 
