@@ -3,14 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from evalkit.compute import Compute
 from evalkit.config import RunConfig, Size
-from evalkit.errors import EvalkitError
-from evalkit.models.weights import at_hand, locate, model_files
+from evalkit.errors import EvalkitError, ModelNotFoundError
+from evalkit.models.checkpoint import Checkpoint
+from evalkit.models.weights import at_hand, locate, model_files, refuse_unreadable
 from evalkit.mteb.reference import is_mteb
 from evalkit.registry import CatalogueEntry, ModelSpec, catalogue, families, kinds
 from evalkit.registry.families import HUB
+from evalkit.registry.files import refuse_pointer
 from evalkit.registry.folder import begins_as_path
 from evalkit.suite import load_task
 from evalkit.types import StsTask
@@ -156,28 +159,56 @@ def _model(
     if entry is not None and entry.provider is not None:
         cost = _cost(entry, spec, config, tasks, lists)
         return ModelPlan(label, role, "behind an API", 0, cost)
-    family = families()[spec.family]
-    if family.is_path and spec.name != "train" and not Path(spec.name).expanduser().exists():
-        return ModelPlan(label, role, "cannot be run", problem=f"no file or folder {spec.name!r}. Check the path.")
-    if family.name_help != HUB and spec.family != "mteb":
-        return ModelPlan(label, role, "none", 0, 0)
-    revision = getattr(spec.options, "revision", None)
-    folder = at_hand(spec.name, revision)
-    if folder is not None:
-        size = sum(path.stat().st_size for path in model_files(folder).values()) / MEGABYTE
-        return ModelPlan(label, role, "at hand", size, 0, spec.name)
-    if begins_as_path(spec.name):
-        return ModelPlan(label, role, "cannot be run", problem=_why_not_found(spec.name, revision))
-    return ModelPlan(label, role, "to download", _megabytes(config.sizes.get(label), entry), 0, spec.name)
-
-
-def _why_not_found(path: str, revision: str | None) -> str:
-    """What loading a model from a folder that is not there says."""
     try:
-        locate(path, revision)
-    except EvalkitError as error:
-        return str(error)
-    return ""
+        weights, megabytes, checkpoint = _weights(label, spec, config, entry)
+    except EvalkitError as error:  # what loading it would raise
+        return ModelPlan(label, role, "cannot be run", problem=str(error))
+    return ModelPlan(label, role, weights, megabytes, 0, checkpoint)
+
+
+def _weights(
+    label: str, spec: ModelSpec, config: RunConfig, entry: CatalogueEntry | None
+) -> tuple[Weights, float | None, str]:
+    """Where a model's weights are, how large (MB), and what they are called.
+
+    Raises what loading the model raises, as far as its settings and the starts of its files tell.
+    """
+    family, revision = families()[spec.family], getattr(spec.options, "revision", None)
+    tokenizer = getattr(spec.options, "tokenizer", None)
+    if tokenizer is not None:
+        return _tokenizer(tokenizer, spec.options, config)
+    if family.is_path and spec.name != "train":
+        path = Path(spec.name).expanduser()
+        if not path.exists():
+            raise ModelNotFoundError(f"no file or folder {spec.name!r}. Check the path.")
+        if path.is_file():
+            refuse_pointer(path)
+    if family.name_help != HUB and spec.family != "mteb":
+        return "none", 0, ""
+    folder = at_hand(spec.name, revision)
+    if folder is None and not begins_as_path(spec.name):
+        return "to download", _megabytes(config.sizes.get(label), entry), spec.name
+    if folder is None or (revision is not None and Path(spec.name).expanduser().is_dir()):
+        folder = locate(spec.name, revision, _allowed(config))  # says why not
+    if spec.family != "mteb":
+        refuse_unreadable(folder, _allowed(config))
+    if family.module == "sentence_transformers":
+        Checkpoint.read(folder).for_family(spec.family, spec.name)
+    return "at hand", sum(path.stat().st_size for path in model_files(folder).values()) / MEGABYTE, spec.name
+
+
+def _tokenizer(name: str, options: Any, config: RunConfig) -> tuple[Weights, float | None, str]:
+    """Where the tokenizer is that a lexical model counts the tokens of."""
+    from evalkit.models.terms import make_terms
+
+    if Path(name).expanduser().is_file() or at_hand(name) is not None or begins_as_path(name):
+        make_terms(options, _allowed(config), frozenset())
+        return "none", 0, ""
+    return "to download", None, name
+
+
+def _allowed(config: RunConfig) -> Compute:
+    return Compute(trust_remote_code=config.trust_remote_code, allow_pickle=config.allow_pickle)
 
 
 def _megabytes(declared: Size | None, entry: CatalogueEntry | None) -> float | None:

@@ -210,6 +210,59 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(evalkit, tmp_path: Path):
     assert "Unknown task 'no-such-task'" in errors
 
 
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 91\n"
+POOLED = '[{"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}]'
+BROKEN = {
+    "settings cut off": ("sbert:{folder}", {"tokenizer.json": '{"model": '}, "tokenizer.json cannot be read"),
+    "settings cut off, for bert": (
+        "bert:{folder}",
+        {"tokenizer.json": '{"model": '},
+        "tokenizer.json cannot be read",
+    ),
+    "pointer": ("maxsim:{folder}", {"tokenizer.json": POINTER}, "tokenizer.json is a Git LFS pointer"),
+    "pointer, for static": ("static:{folder}", {"model.safetensors": POINTER}, "safetensors is a Git LFS pointer"),
+    "pointer, for word vectors": ("glove:{folder}/v.txt", {"v.txt": POINTER}, "v.txt is a Git LFS pointer"),
+    "pickled": ("sbert:{folder}", {"pytorch_model.bin": "x"}, "pytorch_model.bin is pickled"),
+    "no module": ("sbert:{folder}", {"modules.json": POOLED}, "names the module '1_Pooling'"),
+    "no sparse encoder": ("splade:{folder}", {}, "is no sparse encoder"),
+    "no head": ("ce:{folder}", {}, "is a BertModel, and what a cross-encoder scores by is missing from the files"),
+    "no folder of a tokenizer": ("bm25?tokenizer=./no-such-folder", {}, "no folder './no-such-folder'"),
+    "folder without a tokenizer": ("bow?tokenizer={folder}", {}, "has no tokenizer.json"),
+    "file that is no tokenizer": ("tfidf?tokenizer={folder}/t.json", {"t.json": '{"a": 1}'}, "is no tokenizer that"),
+    "tokenizer cut off": (
+        "bm25?tokenizer={folder}",
+        {"tokenizer.json": '{"model": '},
+        "tokenizer.json cannot be read",
+    ),
+}
+"""Specs of models that their files show to be none, the files beside settings of an encoder, and what is said."""
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_the_files_tell_of_a_model_is_said_by_a_dry_run_and_by_the_run(case: str, tmp_path: Path):
+    spec, files, said = BROKEN[case]
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name, content in ({"config.json": '{"architectures": ["BertModel"], "model_type": "bert"}'} | files).items():
+        (folder / name).write_text(content)
+    pets, _ = write_tasks(tmp_path)
+    spec = spec.format(folder=folder)
+    chosen_as = {"models": "bow", "rerankers": spec} if spec.startswith("ce:") else {"models": spec}
+    reasons = {failure["reason"] for failure in pipeline.run(**chosen_as, tasks=pets, no_store=True).failures}
+    assert said in next(iter(reasons))
+    problems = {model.problem for model in plan(**chosen_as, tasks=pets).models if model.label == spec}
+    assert problems == reasons
+
+
+@pytest.mark.usefixtures("nothing_happens")
+def test_a_tokenizer_is_looked_for_as_a_model_is(data_dir: Path):
+    there, elsewhere = plan(
+        models=[f"bm25?tokenizer={data_dir / 'potion-base-4m-int8'}", "bm25?tokenizer=nobody/knows"], tasks="rag-mini"
+    ).models
+    assert (there.weights, there.problem) == ("none", "")
+    assert (elsewhere.weights, elsewhere.checkpoint, elsewhere.megabytes) == ("to download", "nobody/knows", None)
+
+
 @pytest.mark.parametrize("suite", SUITES)
 @pytest.mark.usefixtures("nothing_happens")
 def test_a_ready_suite_says_what_it_downloads_and_how_large_that_is(suite: str, evalkit):

@@ -46,6 +46,10 @@ FAMILY_OF = {
     "ColBERT": "maxsim",
 }  # fmt: skip
 """The family that runs what sentence-transformers (or PyLate) saved as a model of this type."""
+MODEL_TYPES = {"sbert": "SentenceTransformer", "splade": "SparseEncoder", "ce": "CrossEncoder"}
+"""What a family runs, where it runs only models of one type."""
+WITHOUT_SCORE = ("Model", "ForMaskedLM", "ForPreTraining", "ForQuestionAnswering", "ForNextSentencePrediction")
+"""How classes of transformers end that have no head for the score of a pair."""
 LEGACY_POOLING = {
     "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max", "pooling_mode_mean_tokens": "mean",
     "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens": "weightedmean",
@@ -84,6 +88,7 @@ class Checkpoint:
     settings: Mapping[str, Any]
     modules: tuple[Module, ...]
     architectures: tuple[str, ...]
+    own_code: bool = False
 
     @classmethod
     def read(cls, folder: Path) -> "Checkpoint":
@@ -92,11 +97,13 @@ class Checkpoint:
         Raises ModelNotFoundError if they cannot be read, or name modules whose files are not there.
         """
         modules = tuple(_module(folder, entry) for entry in _read_json(folder / MODULES, []))
+        config = _read_json(folder / "config.json", {})
         return cls(
             folder,
             _read_json(folder / SETTINGS, {}) if modules else {},
             modules,
-            tuple(_read_json(folder / "config.json", {}).get("architectures") or ()),
+            tuple(config.get("architectures") or ()),
+            "auto_map" in config,
         )
 
     @property
@@ -104,15 +111,34 @@ class Checkpoint:
         """The class of sentence-transformers that saved the checkpoint; None if none did."""
         return self.settings.get("model_type", "SentenceTransformer") if self.modules else None
 
-    def expect(self, model_type: str, name: str) -> "Checkpoint":
-        """Itself. Raises ModelNotFoundError if another class saved it, whose modules would be thrown away."""
-        if self.model_type not in (model_type, None):
-            family = FAMILY_OF.get(str(self.model_type))
+    def for_family(self, family: str, name: str) -> "Checkpoint":
+        """Itself. Raises ModelNotFoundError if the family does not run what the files say that it is.
+
+        So it is for what another class saved, whose modules would be thrown away, and for a network without the head
+        that the family reads: the library would give it an untrained one.
+        """
+        model_type = MODEL_TYPES.get(family)
+        if model_type is not None and self.model_type not in (model_type, None):
+            other = FAMILY_OF.get(str(self.model_type))
             raise ModelNotFoundError(
                 f"{name!r} was saved as a {self.model_type}, not as a {model_type}, which would take its encoder and "
-                "leave the rest of it out. " + (f"Use `{family}:{name}`." if family else "No family here runs it.")
+                "leave the rest of it out. " + (f"Use `{other}:{name}`." if other else "No family here runs it.")
+            )
+        if family == "splade" and not self.modules and not self._ends_with("ForMaskedLM"):
+            raise ModelNotFoundError(
+                f"{name!r} is no sparse encoder: neither saved by sentence-transformers as one nor a masked language "
+                "model. Choose a SPLADE checkpoint, or use `sbert:` or `bert:` for dense vectors."
+            )
+        if family == "ce" and not self.modules and not self.own_code and self._ends_with(*WITHOUT_SCORE):
+            raise ModelNotFoundError(
+                f"{name!r} is a {', '.join(self.architectures)}, and what a cross-encoder scores by is missing from "
+                "the files: there is no classifier. Choose a checkpoint trained for ranking, or use `sbert:` or "
+                "`bert:` for vectors."
             )
         return self
+
+    def _ends_with(self, *kinds: str) -> bool:
+        return any(kind.endswith(kinds) for kind in self.architectures)
 
     @property
     def similarity(self) -> Similarity | None:

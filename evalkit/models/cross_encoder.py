@@ -13,6 +13,7 @@ from evalkit.models.checkpoint import SETTINGS, Checkpoint
 from evalkit.models.pair import PairModel
 from evalkit.models.weights import locate
 from evalkit.registry.options import PairOptions
+from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def load_cross_encoder(name: str, options: PairOptions, compute: Compute) -> "CrossEncoder":
-    """Find a cross-encoder. Raises ModelNotFoundError if it cannot be found, or is an embedder."""
+    """Find a cross-encoder. Raises ModelNotFoundError if it cannot be found, is an embedder or has no head."""
     folder = locate(name, options.revision, compute)
-    return CrossEncoder(Checkpoint.read(folder).expect("CrossEncoder", name), options, compute)
+    return CrossEncoder(Checkpoint.read(folder).for_family("ce", name), options, compute)
 
 
 class CrossEncoder(PairModel):
@@ -75,3 +76,7 @@ class CrossEncoder(PairModel):
         return self._network.tokens(
             list(zip(queries, documents, strict=True)), "sentence", self.checkpoint.prompt("sentence")
         )
+
+    def unknown_tokens(self, texts: Sequence[str], role: Role) -> tuple[IntArray, IntArray] | None:
+        """Count each text's tokens, and the unknown among them; see `contracts.CountsUnknown`."""
+        return self._network.unknown_tokens(texts, role)

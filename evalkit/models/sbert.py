@@ -27,7 +27,7 @@ def load_sbert(name: str, options: SbertOptions, compute: Compute) -> "Sbert":
     Raises ModelNotFoundError if it cannot be found, or is one of a sparse encoder, a cross-encoder or the like.
     """
     folder = locate(name, options.revision, compute)
-    return Sbert(Checkpoint.read(folder).expect("SentenceTransformer", name), options, compute)
+    return Sbert(Checkpoint.read(folder).for_family("sbert", name), options, compute)
 
 
 class Sbert(DenseEmbedder):
@@ -124,6 +124,10 @@ class Sbert(DenseEmbedder):
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
         """Tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
         return self._model.tokens(texts, role, super().prompt(role))
+
+    def unknown_tokens(self, texts: Sequence[str], role: Role) -> tuple[IntArray, IntArray] | None:
+        """Count each text's tokens, and the unknown among them; see `contracts.CountsUnknown`."""
+        return self._model.unknown_tokens(texts, role)
 
     def _told(self, prompt: str) -> tuple[Role, str]:
         """The role and the text of a prompt as `prompt` gives it."""

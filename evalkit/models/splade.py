@@ -9,7 +9,6 @@ from scipy.sparse import csr_matrix, vstack
 
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Setting, no_progress
-from evalkit.errors import ModelNotFoundError
 from evalkit.models.checkpoint import LENGTH_SAID_BY, Checkpoint
 from evalkit.models.settings import dtype_setting, option_settings
 from evalkit.models.weights import locate, weights_hash
@@ -28,13 +27,7 @@ def load_splade(name: str, options: SpladeOptions, compute: Compute) -> "Splade"
     an untrained layer, and its vectors would mean nothing.
     """
     folder = locate(name, options.revision, compute)
-    checkpoint = Checkpoint.read(folder).expect("SparseEncoder", name)
-    if not checkpoint.modules and not any(kind.endswith("ForMaskedLM") for kind in checkpoint.architectures):
-        raise ModelNotFoundError(
-            f"{name!r} is no sparse encoder: neither saved by sentence-transformers as one nor a masked language "
-            "model. Choose a SPLADE checkpoint, or use `sbert:` or `bert:` for dense vectors."
-        )
-    return Splade(checkpoint, options, compute)
+    return Splade(Checkpoint.read(folder).for_family("splade", name), options, compute)
 
 
 class Splade:
@@ -114,3 +107,7 @@ class Splade:
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
         """Tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
         return self._model.tokens(texts, role, self.prompt(role))
+
+    def unknown_tokens(self, texts: Sequence[str], role: Role) -> tuple[IntArray, IntArray] | None:
+        """Count each text's tokens, and the unknown among them; see `contracts.CountsUnknown`."""
+        return self._model.unknown_tokens(texts, role)
