@@ -88,7 +88,8 @@ class Checkpoint:
     settings: Mapping[str, Any]
     modules: tuple[Module, ...]
     architectures: tuple[str, ...]
-    own_code: bool = False
+    names_head: bool = False
+    """Whether labels or code of the checkpoint's own are named, so that there may be a head that its class lacks."""
 
     @classmethod
     def read(cls, folder: Path) -> "Checkpoint":
@@ -103,7 +104,7 @@ class Checkpoint:
             _read_json(folder / SETTINGS, {}) if modules else {},
             modules,
             tuple(config.get("architectures") or ()),
-            "auto_map" in config,
+            bool({"auto_map", "id2label"} & config.keys()),
         )
 
     @property
@@ -129,7 +130,7 @@ class Checkpoint:
                 f"{name!r} is no sparse encoder: neither saved by sentence-transformers as one nor a masked language "
                 "model. Choose a SPLADE checkpoint, or use `sbert:` or `bert:` for dense vectors."
             )
-        if family == "ce" and not self.modules and not self.own_code and self._ends_with(*WITHOUT_SCORE):
+        if family == "ce" and not self.modules and not self.names_head and self._ends_with(*WITHOUT_SCORE):
             raise ModelNotFoundError(
                 f"{name!r} is a {', '.join(self.architectures)}, and what a cross-encoder scores by is missing from "
                 "the files: there is no classifier. Choose a checkpoint trained for ranking, or use `sbert:` or "

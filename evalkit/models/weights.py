@@ -59,7 +59,7 @@ def locate(name: str, revision: str | None = None, compute: Compute = STRICT) ->
 
 def refuse_unreadable(folder: Path, compute: Compute) -> None:
     """Raise ModelNotFoundError, naming the file, for a broken one; UntrustedError for one that is not allowed."""
-    for path in model_files(folder).values():
+    for _, path in sorted(model_files(folder).items()):
         refuse_pointer(path)
         if path.name == "modules.json":
             read_json(path, list)

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from evalkit.grid.cells import NO_RERANKER
+from evalkit.grid.reading import MOST_COUNTED
 from evalkit.report.measurements import loss_tables, measurement_tables
 from evalkit.report.published import published_tables
 from evalkit.report.significance import (
@@ -200,7 +201,8 @@ def _coverage_table(results: Results) -> list[Table]:
     columns = ("Model", "Task", "unknown words", "texts without a known word", "of these without any word")
     note = (
         "A query without a known word finds nothing; a transformer reads all such texts of a length alike. Without "
-        "any word: empty, or of stop words alone."
+        "any word: empty, or of stop words alone. "
+        f"For a transformer, at most {MOST_COUNTED:,} documents and as many queries are looked at."
     )
     return [Table("Vocabulary", columns, tuple(rows), note, text_columns=2)] if rows else []
 

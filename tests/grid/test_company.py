@@ -96,7 +96,8 @@ def test_what_depends_on_company_reranks_each_list_as_a_whole(kind, task, tmp_pa
 def test_what_scores_pairs_alone_is_pooled(kind, task, tmp_path):
     reranker = Scores(ALONE[kind], kind)
     found = run(task, reranker, store=tmp_path / "store")
-    assert (found.failures, notes(found)) == ([], set())
+    alike = {"All candidates of 4 of 4 lists have one score: they keep the first stage's order."}
+    assert (found.failures, notes(found)) == ([], alike if kind == "all the same" else set())
     assert len(reranker.calls) == 2 + 5 + 1, "a list, the same backwards, five alone; then all pairs at once"
     assert len(reranker.calls[-1]) < 2 * 2 * 5, "pairs that both first stages found are scored once"
     run(task, reranker, store=tmp_path / "store")

@@ -142,7 +142,8 @@ def test_vocabulary_table():
         "| --- | --- | ---: | ---: | ---: |\n| glove | pets (test) | 12.5 % | 2 | 1 |\n"
         "| older | pets (test) | 50.0 % | 1 | – |\n"
         "\nA query without a known word finds nothing; a transformer reads all such texts of a length alike. "
-        "Without any word: empty, or of stop words alone.\n"
+        "Without any word: empty, or of stop words alone. For a transformer, at most 10,000 documents and as many "
+        "queries are looked at.\n"
     )
 
 
