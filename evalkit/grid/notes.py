@@ -29,7 +29,7 @@ def ranked_by_ids(run: Run) -> tuple[str, ...]:
     if not alike.any():
         return ()
     return (
-        f"The first {run.depth} documents of {alike.sum()} of {len(alike)} queries have one score: their order is "
+        f"The first {run.depth} documents of {alike.sum():,} of {len(alike):,} queries have one score: their order is "
         "that of their ids, and tells nothing of the model.",
     )
 
@@ -40,14 +40,14 @@ def left_as_they_were(runs: Sequence[Run]) -> tuple[str, ...]:
     if not alike.any():
         return ()
     return (
-        f"All candidates of {alike.sum()} of {len(alike)} lists have one score: they keep the first stage's order.",
+        f"All candidates of {alike.sum():,} of {len(alike):,} lists have one score: they keep the first stage's order.",
     )
 
 
 def found_nothing(run: Run) -> tuple[str, ...]:
     """Say for how many queries a first stage has no result; no sentence where it has one for each."""
     empty = _without_results(run)
-    return (f"Finds nothing for {empty.sum()} of {len(empty)} queries: they score 0.",) if empty.any() else ()
+    return (f"Finds nothing for {empty.sum():,} of {len(empty):,} queries: they score 0.",) if empty.any() else ()
 
 
 def left_nothing(pairs: Iterable[tuple[Run, Run]]) -> tuple[str, ...]:
