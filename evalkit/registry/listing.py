@@ -39,7 +39,8 @@ def refuse_cut_paths(parts: Sequence[str]) -> None:
         whole = ",".join(parts[first : last + 1]).strip()
         head = whole.partition("?")[0]
         family, _, name = head.partition(":")
-        if any(os.path.exists(unquote(path)) for path in (head, name if family in families() else "")):
+        paths = [head, name] if family in families() else [head]
+        if any("," in path and os.path.exists(unquote(path)) for path in paths):
             raise SpecError(f"{whole!r} is a path with a comma in it: write the comma as %2C.")
 
 

@@ -101,6 +101,8 @@ def test_a_comma_of_a_path_is_told(tmp_path, monkeypatch):
     for text in ("sbert:my mo,d,els/dense", "bm25, sbert:my mo,d,els/dense?pooling=cls", "./my mo,d,els/dense,tfidf"):
         with pytest.raises(SpecError, match=r"is a path with a comma in it: write the comma as %2C"):
             split_models(text)
+    (tmp_path / "plain").mkdir()
+    assert split_models("sbert:plain?dim=2,sbert:plain") == ["sbert:plain?dim=2", "sbert:plain"]
     escaped = "sbert:my mo%2Cd%2Cels/dense"
     assert split_models(f"{escaped},tfidf") == [escaped, "tfidf"]
     assert parse_spec(escaped).name == "my mo,d,els/dense"
