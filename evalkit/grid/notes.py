@@ -29,8 +29,8 @@ def ranked_by_ids(run: Run) -> tuple[str, ...]:
     if not alike.any():
         return ()
     return (
-        f"The first {run.depth} documents of {alike.sum():,} of {len(alike):,} queries have one score: their order is "
-        "that of their ids, and tells nothing of the model.",
+        f"The first {run.depth} documents of {alike.sum():,} of {len(alike):,} queries have one score: their order "
+        "is that of their ids, and tells nothing of the model.",
     )
 
 
@@ -40,7 +40,8 @@ def left_as_they_were(runs: Sequence[Run]) -> tuple[str, ...]:
     if not alike.any():
         return ()
     return (
-        f"All candidates of {alike.sum():,} of {len(alike):,} lists have one score: they keep the first stage's order.",
+        f"All candidates of {alike.sum():,} of {len(alike):,} lists have one score: they keep the first stage's "
+        "order.",
     )
 
 
