@@ -1,7 +1,11 @@
 """Where and in which dtype models compute, and what their files may do."""
 
+import runpy
+import sys
 from dataclasses import dataclass, replace
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 from evalkit.errors import DeviceError, OptionalDependencyError
@@ -36,9 +40,10 @@ def choose_compute(device: DeviceChoice = "auto", dtype: Dtype = "float32") -> C
 
     Raises DeviceError if it is not, and OptionalDependencyError for one that needs torch where there is none.
     """
-    if device == "cpu" or (device == "auto" and find_spec("torch") is None):
+    installed = find_spec("torch")
+    if device == "cpu" or (device == "auto" and (installed is None or _is_for_the_cpu(installed))):
         return Compute("cpu", dtype)
-    if find_spec("torch") is None:
+    if installed is None:
         raise OptionalDependencyError(f"the device {device!r}", "torch", "torch")
     import torch
 
@@ -53,3 +58,12 @@ def choose_compute(device: DeviceChoice = "auto", dtype: Dtype = "float32") -> C
     if device not in there:
         raise DeviceError(f"device {device!r} is not on this machine. Allowed here: auto, {', '.join(there)}.")
     return Compute(device, dtype)
+
+
+def _is_for_the_cpu(torch: ModuleSpec) -> bool:
+    """Whether this torch can find no GPU, wherever it runs: told without importing it, which takes seconds."""
+    version = Path(torch.origin or "").with_name("version.py")
+    if sys.platform == "darwin" or not version.is_file():
+        return False
+    built_for = runpy.run_path(str(version))
+    return built_for.get("cuda", "") is None and built_for.get("hip", "") is None

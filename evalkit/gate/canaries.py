@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from sklearn.preprocessing import normalize  # type: ignore[import-untyped]
 
 from evalkit.contracts import CountsTokens, Embedder
 from evalkit.errors import ConfigError
@@ -74,7 +73,7 @@ class Canaries(BaseModel):
         """The vectors of a role: float32 of shape (n_texts, dim), each of length 1 but for zero vectors."""
         raw = np.frombuffer(base64.b64decode(self.vectors[role]), dtype=np.float16)
         # Rounding to float16 changes lengths more than directions.
-        return np.asarray(normalize(raw.reshape(-1, self.dim).astype(np.float32)), dtype=np.float32)
+        return np.asarray(_scaled(raw.reshape(-1, self.dim).astype(np.float32)), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -98,11 +97,18 @@ def encode_canaries(embedder: Embedder, files: Mapping[str, str] | None = None) 
         identity=_plain(model.identity),
         similarity=model.similarity,
         dim=int(arrays["query"].shape[1]),
-        vectors={role: _encoded(normalize(vectors)) for role, vectors in arrays.items()},
+        vectors={role: _encoded(_scaled(vectors)) for role, vectors in arrays.items()},
         lengths={role: np.linalg.norm(vectors, axis=1).round(6).tolist() for role, vectors in arrays.items()},
         tokens=[int(count) for count in model.tokens(TEXTS, "document")] if isinstance(model, CountsTokens) else None,
         files=dict(files or {}),
     )
+
+
+def _scaled(vectors: NDArray[Any]) -> NDArray[Any]:
+    """Each row of length 1, but for zero vectors."""
+    from sklearn.preprocessing import normalize  # type: ignore[import-untyped]  # takes seconds to import
+
+    return np.asarray(normalize(vectors))
 
 
 def _encoded(vectors: NDArray[np.float32]) -> str:

@@ -4,7 +4,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import sparse
 
 from evalkit.contracts import Vectors
 from evalkit.errors import VectorError
@@ -62,7 +62,7 @@ def spearman(predicted: FloatArray, gold: FloatArray) -> float:
 
     Both are of shape (n_pairs,). NaN with fewer than 2 such pairs, or when either side is constant there.
     """
-    return _correlation(stats.spearmanr, predicted, gold)
+    return _correlation("spearmanr", predicted, gold)
 
 
 def pearson(predicted: FloatArray, gold: FloatArray) -> float:
@@ -70,10 +70,12 @@ def pearson(predicted: FloatArray, gold: FloatArray) -> float:
 
     Both are of shape (n_pairs,). NaN with fewer than 2 such pairs, or when either side is constant there.
     """
-    return _correlation(stats.pearsonr, predicted, gold)
+    return _correlation("pearsonr", predicted, gold)
 
 
-def _correlation(method: Any, predicted: FloatArray, gold: FloatArray) -> float:
+def _correlation(method: str, predicted: FloatArray, gold: FloatArray) -> float:
+    from scipy import stats  # takes a second to import, and most runs are of searches
+
     finite = np.isfinite(predicted)
     predicted, gold = predicted[finite], gold[finite]
     if len(predicted) < 2 or np.ptp(predicted) == 0 or np.ptp(gold) == 0:
@@ -81,4 +83,4 @@ def _correlation(method: Any, predicted: FloatArray, gold: FloatArray) -> float:
     with warnings.catch_warnings():
         # Similarities that differ in the last digits only are a result to report, not a fault of the caller.
         warnings.simplefilter("ignore", stats.NearConstantInputWarning)
-        return float(method(predicted, gold).statistic)
+        return float(getattr(stats, method)(predicted, gold).statistic)

@@ -9,7 +9,6 @@ from zlib import crc32
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from evalkit.errors import ConfigError, did_you_mean
 from evalkit.grid.cells import NO_RERANKER
@@ -268,6 +267,8 @@ def _main(results: "Results", task: str, split: str) -> Iterator[tuple[str, pd.D
 
 
 def _across(kind: str, tasks: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    from scipy.stats import rankdata  # takes a second to import
+
     cells = list(dict.fromkeys(cell for rows in tasks.values() for cell in rows.index))
     has = {name: set(rows.index[rows["score"].notna()]) for name, rows in tasks.items()}
     frame = pd.DataFrame(cells, columns=["model", "reranker"])

@@ -3,8 +3,7 @@
 import math
 from bisect import bisect_left
 
-from scipy.special import nctdtrinc, stdtrit
-from scipy.stats import norm
+from scipy.special import nctdtrinc, ndtr, ndtri, stdtrit
 
 MOST = 2**53
 """Queries: a larger number is not told from an infinite one."""
@@ -51,7 +50,7 @@ def queries_needed_within(difference: float, margin: float, sd: float, confidenc
     distance = abs(difference + margin)
     if math.isnan(distance) or math.isnan(sd):
         return math.nan
-    z = float(norm.ppf(0.5 + confidence / 2))
+    z = float(ndtri(0.5 + confidence / 2))
     return math.inf if distance == 0 else max(2.0, float(math.ceil((z * sd / distance) ** 2)))
 
 
@@ -62,5 +61,5 @@ def chance_to_catch(loss: float, margin: float, sd: float, n: int, confidence: f
     """
     if n < 2 or math.isnan(sd):
         return math.nan
-    z = float(norm.ppf(0.5 + confidence / 2))
-    return float(norm.cdf((loss - margin) * math.sqrt(n) / sd - z)) if sd else float(loss > margin)
+    z = float(ndtri(0.5 + confidence / 2))
+    return float(ndtr((loss - margin) * math.sqrt(n) / sd - z)) if sd else float(loss > margin)
