@@ -1,9 +1,8 @@
-"""The README's code blocks, run in order in one empty folder."""
+"""The README's code blocks, run in order in one empty folder; what they ask of evalkit, in this process."""
 
-import os
 import re
+import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,28 +17,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("readme")
 
 
-def _run(folder: Path, *command: str) -> str:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 @pytest.mark.parametrize(("language", "code"), BLOCKS, ids=[f"{n}-{b[0]}" for n, b in enumerate(BLOCKS)])
-def test_code_block(language: str, code: str, folder: Path) -> None:
-    if "make " in code:  # what runs this test cannot be run by it: hold the names to the Makefile
+def test_code_block(language: str, code: str, folder: Path, evalkit, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(folder)
+
+    def call(*arguments: str) -> None:
+        status, out, errors = evalkit(*arguments)
+        assert status == 0, out + errors
+
+    if re.search("^make ", code, re.M):  # what runs this test cannot be run by it: hold the names to the Makefile
         for target in re.findall(r"^make (\w+)", code, re.M):
             assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), target
     elif language == "bash":
-        _run(folder, "bash", "-euc", code)
+        before, *commands = re.split(r"^(?=evalkit )", code, flags=re.M)
+        done = subprocess.run(["bash", "-euc", before], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        for command in commands:
+            call(*shlex.split(command.replace("\\\n", " "))[1:])
     elif language == "python":
-        printed = _run(folder, sys.executable, "-c", code)
+        exec(compile(code, "README.md", "exec"), {})
+        printed = capsys.readouterr().out
         assert ("mirror" if "evalkit.llamaindex" in code else "hit_rate@1") in printed
     elif language == "yaml":
         (folder / "suite.yaml").write_text(code)
-        _run(folder, "evalkit", "run", "suite.yaml")
+        call("run", "suite.yaml")
         assert (folder / yaml.safe_load(code)["out"] / "leaderboard.md").is_file()
     else:
         pytest.fail(f"no rule to run a {language} block")
