@@ -83,7 +83,7 @@ def _models(static: str) -> dict[str, object]:
 @pytest.mark.parametrize("reranker", ["none", "bm25", "tfidf", "static256", "words", "reordered"])
 @pytest.mark.parametrize("model", ["bm25", "tfidf", "static"])
 def test_retriever_ranks_as_the_cell_of_the_grid(model: str, reranker: str, static: str):
-    task = load_task("llamaindex-10k-val", max_queries=QUESTIONS)
+    task = load_task("rag-mini", max_queries=QUESTIONS)
     sources = _models(static)
 
     def loaded(name: str):
