@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
@@ -176,3 +177,14 @@ def write_retrieval_task(folder, corpus, queries, qrels) -> str:
 
 def _write_jsonl(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def some_of_ten_k(data_dir: Path, folder: Path) -> str:
+    """The first hundred of the real 10-K passages, and their questions, as a task: its file."""
+    saved = json.loads((data_dir / "llamaindex-10k-val" / "val_dataset.json").read_text(encoding="utf-8"))
+    corpus = dict(list(saved["corpus"].items())[:100])
+    relevant = {query: found for query, found in saved["relevant_docs"].items() if corpus.keys() >= set(found)}
+    queries = {query: saved["queries"][query] for query in relevant}
+    file = folder / "ten-k.json"
+    file.write_text(json.dumps({**saved, "corpus": corpus, "relevant_docs": relevant, "queries": queries}))
+    return str(file)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from fakes import some_of_ten_k
 
 import evalkit as package
 from evalkit.errors import ConfigError
@@ -17,9 +18,9 @@ MINILM = "all-MiniLM-L6-v2?max_length=8"  # short, for time
 
 @pytest.fixture(scope="module")
 def of_files(data_dir, tmp_path_factory):
-    """The 10-K passages as files, and their questions with the files that answer them."""
-    task = load_task(str(data_dir / "llamaindex-10k-val"))
+    """A hundred of the 10-K passages as a task and as files, and their questions with the files that answer them."""
     top = tmp_path_factory.mktemp("ten-k")
+    task = load_task(some_of_ten_k(data_dir, top))
     (top / "docs").mkdir()
     for document in task.corpus:
         (top / "docs" / f"{document.id}.txt").write_bytes(document.text.encode())
@@ -47,11 +48,11 @@ def test_the_table_is_that_of_a_run_on_the_same_cells(of_files, data_dir, tmp_pa
     static = f"static:{data_dir / 'potion-base-4m-int8'}"
     named = models(data_dir)
     named["models"] += [f"{how}({model}, bm25)" for model in (static, MINILM) for how in ("rrf", "weighted")]
-    expected = package.run(tasks=str(data_dir / "llamaindex-10k-val"), **named, **KEYS).scores
+    expected = package.run(tasks=str(of_files / "ten-k.json"), **named, **KEYS).scores
     found = picked.results.scores
     columns = ["model", "reranker", "metric", "score", "ci_low", "ci_high", "n"]
     assert len(found.groupby(["model", "reranker"], observed=True)) == 16
-    assert set(found["n"]) == {790}
+    assert set(found["n"]) == {200}
     pd.testing.assert_frame_equal(found[columns], expected[columns], rtol=0, atol=1e-12, check_categorical=False)
     assert len(picked.results.measurements.cells) == 16
     assert (picked.results.measurements.cells["note"] == "").all()
