@@ -34,12 +34,15 @@ TASK = retrieval_task(
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two workers, with this process's path, so that they find the models of the tests."""
-    path = {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}}
+    """Two workers, with this process's path, so that they find the models of the tests.
+
+    They have it from the environment: for one of their own, Ray starts each worker twice.
+    """
     settings = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 1 << 27, "log_to_driver": False}
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init("local", runtime_env=path, **settings)
+        patched.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        ray.init("local", **settings)
         yield
     ray.shutdown()
 
