@@ -25,6 +25,9 @@ _RUN = regex.compile(
     rf"|[[\p{{L}}\p{{N}}_]--{_WITHOUT_BLANKS}][[\p{{L}}\p{{N}}\p{{M}}_]--{_WITHOUT_BLANKS}]*",
     regex.V1,
 )
+# Words where there are no such letters: the same, and twice as quick.
+_ANY_WITHOUT_BLANKS = regex.compile(_WITHOUT_BLANKS, regex.V1)
+_WORD = regex.compile(r"[\p{L}\p{N}_][\p{L}\p{N}\p{M}_]*", regex.V1)
 _CHARACTER = regex.compile(r".\p{M}*", regex.V1)
 # Soft hyphens, joiners, direction marks and variation selectors are part of how a word is shown, not of the word; the
 # zero-width space alone stands between words.
@@ -40,7 +43,11 @@ def words(text: str, whole: Callable[[str], bool] | None = None) -> list[str]:
     """
     if text.isascii():
         return _ASCII_WORD.findall(text)
-    return list(_words(_plain(text), whole or (lambda run: False)))
+    text = _plain(text)
+    if _ANY_WITHOUT_BLANKS.search(text) is None:
+        found: list[str] = _WORD.findall(text)
+        return found
+    return list(_words(text, whole or (lambda run: False)))
 
 
 def _plain(text: str) -> str:

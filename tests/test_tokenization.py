@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.tokenization import words
+from evalkit.tokenization import _ANY_WITHOUT_BLANKS, words
 
 OLD = re.compile(r"\b\w+\b")
 """What a word was before scripts with marks, and those without blanks, were read: right for English."""
@@ -98,3 +98,13 @@ def test_real_texts_in_scripts_with_blanks_have_the_words_they_had(data_dir: Pat
         texts = [value for line in lines for value in json.loads(line).values() if isinstance(value, str)]
     assert len(texts) > 400
     assert [words(text) for text in texts] == [OLD.findall(text) for text in texts]
+
+
+def test_a_text_without_such_scripts_is_split_as_one_with_them():
+    """The quick way, for a text without them, gives what the other gives of the same text before a Chinese one."""
+    characters = [chr(number) for number in range(0x80, 0x30000) if not 0xD800 <= number <= 0xDFFF]
+    others = _ANY_WITHOUT_BLANKS.sub("", "".join(characters))
+    assert 30_000 < len(others) < len(characters) - 90_000
+    for start in range(0, len(others), 10_000):
+        text = " ".join(f"a{character}b" for character in others[start : start + 10_000])
+        assert words(f"{text} 書") == [*words(text), "書"]
