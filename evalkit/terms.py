@@ -13,3 +13,6 @@ Device = Literal["cpu", "cuda", "mps"]
 
 EngineName = Literal["local", "ray"]
 """Where models are called: in this process, or on the workers of a Ray cluster."""
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""What a file begins with that Git has left in the place of a large one."""

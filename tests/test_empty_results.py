@@ -210,3 +210,26 @@ def test_pick(tmp_path):
     assert picked.recommendation.choice.model in ("tfidf", "bm25")
     assert picked.recommendation.choice.score == 1
     assert (tmp_path / "out" / "recommendation.md").is_file()
+
+
+def test_pick_where_nothing_is_found(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("cats sleep all day")
+    (tmp_path / "questions.csv").write_text("question,quote\nzzyzx,cats sleep\nqwrt,all day\n")
+    picked = evalkit.pick(
+        tmp_path / "docs", questions=tmp_path / "questions.csv", models="bm25,tfidf", hybrid=False, chunk_size=None,
+        top_k=1, device="cpu", store=tmp_path / "store", out=tmp_path / "out",
+    )  # fmt: skip
+    assert picked.recommendation.choice is None
+    assert (picked.chunkings["tokens_at_k"] == 0).all()
+    told = (tmp_path / "out" / "recommendation.md").read_text()
+    assert told.startswith("# No choice finds the answer to any question")
+
+
+def test_dense_vectors_in_the_store_where_no_query_has_a_known_word(tmp_path):
+    write_retrieval_task(tmp_path / "task", CORPUS, {"q1": "zzyzx", "q2": "qwrt"}, {"q1": {"a": 1}, "q2": {"b": 1}})
+    run = evalkit.run(models="word2vec:train", tasks=tmp_path / "task", device="cpu", store=tmp_path / "store")
+    assert run.failures == []
+    assert (run.scores["score"] == 0).all()
+    (cell,) = run.provenance["cells"]
+    assert "Finds nothing for 2 of 2 queries: they score 0." in cell["notes"]

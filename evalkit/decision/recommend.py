@@ -81,9 +81,10 @@ class Recommendation:
     """The decision and what it rests on.
 
     `choices` has all cells with a score, best first; `pareto` those allowed that no other one beats in quality,
-    latency and cost at once. `choice` is None if the requirements leave nothing. `detectable` is the smallest
-    difference from the best that the questions show with 80 % power, for the choice that is hardest to tell from it;
-    `needed` the number of questions at which it would be the margin. NaN where no question tells any two apart.
+    latency and cost at once. `choice` is None if the requirements leave nothing that finds anything. `detectable` is
+    the smallest difference from the best that the questions show with 80 % power, for the choice that is hardest to
+    tell from it; `needed` the number of questions at which it would be the margin. NaN where no question tells any
+    two apart.
     """
 
     metric: str
@@ -153,7 +154,8 @@ def _decide(
     margin: float,
     seed: int,
 ) -> Recommendation:
-    allowed = [number for number, choice in enumerate(choices) if choice.allowed]
+    # What finds nothing at all is no choice, whatever it is cheaper than.
+    allowed = [number for number, choice in enumerate(choices) if choice.allowed and choice.score > 0]
     compared = _against_best(choices, values, allowed, seed)
     best, choice = _best_and_cheapest([compared[number] for number in allowed], margin)
     others = sorted(
@@ -267,7 +269,7 @@ def _without_each(
             )
             for each in choices
         ]
-        allowed = [number for number, each in enumerate(freed) if each.allowed]
+        allowed = [number for number, each in enumerate(freed) if each.allowed and each.score > 0]
         compared = _against_best(freed, values, allowed, seed)
         other = _best_and_cheapest([compared[number] for number in allowed], margin)[1]
         if other is not None and (choice is None or _name(other) != _name(choice)):

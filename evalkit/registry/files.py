@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import ModelNotFoundError
-
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-"""What a file begins with that Git has left in the place of a large one."""
+from evalkit.terms import LFS_POINTER
 
 
 def refuse_pointer(path: Path) -> None:

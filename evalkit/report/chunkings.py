@@ -37,12 +37,15 @@ def with_costs(statistics: pd.DataFrame, tokens: Mapping[str, int], results: Res
     ranked = results.evidence.rankings
     ranked = ranked[ranked["rank"] <= k]
     keys = ["split", "model", "reranker"]
-    of_query = ranked.assign(tokens=ranked["document"].astype(str).map(tokens)).astype(dict.fromkeys(keys, str))
+    of_result = ranked["document"].astype(str).map(tokens).astype("float64")
+    of_query = ranked.assign(tokens=of_result).astype(dict.fromkeys(keys, str))
     handed_on = of_query.groupby([*keys, "query"], observed=True)["tokens"].sum().groupby(keys).sum()
     asked = results.evidence.queries.groupby("split", observed=True)["query"].nunique().rename(str)
-    at_k = (handed_on / handed_on.index.get_level_values("split").map(asked)).rename("tokens_at_k").reset_index()
+    questions = asked.reindex(handed_on.index.get_level_values("split")).to_numpy()
+    at_k = (handed_on / questions).rename("tokens_at_k").reset_index().astype(dict.fromkeys(keys, str))
     measured = results.measurements.cells[[*keys, *MEASURED]]
     cells = measured.merge(at_k, on=keys, how="left", sort=False).rename(columns={"split": "chunking"})
+    cells["tokens_at_k"] = cells["tokens_at_k"].fillna(0)  # what finds nothing hands on nothing
     return statistics.merge(cells, on="chunking", how="left", sort=False)
 
 

@@ -149,6 +149,8 @@ def named(choice: Choice) -> str:
 
 
 def _headline(found: Recommendation) -> str:
+    if found.choice is None and any(each.allowed for each in found.choices):
+        return "# No choice finds the answer to any question"
     if found.choice is None:
         return "# Nothing meets all requirements"
     return f"# Use {named(found.choice)}"

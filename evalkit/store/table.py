@@ -98,8 +98,10 @@ class Table:
     def take(self, rows: IntArray) -> NDArray[np.generic]:
         """The values in `rows`, of shape (n_rows, width), checked. Raises StoreError if one was altered."""
         distinct, position = np.unique(rows, return_inverse=True)
-        if self._dataset is None or not distinct.size:
+        if self._dataset is None:
             return np.empty((0, 0), dtype=np.float32)
+        if not distinct.size:
+            return np.empty((0, self._dataset.schema.field("value").type.list_size), dtype=np.float32)
         with damage_named(self.folder):
             found = self._dataset.take(distinct, columns=["key", "checksum", "value"])
             values = _values(found)

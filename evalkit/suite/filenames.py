@@ -1,7 +1,7 @@
 """What the names of files say: the format, which split they are of, and which part of it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -24,8 +24,10 @@ _FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-_SHARD = re.compile(r"(?P<split>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})(-[0-9a-f]{16})?")
-"""How the hub names the parts of a split."""
+_SHARD = re.compile(r"(?P<split>.+?)[-_.](part[-_])?(?P<part>\d+)-of-(?P<parts>\d+)(-[0-9a-f]{16})?")
+"""How the hub names the parts of a split, and others do."""
+_NUMBERED = re.compile(r"(part-)?(?P<part>0\d+)([-.].*)?")
+"""How the hub's converted parquet and Spark name parts of which the folder says what they are of."""
 NAMES = ".csv, .tsv, .txt, .jsonl, .json or .parquet, plain or with .gz, .bz2, .xz or .zst behind it"
 
 
@@ -59,12 +61,19 @@ def files_by_split(files: Iterable[Path]) -> dict[str, tuple[Path, ...]]:
     return {split: tuple(parts) for split, parts in splits.items()}
 
 
+def are_parts(files: Sequence[Path]) -> bool:
+    """Say whether files are called by numbers alone, from 0 on: the parts of one thing."""
+    numbered = [_NUMBERED.fullmatch(_apart(file)[0]) for file in files]
+    numbers = sorted(int(found["part"]) for found in numbered if found)
+    return len(files) > 1 and numbers == list(range(len(files)))
+
+
 def check_whole(path: Path) -> None:
     """Raise ConfigError for a file that is one shard of several."""
     shard = _SHARD.fullmatch(_apart(path)[0])
     if shard and int(shard["parts"]) > 1:
         raise ConfigError(
-            f"{path} is part {int(shard['part']) + 1} of {int(shard['parts'])} of {shard['split']!r}. "
+            f"{path} is one of {int(shard['parts'])} parts of {shard['split']!r}. "
             "Give the folder that has all of them."
         )
 
@@ -80,11 +89,13 @@ def _check_parts(split: str, files: list[Path]) -> None:
             f"Remove one, or name the files in {DECLARATION}."
         )
     (count,) = counts
-    absent = sorted(set(range(count)) - set(numbers)) if shards[0] else []
-    if absent:
+    from_one = count in numbers  # numbered from 1 on
+    absent = sorted(set(range(from_one, count + from_one)) - set(numbers)) if shards[0] else []
+    if absent and shards[0]:
+        name, (start, stop) = files[0].name, shards[0].span("part")
         raise ConfigError(
             f"{folder}: {len(absent)} of the {count} parts of {split!r} are missing, the first "
-            f"{split}-{absent[0]:05d}-of-{count:05d}. Download it."
+            f"{name[:start]}{absent[0]:0{stop - start}d}{name[stop:]}. Download it."
         )
 
 

@@ -1,10 +1,13 @@
 """Queries that stand in the corpus under their own id, as in Quora and ArguAna: are they results of themselves?"""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from evalkit.suite.blocks import BlockCorpus, rows_of_ids
 from evalkit.suite.checks import Problems
 from evalkit.types import Document, Qrels, Query
+
+_WORD = re.compile(r"\w+")
 
 
 def not_for_themselves(
@@ -12,7 +15,7 @@ def not_for_themselves(
 ) -> frozenset[str]:
     """The ids of the queries that are no results of themselves; the rule, and what it did, are noted.
 
-    Declared, it holds for every query whose id the corpus has, or for none. Otherwise for those whose text is the
+    Declared, it holds for every query whose id the corpus has, or for none. Otherwise for those whose words are the
     document's too, as BEIR and mteb have it for these data sets: ids can also be the same by chance. A query that is
     judged relevant for itself then stays.
     """
@@ -49,4 +52,5 @@ def _readings(document: Document) -> tuple[str, str]:
 
 
 def _words(text: str) -> str:
-    return " ".join(text.split())
+    """What is the same in two copies of a text: its words, but not capitals, punctuation and blanks."""
+    return " ".join(_WORD.findall(text.casefold()) or text.split())

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Literal
 from evalkit.errors import ConfigError
 from evalkit.suite.columns import PAIRS
 from evalkit.suite.declaration import DECLARATION, StsDeclaration, read_declaration
-from evalkit.suite.filenames import NAMES, check_whole, files_by_split, format_of, stem_of, suffixes_of
+from evalkit.suite.filenames import NAMES, are_parts, check_whole, files_by_split, format_of, stem_of, suffixes_of
 from evalkit.suite.opening import COMPRESSED, UNREADABLE, no_file, open_text
 from evalkit.suite.reading import has_fields
 
@@ -29,6 +29,8 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 """What people call the parts of a retrieval task, beside their names here; such a file is pointed at."""
 _QRELS = ("qrels", "default")
 """The folders of judgements: BEIR's, and that of mteb's data sets on the hub."""
+_PAIRS = ("data", "default")
+"""The folders of sentence pairs on the hub."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,9 @@ def _named(folder: Path, file: str) -> Files:
 
 def _beir(folder: Path) -> TaskInfo:
     whole = [file for file in _tables(folder) if stem_of(file) == "qrels"]
-    apart = next((files for name in _QRELS if (files := _tables(folder / name))), [])
+    place, apart = next(((name, found) for name in _QRELS if (found := _by_split(folder / name))), ("", {}))
     if whole and apart:
-        raise ConfigError(f"{folder}: judgements in {whole[0].name} and in {apart[0].parent.name}/. Remove one.")
+        raise ConfigError(f"{folder}: judgements in {whole[0].name} and in {place}/. Remove one.")
     if not (whole or apart):
         (corpus, *_) = _texts(folder, "corpus")
         near = _near(folder, "qrels")
@@ -128,7 +130,7 @@ def _beir(folder: Path) -> TaskInfo:
             + (f"{near} Or put" if near else "Put")
             + f" them in {folder / 'qrels'}/*.tsv."
         )
-    splits = files_by_split(apart) or {"test": _joined(files_by_split(whole))}
+    splits = apart or {"test": _joined(files_by_split(whole))}
     return TaskInfo(
         folder.resolve().name,
         "retrieval",
@@ -163,13 +165,13 @@ def is_dataset(path: Path) -> bool:
 
 
 def _pair_folder(folder: Path) -> TaskInfo:
-    """A folder of sentence pairs; as on the hub, their files may be in its folder `data`."""
-    for place in (folder, folder / "data"):
-        files = [file for file in _tables(place) if _may_be_split(file)]
+    """A folder of sentence pairs; as on the hub, their files may be in a folder of it."""
+    beside = files_by_split(filter(_may_be_split, _tables(folder)))
+    for splits in (beside, *(_by_split(folder / name, _may_be_split) for name in _PAIRS)):
         # One file with the right columns makes all of them splits: leaving out a faulty test file in silence
         # would score another split in its place.
-        if any(has_fields(file, PAIRS) for file in files):
-            return TaskInfo(folder.resolve().name, "sts", files_by_split(files), folder)
+        if any(has_fields(file, PAIRS) for file in _joined(splits)):
+            return TaskInfo(folder.resolve().name, "sts", splits, folder)
     near = " ".join(filter(None, (_near(folder, part) for part in _PARTS if not _texts(folder, part))))
     raise _no_task(folder, f"no file in it has the columns {', '.join(PAIRS.needed)}", near)
 
@@ -209,7 +211,20 @@ def _tables(folder: Path) -> list[Path]:
 def _texts(folder: Path, name: str) -> list[Path]:
     """The corpus or the queries of a folder: files of that name, or a folder of them as on the hub."""
     files = [file for file in _tables(folder) if stem_of(file) == name]
-    return [*files, folder / name] if _tables(folder / name) else files
+    return [*files, folder / name] if _by_split(folder / name) else files
+
+
+def _by_split(folder: Path, may_be: Callable[[Path], bool] = lambda file: True) -> dict[str, Files]:
+    """The files of each split in a folder: those called by it, and those in a folder called by it.
+
+    Files that are numbered from 0 on, and called nothing else, are one split, "test".
+    """
+    files = [file for file in _tables(folder) if may_be(file)]
+    if are_parts(files):
+        return {"test": tuple(files)}
+    within = sorted(filter(Path.is_dir, folder.iterdir())) if folder.is_dir() else []
+    below = {each.name: _joined(files_by_split(filter(may_be, _tables(each)))) for each in within}
+    return {split: found for split, found in below.items() if found} | files_by_split(files)
 
 
 def _texts_by_split(folder: Path, name: str, splits: Iterable[str]) -> dict[str, Files]:
@@ -220,7 +235,7 @@ def _texts_by_split(folder: Path, name: str, splits: Iterable[str]) -> dict[str,
     places = _texts(folder, name)
     if len(places) > 1 and (folder / name) in places:
         raise ConfigError(f"{folder}: both {places[0].name} and {name}/. Remove one, or name one in {DECLARATION}.")
-    parts = files_by_split(_tables(folder / name) if places == [folder / name] else places)
+    parts = _by_split(folder / name) if places == [folder / name] else files_by_split(places)
     if len(parts) == 1 or not parts.keys() & set(splits):
         return dict.fromkeys(splits, _joined(parts))
     without = [split for split in splits if split not in parts]

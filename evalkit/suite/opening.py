@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from evalkit.suite.checks import Problems
+from evalkit.terms import LFS_POINTER
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError)
@@ -44,6 +45,21 @@ def no_file(path: Path) -> str:
         return "a folder, not a file; name a file in it"
     what = "a pipe" if stat.S_ISFIFO(mode) else "a device" if stat.S_ISCHR(mode) else "no regular file"
     return f"{what}, which cannot be read twice; write its content to a file, and give that"
+
+
+def no_data(path: Path) -> str:
+    """Say why a file holds no data in text or parquet, where its first bytes tell; empty if they do not.
+
+    Raises what `open_bytes` does.
+    """
+    start = first_bytes(path, 100)
+    if start.startswith(LFS_POINTER):
+        return "a Git LFS pointer, not the file that it stands for: run `git lfs pull` in its repository"
+    if start.startswith(b"PK\x03\x04"):
+        return "a zip archive or a spreadsheet (.xlsx): export it as CSV, or unpack it"
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "a web page, not data: the download went wrong"
+    return ""
 
 
 def open_bytes(path: Path) -> BinaryIO:

@@ -11,7 +11,16 @@ from evalkit.suite.columns import Fields
 from evalkit.suite.dialect import BLANKS, Dialect, Lines, TableError, read_dialect, read_head
 from evalkit.suite.filenames import Format, format_of
 from evalkit.suite.json_rows import first_object, is_lines, json_objects, json_table
-from evalkit.suite.opening import UNREADABLE, compression_of, first_bytes, no_file, open_bytes, open_text, read_lines
+from evalkit.suite.opening import (
+    UNREADABLE,
+    compression_of,
+    first_bytes,
+    no_data,
+    no_file,
+    open_bytes,
+    open_text,
+    read_lines,
+)
 from evalkit.suite.rows import Row
 
 if TYPE_CHECKING:
@@ -34,6 +43,9 @@ def read_rows(path: Path, fields: Fields, problems: Problems) -> Iterator[Row]:
         problems.add(f"{where}: cannot be read: {reason}{meant}", fatal=True)
         return
     try:
+        if reason := no_data(path):
+            problems.add(f"{where}: cannot be read: {reason}", fatal=True)
+            return
         form = form_of(path, fields)
     except (*UNREADABLE, UnicodeError) as error:
         problems.add(f"{where}: cannot be read: {error}", fatal=True)

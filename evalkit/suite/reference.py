@@ -96,7 +96,14 @@ def _default_split(task: TaskInfo) -> str:
     for split in _DEFAULT_SPLITS:
         if split in task.splits:
             return split
+    first = next(iter(task.splits))
+    stem = first.rstrip("0123456789")
+    parts = (
+        f". If they are parts of one split, put them into a folder {stem.rstrip('-_.')}/"
+        if stem != first and all(split.startswith(stem) for split in task.splits)
+        else ""
+    )
     raise ConfigError(
         f"Task {task.name!r} has several splits and none is called test, dev or validation: "
-        f"{', '.join(task.splits)}. Name one: {task.name}?split={next(iter(task.splits))}"
+        f"{', '.join(task.splits)}. Name one: {task.name}?split={first}{parts}"
     )

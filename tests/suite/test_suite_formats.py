@@ -328,8 +328,64 @@ def test_shards_are_one_split(plain, tmp_path):
         (tmp_path / f"{missing}.parquet").unlink()
         with pytest.raises(ConfigError, match=f"1 of the . parts .* are missing, the first {missing.split('/')[-1]}"):
             load_task(str(tmp_path / missing.split("/")[0]))
-    with pytest.raises(ConfigError, match=r"is part 1 of 3 of 'dev'\. Give the folder"):
+    with pytest.raises(ConfigError, match=r"is one of 3 parts of 'dev'\. Give the folder"):
         load_task(str(tmp_path / "sts/data/dev-00000-of-00003.parquet"))
+
+
+SHARDS = {
+    "from 0": ("test-0-of-2", "test-1-of-2"),
+    "from 1": ("test-1-of-2", "test-2-of-2"),
+    "with the word": ("test-part-1-of-2", "test-part-2-of-2"),
+    "of the hub's parquet": ("0000", "0001"),
+    "of Spark": ("part-00000-8f2a.snappy", "part-00001-8f2a.snappy"),
+    "in a folder": ("test/0000", "test/0001"),
+    "in a folder, by name": ("test/a", "test/b"),
+}
+
+
+@pytest.mark.parametrize("names", SHARDS.values(), ids=SHARDS)
+def test_shards_however_they_are_called(names, plain, tmp_path):
+    folder = beir(tmp_path / "task")
+    (folder / "qrels" / "test.jsonl").unlink()
+    for name, part in zip(names, (QRELS[:1], QRELS[1:]), strict=True):
+        (folder / "qrels" / name).parent.mkdir(exist_ok=True)
+        part.to_parquet(folder / "qrels" / f"{name}.parquet")
+    assert load_task(str(folder)).qrels == plain.qrels
+    for name, part in zip(names, (PAIRS[:1], PAIRS[1:]), strict=True):
+        (tmp_path / "pairs" / "default" / name).parent.mkdir(parents=True, exist_ok=True)
+        part.to_parquet(tmp_path / "pairs" / "default" / f"{name}.parquet")
+    assert load_task(str(tmp_path / "pairs")).sentences1 == tuple(PAIRS.sentence1)
+
+
+def test_what_may_be_parts_of_one_split_is_told(tmp_path):
+    folder = beir(tmp_path / "task")
+    (folder / "qrels" / "test.jsonl").unlink()
+    for number, part in enumerate((QRELS[:1], QRELS[1:])):
+        part.to_csv(folder / "qrels" / f"judged-{number}.csv", index=False)
+    with pytest.raises(ConfigError, match=r"If they are parts of one split, put them into a folder judged/"):
+        load_task(str(folder))
+
+
+NO_DATA = {
+    "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+    "a zip archive or a spreadsheet": b"PK\x03\x04" + bytes(100),
+    "a web page": b"\n<!DOCTYPE html>\n<html><body>404</body></html>",
+}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json", ".parquet", ".csv.gz"])
+@pytest.mark.parametrize("what", NO_DATA)
+def test_what_is_no_data_is_called_what_it_is(what, suffix, tmp_path):
+    folder = beir(tmp_path / "task")
+    for name in ("corpus", "qrels/test"):
+        (folder / f"{name}.jsonl").unlink()
+        (folder / f"{name}{suffix}").write_bytes(NO_DATA[what])
+    (tmp_path / f"pairs{suffix}").write_bytes(NO_DATA[what])
+    for path in (folder, tmp_path / f"pairs{suffix}"):
+        with pytest.raises(DataError, match=f"cannot be read: {what}"):
+            load_task(str(path))
+    with pytest.raises(DataError, match=f"cannot be read: {what}"):
+        read_questions(tmp_path / f"pairs{suffix}", Folder(None, (SourceFile("a.txt", "One."),), (), ""))
 
 
 def test_each_split_has_its_own_corpus_where_the_folder_has_one(tmp_path):

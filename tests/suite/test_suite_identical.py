@@ -40,6 +40,9 @@ BY_CHANCE = {"a1": "states of the union", "b1": "egg softly"}
 CASES = {
     "same ids and texts": ({}, {"a1", "b1"}, "2 of 2 queries stand in the corpus under their own id, with the same"),
     "blanks differ": ({"queries": {"a1": TEXTS["a1"].replace(" ", "  ") + "\n", "b1": "egg"}}, {"a1"}, "1 of 2"),
+    "capitals and marks differ": (
+        {"queries": {"a1": TEXTS["a1"].capitalize() + "?", "b1": "egg"}}, {"a1"}, "1 of 2"
+    ),
     "with a title": ({"titles": ("a1",)}, {"a1", "b1"}, "2 of 2"),
     "one has another text": ({"queries": OTHER}, {"b1"}, "1 of 2"),
     "ids by chance": ({"queries": BY_CHANCE}, set(), ""),
