@@ -60,6 +60,8 @@ _REFUSED = {400, 413, 422}
 """The status of a request that a smaller one, or another text, might not get."""
 _LENGTH = re.compile(r"context|tokens?\b|length|too (?:long|large)|exceed|longer", re.IGNORECASE)
 """A word of a server that refuses a text for its length."""
+SERVER_ERRORS = 3
+"""Answers of status 500 to a request of several texts after which it is sent in halves."""
 _TOO_LONG = re.compile(r"context.?(?:length|window|size)|input length|too (?:long|large)", re.IGNORECASE)
 """The same, where the status says that the server failed (Ollama and others answer so with status 500)."""
 _LIMIT = re.compile(r"(?:max\w*|limit|less than|at most|up to|longer than|exceed\w*)\D{0,40}?(\d+)", re.IGNORECASE)
@@ -122,9 +124,9 @@ class WrongAnswerError(Exception):
 class _AgainError(Exception):
     """A request that may be sent again, after `wait` seconds if the server said so."""
 
-    def __init__(self, reason: str, wait: float | None = None) -> None:
+    def __init__(self, reason: str, wait: float | None = None, status: int | None = None) -> None:
         super().__init__(reason)
-        self.wait = wait
+        self.wait, self.status = wait, status
 
 
 class Api:
@@ -208,14 +210,20 @@ class Api:
                 self._most = min(self._most or request.half_of.texts, request.half_of.texts)
 
     def _ask(self, request: Request, spending: Spending, stop: Event) -> NDArray[Any]:
-        wrong = 0
+        wrong = failed = 0
 
         def attempt() -> NDArray[Any]:
-            nonlocal wrong
+            nonlocal wrong, failed
             if stop.wait(max(0.0, self._resume - time.monotonic())):
                 raise _AgainError("another request failed")
             try:
                 return self._once(request, spending)
+            except _AgainError as error:
+                failed += error.status == 500
+                if failed < SERVER_ERRORS or len(request.rows) == 1:
+                    raise
+                # Some servers fail at what they do not take, such as several texts at once.
+                raise RefusedError(str(error), None) from None
             except WrongAnswerError as error:
                 wrong += 1
                 if wrong < WRONG_ANSWERS:
@@ -277,11 +285,18 @@ class Api:
                 return ApiError(f"{self._name}: status {status}, to be tried again in {asked:.0f} s: {said}")
             if asked is not None:
                 self._resume = max(self._resume, time.monotonic() + asked)
-            return _AgainError(f"status {status}: {said}", asked)
+            return _AgainError(f"status {status}: {said}", asked, status)
         if status is not None and status >= 400:
             return ApiError(f"{self._name}: refused with status {status}: {said}")
+        if not self._taken and _nobody_there(error):
+            return ApiError(
+                f"{self._name}: nothing answers there (connection refused). Start the server, or check its address: "
+                f"{said}"
+            )
         if _lost(error):
             return _AgainError(f"no answer: {type(error).__name__}: {said}")
+        if isinstance(error, AttributeError | TypeError | KeyError | ValueError):
+            return WrongAnswerError(f"an answer of another form than this API's ({type(error).__name__}: {said})")
         return WrongAnswerError(f"{type(error).__name__}: {said}")
 
     def _pause(self, state: RetryCallState) -> float:
@@ -372,6 +387,15 @@ def _headers(error: Exception) -> Mapping[str, str]:
 def _lost(error: Exception) -> bool:
     """Whether the answer never came, though the request may have been carried out."""
     return _status(error) is None and any(kind.__name__ in _NO_ANSWER for kind in type(error).__mro__)
+
+
+def _nobody_there(error: BaseException) -> bool:
+    """Whether the connection was refused: no program listens at the address."""
+    while error is not None:
+        if isinstance(error, ConnectionRefusedError) or "connection refused" in str(error).lower():
+            return True
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    return False
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

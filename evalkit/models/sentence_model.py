@@ -4,6 +4,7 @@ Imports torch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -67,7 +68,11 @@ class SentenceModel:
             self._stay_within_positions()
 
     def embeddings(self, texts: Sequence[str], role: Role, prompt: str) -> Iterator[tuple[IntArray, Tensor]]:
-        """Rows of `texts`, and the vectors of these: float32 of shape (batch, dim)."""
+        """Rows of `texts`, and the vectors of these: float32 of shape (batch, dim).
+
+        Raises ModelNotFoundError for a role that the checkpoint has no route for.
+        """
+        self._reader(role)
         if self.batched:
             return self._forward(texts, role, prompt)
         call = getattr(self.loaded, CALLS[role])
@@ -171,12 +176,22 @@ class SentenceModel:
         if not isinstance(first, Router):
             return first
         routes: Any = first.sub_modules
-        return routes[first._resolve_route(task=TASKS[role], modality="text")][0]
+        try:
+            return routes[first._resolve_route(task=TASKS[role], modality="text")][0]
+        except ValueError as error:
+            raise ModelNotFoundError(
+                f"{self._checkpoint.folder} has the routes {', '.join(routes)}, and none for what is read as a "
+                f"{role}. Run it on tasks of the kind that it was made for, or save it with the routes query and "
+                "document."
+            ) from error
 
     @property
     def _transformers(self) -> list[Any]:
         """The transformers that read texts, each once."""
-        readers = {id(reader): reader for reader in map(self._reader, ROLES)}
+        readers: dict[int, Any] = {}
+        for role in ROLES:
+            with suppress(ModelNotFoundError):  # told when texts of that role are read
+                readers.setdefault(id(reader := self._reader(role)), reader)
         return [reader for reader in readers.values() if isinstance(reader, Transformer)]
 
     def _stay_within_positions(self) -> None:

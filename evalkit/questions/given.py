@@ -49,7 +49,13 @@ def read_questions(path: Path, folder: Folder) -> QuestionSet:
     for row in read_rows(path, QUESTIONS, problems):
         text = _cell(row, "question")
         if not text:
-            row.report("a question with no text", fatal=True)
+            several = isinstance(row.get("question"), list | dict)
+            row.report(
+                "a question that is no text but a list (of messages?); write it as text"
+                if several
+                else "a question with no text",
+                fatal=True,
+            )
         spans = _spans(row, texts, quotes, skipped)
         identifier = _cell(row, "id") or str(row.line)
         if identifier in questions:

@@ -79,7 +79,11 @@ class Dialect:
             for cells in reader:
                 yield reader.line_num, cells
         except csv.Error as error:
-            raise TableError(f"not a table: {error}", reader.line_num) from error
+            raise TableError(
+                f"not a table: {error}. Inside a cell that marks enclose, write a quotation mark twice; or write the "
+                "file as JSONL",
+                reader.line_num,
+            ) from error
 
     def split(self, line: str) -> list[str]:
         """The cells of a line in which quotation marks are text."""

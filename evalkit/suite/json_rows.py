@@ -57,7 +57,11 @@ def json_table(path: Path, fields: Fields, problems: Problems) -> Iterator[tuple
     else:
         rows = document
     if not isinstance(rows, list):
-        problems.add(f"{where}: neither a JSON array of objects, nor columns of one length", fatal=True)
+        problems.add(
+            f"{where}: neither a JSON array of objects, nor columns of one length (pandas' to_json writes both, with "
+            "orient='records' or 'columns')",
+            fatal=True,
+        )
         return
     for number, row in enumerate(rows, start=1):
         if isinstance(row, dict):

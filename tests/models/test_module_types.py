@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from module_types import EMBEDDERS, MULTI_VECTOR, RERANKERS, SPARSE, Kind, Made
+from module_types import EMBEDDERS, MULTI_VECTOR, RERANKERS, SPARSE, Kind, Made, encoder
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
+from sentence_transformers.base.modules import Router
 from sentence_transformers.cross_encoder import modules as of_pairs
 from sentence_transformers.multi_vector_encoder import modules as of_tokens
 from sentence_transformers.sentence_transformer import modules as of_texts
@@ -17,6 +18,7 @@ from tiny_models import MakeModel
 
 from evalkit.compute import Compute
 from evalkit.contracts import no_progress
+from evalkit.errors import ModelNotFoundError
 from evalkit.grid.encoding import dense, encode
 from evalkit.models import sentence_model
 from evalkit.registry import build, resolve
@@ -196,3 +198,13 @@ def test_tokens_of_pairs_are_counted(name: str, made: Made):
     prompt = peer.prompts.get(peer.default_prompt_name or "")
     features = [peer.preprocess([pair], prompt=prompt) for pair in zip(*pairs(), strict=True)]
     np.testing.assert_array_equal(counts, [int(read["attention_mask"].sum()) for read in features])
+
+
+def test_routes_of_other_names_run_where_there_is_a_default(tiny: MakeModel, tmp_path: Path):
+    routes = {side: [encoder(tiny), of_texts.Pooling(16, "mean")] for side in ("left", "right")}
+    SentenceTransformer(modules=[Router(routes, default_route="left")]).save(str(tmp_path))
+    model = build(resolve(f"sbert:{tmp_path}"), Compute())
+    peer = SentenceTransformer(str(tmp_path))
+    np.testing.assert_allclose(model.encode(TEXTS, "sentence"), peer.encode(TEXTS), atol=1e-5)
+    with pytest.raises(ModelNotFoundError, match="has the routes left, right, and none for what is read as a query"):
+        model.encode(TEXTS, "query")

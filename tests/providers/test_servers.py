@@ -4,6 +4,7 @@ import base64
 import json
 import struct
 import threading
+import time
 from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -89,6 +90,8 @@ class Handler(BaseHTTPRequestHandler):
             data = [{"embedding": row} for row in rows]
         if server.form == "out of order":
             data = [*data[1:], data[0]]
+        if server.form == "a bare list":
+            return self.answer(200, json.dumps(rows))
         more = {"usage": {"prompt_tokens": 3}, "took_ms": 5, "model": None} if server.form == "extra" else {}
         return self.answer(200, {"data": data, **more})
 
@@ -140,6 +143,28 @@ def test_requests_are_halved_until_the_server_takes_them(kind):
         refusals = sum(len(texts) > 10 for texts in server.sent)
         model.encode([f"{text} again" for text in TEXTS], "document")
         assert sum(len(texts) > 10 for texts in server.sent) == refusals, "the size is learned"
+
+
+def test_a_server_that_fails_at_several_texts_is_sent_fewer(monkeypatch):
+    monkeypatch.setattr(api, "FIRST_WAIT", 0.01)
+    with serving(batch=10, batch_answer=(500, {"error": "only a few inputs are supported"})) as server:
+        np.testing.assert_array_equal(model_of(server).encode(TEXTS, "document"), expected(TEXTS))
+        assert server.answered == dict.fromkeys(TEXTS, 1)
+
+
+def test_where_nobody_listens_is_told_at_once():
+    with serving() as server:
+        model = model_of(server)
+    before = time.monotonic()
+    with pytest.raises(ApiError, match=r"connection refused\)\. Start the server, or check its address"):
+        model.encode(TEXTS, "document")
+    assert time.monotonic() - before < 20  # retries would take minutes
+
+
+def test_an_answer_of_another_form_is_told():
+    another = pytest.raises(ApiError, match="an answer of another form than this API's")
+    with serving(form="a bare list") as server, another:
+        model_of(server).encode(TEXTS[:2], "document")
 
 
 def test_the_size_can_be_given():

@@ -146,3 +146,9 @@ def test_no_file_and_no_questions(tmp_path):
         read_questions(tmp_path / "q.csv", FOLDER)
     with pytest.raises(DataError, match="no questions in it"):
         read_questions(written(tmp_path / "q.jsonl"), FOLDER)
+
+
+def test_a_question_that_is_a_list_of_messages(tmp_path):
+    file = written(tmp_path / "q.jsonl", {"user_input": [{"content": "?", "type": "human"}], "file": "a.txt"})
+    with pytest.raises(DataError, match="a question that is no text but a list"):
+        read_questions(file, FOLDER)

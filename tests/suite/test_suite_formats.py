@@ -129,6 +129,12 @@ def test_a_corpus_whose_lines_could_be_rows(tmp_path):
         load_task(str(folder))
 
 
+@pytest.mark.parametrize("row", [r'"he, \"hi\"","c",3', '"a, b" ,"c" ,1'])
+def test_marks_that_nothing_can_be_made_of_say_how_to_write_them(row, tmp_path):
+    with pytest.raises(DataError, match="write a quotation mark twice; or write the file as JSONL"):
+        read(tmp_path, f"sentence1,sentence2,score\n{row}\n", "pairs.csv")
+
+
 def test_a_cell_of_any_length(tmp_path):
     long = "word " * 60_000
     assert read(tmp_path, f"sentence1,sentence2,score\n{long},b,1\nc,d,2\n", "pairs.csv").sentences1[0] == long
