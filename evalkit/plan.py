@@ -23,6 +23,7 @@ CHARACTERS_PER_TOKEN = 4
 DOCUMENTS_PER_SEARCH = 100
 """What providers that ask a price per search count as one."""
 MEGABYTE = 1_000_000
+WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack", "*.ckpt*")
 
 Weights = Literal["at hand", "to download", "none", "behind an API", "cannot be run"]
 Where = Literal["at hand", "as the suite declares", "unknown"]
@@ -194,6 +195,10 @@ def _weights(
         refuse_unreadable(folder, _allowed(config))
     if family.module == "sentence_transformers":
         Checkpoint.read(folder).for_family(spec.family, spec.name)
+    if (folder / "config.json").is_file() and not any(next(folder.rglob(kind), None) for kind in WEIGHT_FILES):
+        raise ModelNotFoundError(
+            f"{folder} has the settings of a network, and no weights (model.safetensors). Download or copy it again."
+        )
     return "at hand", sum(path.stat().st_size for path in model_files(folder).values()) / MEGABYTE, spec.name
 
 

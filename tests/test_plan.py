@@ -254,6 +254,19 @@ def test_what_the_files_tell_of_a_model_is_said_by_a_dry_run_and_by_the_run(case
     assert problems == reasons
 
 
+@pytest.mark.parametrize("family", ["sbert", "bert"])
+def test_a_folder_without_weights_is_refused_by_a_dry_run_and_by_the_run(family: str, tmp_path: Path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"architectures": ["BertModel"], "model_type": "bert"}')
+    pets, _ = write_tasks(tmp_path)
+    assert pipeline.run(models=f"{family}:{folder}", tasks=pets, no_store=True).failures
+    (model,) = plan(models=f"{family}:{folder}", tasks=pets).models
+    assert model.problem == (
+        f"{folder} has the settings of a network, and no weights (model.safetensors). Download or copy it again."
+    )
+
+
 @pytest.mark.usefixtures("nothing_happens")
 def test_a_tokenizer_is_looked_for_as_a_model_is(data_dir: Path):
     there, elsewhere = plan(
