@@ -154,8 +154,7 @@ def _decide(
     margin: float,
     seed: int,
 ) -> Recommendation:
-    # What finds nothing at all is no choice, whatever it is cheaper than.
-    allowed = [number for number, choice in enumerate(choices) if choice.allowed and choice.score > 0]
+    allowed = _eligible(choices)
     compared = _against_best(choices, values, allowed, seed)
     best, choice = _best_and_cheapest([compared[number] for number in allowed], margin)
     others = sorted(
@@ -174,6 +173,11 @@ def _decide(
         best, choice, _pareto([compared[number] for number in allowed]), tuple(alternatives),
         smallest_difference(sd, len(values)), queries_needed(margin, sd),
     )  # fmt: skip
+
+
+def _eligible(choices: Sequence[Choice]) -> list[int]:
+    """Number the choices that the requirements allow, and that find anything at all."""
+    return [number for number, choice in enumerate(choices) if choice.allowed and choice.score > 0]
 
 
 def _against_best(choices: Sequence[Choice], values: Any, allowed: Sequence[int], seed: int) -> list[Choice]:
@@ -269,7 +273,7 @@ def _without_each(
             )
             for each in choices
         ]
-        allowed = [number for number, each in enumerate(freed) if each.allowed and each.score > 0]
+        allowed = _eligible(freed)
         compared = _against_best(freed, values, allowed, seed)
         other = _best_and_cheapest([compared[number] for number in allowed], margin)[1]
         if other is not None and (choice is None or _name(other) != _name(choice)):

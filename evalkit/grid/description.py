@@ -14,7 +14,7 @@ from evalkit.store.keys import fingerprint
 from evalkit.store.table import Table
 
 OF = "settings, reading, known"
-"""What a description holds, as part of its key: one that was kept when it held less is not taken for it."""
+"""The key names what a description holds, so that one that was kept when it held less is not taken for it."""
 
 
 @dataclass(frozen=True)

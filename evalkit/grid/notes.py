@@ -10,7 +10,7 @@ from evalkit.terms import Similarity
 from evalkit.types import FloatArray, Run
 
 ROUNDING = 1e-6
-"""What scores of one query may differ by, a fraction of the largest, and still be one score."""
+"""Scores of one query that differ by no more than this fraction of the largest count as one score."""
 
 
 def of_first_stage(run: Run) -> tuple[str, ...]:

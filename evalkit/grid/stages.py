@@ -94,7 +94,7 @@ def first_stage(
 
 
 def _known_of(model: object, texts: _Texts) -> Vocabulary:
-    """What a model's tokenizer knows of a task's documents and queries."""
+    """Tell what a model's tokenizer knows of a task's documents and queries."""
     return known_by_tokens(
         model, [(texts.document_ids, texts.contents, "document"), (texts.query_ids, texts.questions, "query")]
     )

@@ -62,7 +62,9 @@ def spearman(predicted: FloatArray, gold: FloatArray) -> float:
 
     Both are of shape (n_pairs,). NaN with fewer than 2 such pairs, or when either side is constant there.
     """
-    return _correlation("spearmanr", predicted, gold)
+    from scipy.stats import spearmanr  # takes a second to import, and most runs are of searches
+
+    return _correlation(spearmanr, predicted, gold)
 
 
 def pearson(predicted: FloatArray, gold: FloatArray) -> float:
@@ -70,11 +72,13 @@ def pearson(predicted: FloatArray, gold: FloatArray) -> float:
 
     Both are of shape (n_pairs,). NaN with fewer than 2 such pairs, or when either side is constant there.
     """
-    return _correlation("pearsonr", predicted, gold)
+    from scipy.stats import pearsonr
+
+    return _correlation(pearsonr, predicted, gold)
 
 
-def _correlation(method: str, predicted: FloatArray, gold: FloatArray) -> float:
-    from scipy import stats  # takes a second to import, and most runs are of searches
+def _correlation(method: Any, predicted: FloatArray, gold: FloatArray) -> float:
+    from scipy.stats import NearConstantInputWarning
 
     finite = np.isfinite(predicted)
     predicted, gold = predicted[finite], gold[finite]
@@ -82,5 +86,5 @@ def _correlation(method: str, predicted: FloatArray, gold: FloatArray) -> float:
         return float("nan")
     with warnings.catch_warnings():
         # Similarities that differ in the last digits only are a result to report, not a fault of the caller.
-        warnings.simplefilter("ignore", stats.NearConstantInputWarning)
-        return float(getattr(stats, method)(predicted, gold).statistic)
+        warnings.simplefilter("ignore", NearConstantInputWarning)
+        return float(method(predicted, gold).statistic)

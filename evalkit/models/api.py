@@ -37,6 +37,8 @@ from evalkit.types import IntArray
 
 ATTEMPTS = 8
 """How often a request is sent before it is given up."""
+SERVER_ERRORS = 3
+"""Answers of status 500 to a request of several texts after which it is sent in halves."""
 WRONG_ANSWERS = 3
 """How many answers to a request may be wrong; each is paid for."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
@@ -60,8 +62,6 @@ _REFUSED = {400, 413, 422}
 """The status of a request that a smaller one, or another text, might not get."""
 _LENGTH = re.compile(r"context|tokens?\b|length|too (?:long|large)|exceed|longer", re.IGNORECASE)
 """A word of a server that refuses a text for its length."""
-SERVER_ERRORS = 3
-"""Answers of status 500 to a request of several texts after which it is sent in halves."""
 _TOO_LONG = re.compile(r"context.?(?:length|window|size)|input length|too (?:long|large)", re.IGNORECASE)
 """The same, where the status says that the server failed (Ollama and others answer so with status 500)."""
 _LIMIT = re.compile(r"(?:max\w*|limit|less than|at most|up to|longer than|exceed\w*)\D{0,40}?(\d+)", re.IGNORECASE)
@@ -389,13 +389,13 @@ def _lost(error: Exception) -> bool:
     return _status(error) is None and any(kind.__name__ in _NO_ANSWER for kind in type(error).__mro__)
 
 
-def _nobody_there(error: BaseException) -> bool:
-    """Whether the connection was refused: no program listens at the address."""
-    while error is not None:
-        if isinstance(error, ConnectionRefusedError) or "connection refused" in str(error).lower():
-            return True
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]
-    return False
+def _nobody_there(error: BaseException | None) -> bool:
+    """Say whether the connection was refused: no program listens at the address."""
+    if error is None:
+        return False
+    if isinstance(error, ConnectionRefusedError) or "connection refused" in str(error).lower():
+        return True
+    return _nobody_there(error.__cause__ or error.__context__)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

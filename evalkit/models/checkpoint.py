@@ -35,7 +35,7 @@ EACH_TEXT_ALONE = frozenset(
 )
 """Modules whose outcome for a text does not depend on the padding, which batches of our own have less of."""
 UNREADABLE = (OSError, EOFError, ValueError, TypeError, LookupError, RuntimeError, pickle.UnpicklingError)
-"""What the libraries raise for files that are not as they expect, beside safetensors' own."""
+"""The libraries raise these for files that are not as they expect; safetensors has an error of its own."""
 TASKS = ("feature-extraction", "fill-mask", "sequence-classification")
 """What a transformer is loaded for, where it reads a text once and writes nothing."""
 TRANSFORMER_SETTINGS = "sentence_*_config.json"
@@ -47,9 +47,9 @@ FAMILY_OF = {
 }  # fmt: skip
 """The family that runs what sentence-transformers (or PyLate) saved as a model of this type."""
 MODEL_TYPES = {"sbert": "SentenceTransformer", "splade": "SparseEncoder", "ce": "CrossEncoder"}
-"""What a family runs, where it runs only models of one type."""
+"""These families run models of one type only."""
 WITHOUT_SCORE = ("Model", "ForMaskedLM", "ForPreTraining", "ForQuestionAnswering", "ForNextSentencePrediction")
-"""How classes of transformers end that have no head for the score of a pair."""
+"""Classes of transformers whose names end so have no head for the score of a pair."""
 LEGACY_POOLING = {
     "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max", "pooling_mode_mean_tokens": "mean",
     "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens": "weightedmean",

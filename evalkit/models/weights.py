@@ -38,7 +38,7 @@ SETTINGS = (
 )  # fmt: skip
 """JSON files that models are loaded by: settings by name."""
 MOST_HEADER_BYTES = 100_000_000
-"""Of a safetensors file; a longer one is none, which is for the library to say."""
+"""A safetensors header is no longer; of a longer one the library says that it is none."""
 
 # The hub's library makes a path of a revision, in its cache.
 _REVISION = re.compile(r"(?!\.)[\w-]+(?:[./][\w-]+)*")

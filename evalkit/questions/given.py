@@ -121,11 +121,10 @@ def _why_absent(file: str, texts: Mapping[str, str], skipped: Mapping[str, str])
     """Say why a file has no text: skipped, or not there, with the file that is nearest by name."""
     if file in skipped:
         return f"was skipped: {skipped[file]}"
-    by_name = {name.casefold(): name for name in texts} | {name.rpartition("/")[2].casefold(): name for name in texts}
-    near = get_close_matches(file.casefold(), by_name, 1) or get_close_matches(
-        file.rpartition("/")[2].casefold(), by_name, 1
-    )
-    return "is not in the folder" + (f". Is {by_name[near[0]]!r} meant?" if near else "")
+    by_name = {part.casefold(): name for name in texts for part in (name, posixpath.basename(name))}
+    written = (file.casefold(), posixpath.basename(file).casefold())
+    near = next((match for part in written for match in get_close_matches(part, by_name, 1)), None)
+    return "is not in the folder" + (f". Is {by_name[near]!r} meant?" if near else "")
 
 
 def _places(row: Row, passage: str, quotes: Quotes, file: str) -> tuple[Span, ...]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -167,7 +168,7 @@ def is_dataset(path: Path) -> bool:
 def _pair_folder(folder: Path) -> TaskInfo:
     """A folder of sentence pairs; as on the hub, their files may be in a folder of it."""
     beside = files_by_split(filter(_may_be_split, _tables(folder)))
-    for splits in (beside, *(_by_split(folder / name, _may_be_split) for name in _PAIRS)):
+    for splits in chain([beside], (_by_split(folder / name, _may_be_split) for name in _PAIRS)):
         # One file with the right columns makes all of them splits: leaving out a faulty test file in silence
         # would score another split in its place.
         if any(has_fields(file, PAIRS) for file in _joined(splits)):

@@ -53,8 +53,8 @@ def write(folder: Path, files: dict[str, object]) -> Path:
 @pytest.fixture(autouse=True)
 def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The working folder is a folder beside the models'; home is above both."""
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "desk").mkdir()
+    monkeypatch.chdir(tmp_path / "desk")
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
@@ -65,14 +65,14 @@ def test_a_folder_is_run_as_its_files_say(files: dict[str, object], family: str,
 
 
 @pytest.mark.parametrize(
-    "way", ["./mine", "../work/mine", "{top}/work/mine", "~/work/mine", "mine", "./a b, c", "./."]
+    "way", ["./mine", "../desk/mine", "{top}/desk/mine", "~/desk/mine", "mine", "./a b, c", "./."]
 )
 def test_every_way_to_write_a_path(way: str, tmp_path: Path):
     name = way.replace("{top}", str(tmp_path))
     if name != "./.":
-        write(tmp_path / "work" / ("mine" if "mine" in name else "a b, c"), ST)
+        write(tmp_path / "desk" / ("mine" if "mine" in name else "a b, c"), ST)
     else:
-        (tmp_path / "work" / "modules.json").write_text("[]")
+        (tmp_path / "desk" / "modules.json").write_text("[]")
     escaped = name.replace(",", "%2C")
     assert resolve(escaped) == parse_spec(f"sbert:{escaped}")
     assert resolve(f"{escaped}?dim=2&query_prompt=q: ") == parse_spec(f"sbert:{escaped}?dim=2&query_prompt=q:%20")
@@ -81,7 +81,7 @@ def test_every_way_to_write_a_path(way: str, tmp_path: Path):
 
 def test_names_of_the_catalogue_and_families_win_over_folders_here(tmp_path: Path):
     for name in ("bm25", "all-MiniLM-L6-v2"):
-        write(tmp_path / "work" / name, ST)
+        write(tmp_path / "desk" / name, ST)
         assert resolve(f"./{name}").family == "sbert"
     assert resolve("bm25").family == "bm25"
     assert resolve("all-MiniLM-L6-v2").name == "sentence-transformers/all-MiniLM-L6-v2"
@@ -102,7 +102,7 @@ def test_where_the_files_do_not_tell_it_is_said_what_to_write(files: dict[str, o
     ("name", "error", "message"),
     [
         ("../absent", ModelNotFoundError, "no folder '../absent' in "),
-        ("../work/nine", ModelNotFoundError, "Did you mean '../work/mine'"),
+        ("../desk/nine", ModelNotFoundError, "Did you mean '../desk/mine'"),
         ("/no/such/folder", ModelNotFoundError, "no folder '/no/such/folder' in "),
         ("~/absent", ModelNotFoundError, "no folder '~/absent' in "),
         ("./empty", ModelNotFoundError, "no model in the folder './empty'"),
@@ -112,9 +112,9 @@ def test_where_the_files_do_not_tell_it_is_said_what_to_write(files: dict[str, o
     ],
 )
 def test_what_is_no_model_says_what_it_is(name: str, error: type[Exception], message: str, tmp_path: Path):
-    write(tmp_path / "work" / "mine", ST)
-    write(tmp_path / "work" / "empty", {})
-    (write(tmp_path / "work" / "broken", {}) / "config.json").write_text("{")
+    write(tmp_path / "desk" / "mine", ST)
+    write(tmp_path / "desk" / "empty", {})
+    (write(tmp_path / "desk" / "broken", {}) / "config.json").write_text("{")
     Path("words.txt").write_text("a 1 2\n")
     with pytest.raises(error, match=re.escape(message)):
         resolve(name)
