@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from evalkit.errors import DeviceError, OptionalDependencyError
+from evalkit.terms import Device
 
 DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -21,7 +22,7 @@ class Compute:
     `trust_remote_code`: a model's repository may bring code, which is run. `allow_pickle`: weights may be pickled.
     """
 
-    device: Literal["cpu", "cuda", "mps"] = "cpu"
+    device: Device = "cpu"
     dtype: Dtype = "float32"
     trust_remote_code: bool = False
     allow_pickle: bool = False
@@ -47,7 +48,7 @@ def choose_compute(device: DeviceChoice = "auto", dtype: Dtype = "float32") -> C
         raise OptionalDependencyError(f"the device {device!r}", "torch", "torch")
     import torch
 
-    there: list[Literal["cpu", "cuda", "mps"]] = []
+    there: list[Device] = []
     if torch.cuda.is_available():
         there.append("cuda")
     if torch.backends.mps.is_available():

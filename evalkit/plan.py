@@ -1,17 +1,17 @@
-"""What a run would download, compute and cost, told without loading a model."""
+"""What a run would download, compute and cost, told without reading the weights of a model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from evalkit.compute import Compute
 from evalkit.config import RunConfig, Size
+from evalkit.contracts import Described
 from evalkit.errors import EvalkitError, ModelNotFoundError
-from evalkit.models.checkpoint import Checkpoint
-from evalkit.models.weights import at_hand, locate, model_files, refuse_unreadable
+from evalkit.models.weights import at_hand, locate, model_files
 from evalkit.mteb.reference import is_mteb
-from evalkit.registry import CatalogueEntry, ModelSpec, catalogue, families, kinds
+from evalkit.registry import CatalogueEntry, ModelSpec, build, catalogue, families, kinds
 from evalkit.registry.families import HUB
 from evalkit.registry.files import refuse_pointer
 from evalkit.registry.folder import begins_as_path
@@ -23,7 +23,6 @@ CHARACTERS_PER_TOKEN = 4
 DOCUMENTS_PER_SEARCH = 100
 """What providers that ask a price per search count as one."""
 MEGABYTE = 1_000_000
-WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack", "*.ckpt*")
 
 Weights = Literal["at hand", "to download", "none", "behind an API", "cannot be run"]
 Where = Literal["at hand", "as the suite declares", "unknown"]
@@ -172,7 +171,7 @@ def _weights(
 ) -> tuple[Weights, float | None, str]:
     """Where a model's weights are, how large (MB), and what they are called.
 
-    Raises what loading the model raises, as far as its settings and the starts of its files tell.
+    Raises what loading the model raises; a file of word vectors is not read for it.
     """
     family, revision = families()[spec.family], getattr(spec.options, "revision", None)
     tokenizer = getattr(spec.options, "tokenizer", None)
@@ -184,22 +183,38 @@ def _weights(
             raise ModelNotFoundError(f"no file or folder {spec.name!r}. Check the path.")
         if path.is_file():
             refuse_pointer(path)
+        elif path.is_dir():
+            _load(spec, config)
     if family.name_help != HUB and spec.family != "mteb":
         return "none", 0, ""
     folder = at_hand(spec.name, revision)
     if folder is None and not begins_as_path(spec.name):
         return "to download", _megabytes(config.sizes.get(label), entry), spec.name
+    if spec.family != "mteb":
+        _load(spec, config)
     if folder is None or (revision is not None and Path(spec.name).expanduser().is_dir()):
         folder = locate(spec.name, revision, _allowed(config))  # says why not
-    if spec.family != "mteb":
-        refuse_unreadable(folder, _allowed(config))
-    if family.module == "sentence_transformers":
-        Checkpoint.read(folder).for_family(spec.family, spec.name)
-    if (folder / "config.json").is_file() and not any(next(folder.rglob(kind), None) for kind in WEIGHT_FILES):
-        raise ModelNotFoundError(
-            f"{folder} has the settings of a network, and no weights (model.safetensors). Download or copy it again."
-        )
     return "at hand", sum(path.stat().st_size for path in model_files(folder).values()) / MEGABYTE, spec.name
+
+
+def _load(spec: ModelSpec, config: RunConfig) -> None:
+    """Load a model that is on this disk, its weights unread where that can be. Raises what the run would raise.
+
+    On PyTorch's device `meta` a network has shapes and no numbers. What is refused there is loaded whole, as the run
+    does it: only that can tell whether the fault is the model's.
+    """
+    allowed = _allowed(config)
+    try:
+        _describe(spec, replace(allowed, device="meta"))
+    except Exception:  # whatever a library, or a model's own code, makes of tensors without numbers
+        _describe(spec, allowed)
+
+
+def _describe(spec: ModelSpec, compute: Compute) -> None:
+    """Ask a model how it is run, for which it is loaded."""
+    model = build(spec, compute)
+    if isinstance(model, Described):
+        _ = model.settings
 
 
 def _tokenizer(name: str, options: Any, config: RunConfig) -> tuple[Weights, float | None, str]:

@@ -9,7 +9,8 @@ ROLES: tuple[Role, ...] = ("query", "document", "sentence")
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 SIMILARITIES: tuple[Similarity, ...] = ("cosine", "dot", "euclidean", "manhattan")
 
-Device = Literal["cpu", "cuda", "mps"]
+Device = Literal["cpu", "cuda", "mps", "meta"]
+"""Where networks are; on PyTorch's `meta` they have shapes and no numbers, to be loaded and not run."""
 
 EngineName = Literal["local", "ray"]
 """Where models are called: in this process, or on the workers of a Ray cluster."""

@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from fakes import write_tasks
 
@@ -23,12 +24,13 @@ SUITES = ["sbert-paper", "boosting-rag", "mteb-sts", "mteb-retrieval-small"]
 
 @pytest.fixture
 def nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No model is built and no socket opened."""
+    """No model is made ready for a run, no weights are read, and no socket is opened."""
 
     def refused(*given: object) -> None:
         raise AssertionError(f"a dry run must not do this: {given}")
 
     monkeypatch.setattr(chosen, "build", refused)
+    monkeypatch.setattr(torch.Tensor, "isfinite", refused)
     monkeypatch.setattr(socket.socket, "connect", refused)
 
 
@@ -211,6 +213,8 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(evalkit, tmp_path: Path):
 
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 91\n"
+NO_TENSORS = "\x02" + 7 * "\0" + "{}"
+"""A file of safetensors with nothing in it."""
 POOLED = '[{"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}]'
 BROKEN = {
     "settings cut off": ("sbert:{folder}", {"tokenizer.json": '{"model": '}, "tokenizer.json cannot be read"),
@@ -223,9 +227,17 @@ BROKEN = {
     "pointer, for static": ("static:{folder}", {"model.safetensors": POINTER}, "safetensors is a Git LFS pointer"),
     "pointer, for word vectors": ("glove:{folder}/v.txt", {"v.txt": POINTER}, "v.txt is a Git LFS pointer"),
     "pickled": ("sbert:{folder}", {"pytorch_model.bin": "x"}, "pytorch_model.bin is pickled"),
-    "no module": ("sbert:{folder}", {"modules.json": POOLED}, "names the module '1_Pooling'"),
-    "no sparse encoder": ("splade:{folder}", {}, "is no sparse encoder"),
-    "no head": ("ce:{folder}", {}, "is a BertModel, and what a cross-encoder scores by is missing from the files"),
+    "no module": (
+        "sbert:{folder}",
+        {"modules.json": POOLED, "model.safetensors": NO_TENSORS},
+        "names the module '1_Pooling'",
+    ),
+    "no sparse encoder": ("splade:{folder}", {"model.safetensors": NO_TENSORS}, "is no sparse encoder"),
+    "no head": (
+        "ce:{folder}",
+        {"model.safetensors": NO_TENSORS},
+        "is a BertModel, and what a cross-encoder scores by is missing from the files",
+    ),
     "no folder of a tokenizer": ("bm25?tokenizer=./no-such-folder", {}, "no folder './no-such-folder'"),
     "folder without a tokenizer": ("bow?tokenizer={folder}", {}, "has no tokenizer.json"),
     "file that is no tokenizer": ("tfidf?tokenizer={folder}/t.json", {"t.json": '{"a": 1}'}, "is no tokenizer that"),
@@ -260,8 +272,9 @@ def test_a_folder_without_weights_is_refused_by_a_dry_run_and_by_the_run(family:
     folder.mkdir()
     (folder / "config.json").write_text('{"architectures": ["BertModel"], "model_type": "bert"}')
     pets, _ = write_tasks(tmp_path)
-    assert pipeline.run(models=f"{family}:{folder}", tasks=pets, no_store=True).failures
+    (failure,) = pipeline.run(models=f"{family}:{folder}", tasks=pets, no_store=True).failures
     (model,) = plan(models=f"{family}:{folder}", tasks=pets).models
+    assert model.problem == failure["reason"]
     assert model.problem == (
         f"{folder} has the settings of a network, and no weights (model.safetensors). Download or copy it again."
     )

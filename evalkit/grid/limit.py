@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import TypeVar
 
-from evalkit.errors import TimeLimitError
+from evalkit.errors import EvalkitError, TimeLimitError
 
 Result = TypeVar("Result")
 
@@ -16,6 +16,8 @@ SECONDS_TO_END = 5.0
 
 def within(seconds: float | None, work: Callable[[], Result]) -> Result:
     """What `work` gives, or raises. Raises TimeLimitError if it takes longer; None is no limit.
+
+    What the work then says of why it was not done, by an EvalkitError, is part of the error.
 
     With a limit the work has a thread of its own. When its time is up, or on Ctrl-C, the thread is told to end, which
     it does when it next runs Python. Code that is stuck below Python (a call into C, a request without a timeout)
@@ -41,7 +43,9 @@ def within(seconds: float | None, work: Callable[[], Result]) -> Result:
         if thread.is_alive():
             _end(thread)
     if late:
-        raise TimeLimitError(f"it took longer than the time limit of {seconds:g} seconds.")
+        said = came.exception() if came.done() else None
+        why = f" When it was told to end: {said}" if isinstance(said, EvalkitError) else ""
+        raise TimeLimitError(f"it took longer than the time limit of {seconds:g} seconds.{why}")
     return came.result()
 
 

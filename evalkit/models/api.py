@@ -43,6 +43,8 @@ WRONG_ANSWERS = 3
 """How many answers to a request may be wrong; each is paid for."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 """Seconds between two attempts, unless the server says otherwise: doubled each time, with as much jitter."""
+ANSWERS_AWAITED = 0.5
+"""Seconds until a wait for answers begins anew, so that a thread that is told to end sees it."""
 LONGEST_RETRY_AFTER = 300.0
 """Seconds; a server that asks for more has run out of quota, and waiting is no help."""
 KEPT = "What other requests gave is in the store, if there is one; the next run asks for the rest only."
@@ -141,13 +143,16 @@ class Api:
         """Texts that the server takes at once, where it was found to refuse more."""
         self._taken = False
         """Whether any request was answered yet."""
+        self._failed = ""
+        """Why a request was last sent again."""
 
     def answers(self, requests: Iterable[Request], spending: Spending) -> Iterator[tuple[Request, NDArray[Any]]]:
         """Checked answers, in the order in which they come.
 
         Raises ApiError or BudgetError for the first request that fails for good, after all that were under way
         have ended: what they gave comes first, for it is paid for. Texts that the server refuses one by one, while it
-        takes others, are an ApiError that names them, after all others have been answered.
+        takes others, are an ApiError that names them, after all others have been answered. If it is told to end (by
+        SystemExit in its thread) while the server fails, the server's words are an ApiError.
         """
         stop = Event()
         with ThreadPoolExecutor(self._concurrency) as pool:
@@ -176,9 +181,15 @@ class Api:
                         smaller.extendleft(reversed(request.parts(self._most)))
                         continue
                     running[submit(request)] = request
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                done: Iterable[Future[NDArray[Any]]] = ()
+                while running and not done:
+                    done, _ = wait(running, timeout=ANSWERS_AWAITED, return_when=FIRST_COMPLETED)
             except KeyboardInterrupt as interrupt:
                 failure = interrupt
+                stop.set()
+                continue
+            except SystemExit as end:
+                failure = ApiError(f"{self._name}: {self._failed}. {KEPT}") if self._failed else end
                 stop.set()
                 continue
             for future in done:
@@ -219,6 +230,7 @@ class Api:
             try:
                 return self._once(request, spending)
             except _AgainError as error:
+                self._failed = str(error)
                 failed += error.status == 500
                 if failed < SERVER_ERRORS or len(request.rows) == 1:
                     raise

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Setting
 from evalkit.errors import SpecError
-from evalkit.models.dense import DenseEmbedder
+from evalkit.models.dense import DenseEmbedder, refuse_beyond
 from evalkit.models.settings import dtype_setting
 from evalkit.models.weights import locate, weights_hash
 from evalkit.registry.options import BertOptions
@@ -53,6 +53,8 @@ class Bert(DenseEmbedder):
                 f"layer={self.options.layer}: the model has {layers} layers; allowed are {-layers - 1} to {layers} "
                 "(0 is the embeddings, -1 the last layer)."
             )
+        if self.options.dim is not None:
+            refuse_beyond(self.options.dim, network.width(self.options.layer))
         return network
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
@@ -69,7 +71,7 @@ class Bert(DenseEmbedder):
                 vectors = np.empty((len(texts), pooled.shape[1]), dtype=np.float32)
             vectors[rows] = pooled
             advance(len(rows))
-        return np.empty((0, self._network.config.hidden_size), dtype=np.float32) if vectors is None else vectors
+        return np.empty((0, self._network.width(layer)), dtype=np.float32) if vectors is None else vectors
 
     def own_settings(self) -> Mapping[str, Setting]:
         """The length that tokenizer and positions allow, and the dtype computed in."""

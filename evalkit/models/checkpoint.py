@@ -251,7 +251,7 @@ class Checkpoint:
         with readable(self.folder, "model that sentence-transformers"):
             model = getattr(sentence_transformers, model_class)(
                 str(self.folder),
-                device=compute.device,
+                device=None if compute.device == "meta" else compute.device,  # the arguments say so
                 local_files_only=True,
                 trust_remote_code=compute.trust_remote_code,
                 model_kwargs=model_arguments(compute),
@@ -317,7 +317,8 @@ def model_arguments(compute: Compute) -> dict[str, Any]:
     import torch
 
     # None: safetensors where there are any.
-    return {"dtype": getattr(torch, compute.dtype), "use_safetensors": None if compute.allow_pickle else True}
+    how = {"dtype": getattr(torch, compute.dtype), "use_safetensors": None if compute.allow_pickle else True}
+    return how | ({"device_map": "meta"} if compute.device == "meta" else {})
 
 
 def ready(model: Any, compute: Compute) -> Any:

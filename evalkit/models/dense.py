@@ -130,10 +130,15 @@ class DenseEmbedder(ABC):
         return quantize(vectors, self.options.precision)
 
 
+def refuse_beyond(dim: int | None, full: int | None) -> None:
+    """Raise SpecError if more dimensions are asked for than a model's full vectors have (None: not known)."""
+    if dim is not None and full is not None and dim > full:
+        raise SpecError(f"dim={dim} is more than the model's {full} dimensions; choose at most that.")
+
+
 def truncate(vectors: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
     """The leading `dim` dimensions (Matryoshka, Kusupati et al. 2022). Raises SpecError if there are fewer."""
-    if dim > vectors.shape[1]:
-        raise SpecError(f"dim={dim} is more than the model's {vectors.shape[1]} dimensions; choose at most that.")
+    refuse_beyond(dim, vectors.shape[1])
     return np.ascontiguousarray(vectors[:, :dim])
 
 

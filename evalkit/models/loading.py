@@ -147,7 +147,7 @@ def _check(what: str, model: Any, report: Any) -> None:
 
 
 def _is_finite(weights: Any) -> bool:
-    return not weights.is_floating_point() or bool(weights.isfinite().all())
+    return weights.is_meta or not weights.is_floating_point() or bool(weights.isfinite().all())
 
 
 def _from_adapter(model: Any, name: str) -> bool:

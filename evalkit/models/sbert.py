@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Setting
 from evalkit.models.checkpoint import LENGTH_SAID_BY, Checkpoint
-from evalkit.models.dense import DenseEmbedder, truncate, unit_length
+from evalkit.models.dense import DenseEmbedder, refuse_beyond, truncate, unit_length
 from evalkit.models.settings import dtype_setting
 from evalkit.models.weights import locate, weights_hash
 from evalkit.registry.options import SbertOptions
@@ -81,6 +81,7 @@ class Sbert(DenseEmbedder):
             model.drop_scaling()
         if self.options.pooling is not None:
             model.replace_pooling(self.options.pooling)
+        refuse_beyond(self.options.dim, model.loaded.get_embedding_dimension())
         return model
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:

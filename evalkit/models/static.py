@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage, Setting
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.dense import DenseEmbedder
+from evalkit.models.dense import DenseEmbedder, refuse_beyond
 from evalkit.models.weights import locate, weights_hash
 from evalkit.registry.options import StaticOptions
 from evalkit.terms import Role
@@ -46,6 +46,7 @@ class Static(DenseEmbedder):
         given, values = set(options.model_fields_set), {**options.model_dump(), **settled}
         super().__init__(StaticOptions.model_construct(_fields_set=given, **values), facts)
         self._table = _token_vectors(self._model)
+        refuse_beyond(options.dim, self._table.shape[1])
 
     def coverage(self, texts: Sequence[str]) -> Coverage:
         """Tokens kept of the texts, and those that the tokenizer does not know."""

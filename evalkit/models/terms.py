@@ -110,7 +110,7 @@ def _tokenizer_file(name: str, compute: Compute) -> Path:
     except ImportError:
         raise OptionalDependencyError("tokenizer=", "tokenizers", "words") from None
     path = Path(name).expanduser()
-    file = path if path.is_file() else locate(name, compute=compute) / TOKENIZER
+    file = path if path.is_file() else locate(name, compute=compute, weights=False) / TOKENIZER
     if not file.is_file():
         raise ModelNotFoundError(
             f"{name!r} has no {TOKENIZER}. tokenizer= takes such a file, or a folder or hub model that holds one."

@@ -64,11 +64,23 @@ class Network:
         """Whether batches may be padded."""
 
         def first_of(texts: list[str]) -> Tensor:
-            features = {key: value.to(self._compute.device) for key, value in self._tokenize(texts).items()}
+            features = self._features(texts)
             hidden: Tensor = self.model(**features).last_hidden_state[0]
             return hidden[features["attention_mask"][0].bool()]
 
         return padding_changes_nothing(first_of, self._compute)
+
+    def width(self, layer: int) -> int:
+        """Dimensions of a layer's token vectors; tried, since the last layer of some networks has its own."""
+        features = self._features(["a"])
+        del features["attention_mask"]  # nothing is padded, and what reads its numbers fails on the device `meta`
+        with torch.inference_mode():
+            output = self.model(**features, output_hidden_states=True)
+        hidden: Tensor = output.last_hidden_state if layer == -1 else output.hidden_states[layer]
+        return hidden.shape[-1]
+
+    def _features(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        return {key: value.to(self._compute.device) for key, value in self._tokenize(texts).items()}
 
     def _tokenize(self, texts: Sequence[Text]) -> Mapping[str, Tensor]:
         sides = zip(*texts, strict=True) if isinstance(texts[0], tuple) else (texts,)

@@ -28,6 +28,8 @@ FILES = (
     "*.vocab", "*.bpe", "*.spm",
 )  # fmt: skip
 CODE = "*.py"
+WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack", "*.ckpt*")
+"""Files that hold weights, in whatever format, are called so."""
 ADAPTER = "adapter_config.json"
 """What says of a folder that it holds an adapter, and names the base model."""
 SETTINGS_BYTES = 10_000
@@ -44,20 +46,24 @@ MOST_HEADER_BYTES = 100_000_000
 _REVISION = re.compile(r"(?!\.)[\w-]+(?:[./][\w-]+)*")
 
 
-def locate(name: str, revision: str | None = None, compute: Compute = STRICT) -> Path:
+def locate(name: str, revision: str | None = None, compute: Compute = STRICT, weights: bool = True) -> Path:
     """The local folder with the files of model `name` (a folder, or ORG/NAME on the hub).
 
-    Raises ModelNotFoundError that lists every place looked in, or names the file that is broken, and UntrustedError
-    if the files are of a kind that the user does not allow.
+    Where only the tokenizer is used it needs no `weights`. Raises ModelNotFoundError that lists every place looked
+    in, or names the file that is broken, and UntrustedError if the files are of a kind that the user does not allow.
     """
     folder = _find(name, revision, compute)
-    refuse_unreadable(folder, compute)
+    _refuse_unreadable(folder, compute)
+    if weights and (folder / "config.json").is_file() and not any(next(folder.rglob(kind), None) for kind in WEIGHTS):
+        raise ModelNotFoundError(
+            f"{folder} has the settings of a network, and no weights (model.safetensors). Download or copy it again."
+        )
     for base in _bases(folder):
         locate(base, None, compute)
     return folder
 
 
-def refuse_unreadable(folder: Path, compute: Compute) -> None:
+def _refuse_unreadable(folder: Path, compute: Compute) -> None:
     """Raise ModelNotFoundError, naming the file, for a broken one; UntrustedError for one that is not allowed."""
     for _, path in sorted(model_files(folder).items()):
         refuse_pointer(path)

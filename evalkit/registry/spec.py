@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 from urllib.parse import quote, unquote
 
 from pydantic import AliasChoices, ValidationError
@@ -13,6 +13,9 @@ from evalkit.errors import SpecError, UnknownNameError, did_you_mean
 from evalkit.registry.families import families
 from evalkit.registry.options import Options
 from evalkit.secrets import is_secret
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 # What has a meaning in a spec or in a list of specs, and outer blanks, which a reader would strip.
 _RESERVED = re.compile(r"[%?&=,|()\[\]\x00-\x1f\x7f]|^\s+|\s+$")
@@ -107,15 +110,19 @@ def parse_options(text: str, options: type[Options], query: str) -> Options:
     try:
         parsed = options.model_validate(given)
     except ValidationError as error:
-        problems += [
-            f"option {'.'.join(map(str, detail['loc'][:1]))!r}: {detail['msg']}, got {detail['input']!r}"
-            if detail["loc"]
-            else detail["msg"].removeprefix("Value error, ")
-            for detail in error.errors()
-        ]
+        problems += [_problem(detail, options) for detail in error.errors()]
     if problems:
         raise SpecError(f"{text!r}: " + "; ".join(problems))
     return parsed
+
+
+def _problem(detail: "ErrorDetails", options: type[Options]) -> str:
+    if not detail["loc"]:
+        return detail["msg"].removeprefix("Value error, ")
+    key = str(detail["loc"][0])
+    if detail["type"] == "missing":
+        return f"option {key!r} is needed: {options.model_fields[key].description}. Write it as ?{key}=..."
+    return f"option {key!r}: {detail['msg']}, got {detail['input']!r}"
 
 
 def _is_text(options: type[Options], key: str) -> bool:

@@ -88,10 +88,10 @@ def test_a_reranker_that_fails_in_the_middle_is_asked_for_the_rest_only(tmp_path
 def test_an_interrupt_keeps_what_came(tmp_path, monkeypatch):
     waits = iter(range(10**6))
 
-    def interrupted(running, return_when):
+    def interrupted(running, **how):
         if next(waits) == 3:
             raise KeyboardInterrupt
-        return wait(running, return_when=return_when)
+        return wait(running, **how)
 
     wait = api.wait
     monkeypatch.setattr(api, "wait", interrupted)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import struct
 import threading
 import time
@@ -15,7 +16,8 @@ from api_server import vector
 
 import evalkit as package
 from evalkit.compute import Compute
-from evalkit.errors import ApiError
+from evalkit.errors import ApiError, TimeLimitError
+from evalkit.grid.limit import within
 from evalkit.models import api
 from evalkit.registry import build, parse_spec
 from evalkit.store import Store, encode_once
@@ -159,6 +161,17 @@ def test_where_nobody_listens_is_told_at_once():
     with pytest.raises(ApiError, match=r"connection refused\)\. Start the server, or check its address"):
         model.encode(TEXTS, "document")
     assert time.monotonic() - before < 20  # retries would take minutes
+
+
+def test_what_a_server_said_last_is_told_when_the_time_is_up():
+    loading = (503, {"error": "the model is still loading"})
+    with serving(words=1, word_answer=loading) as server, pytest.raises(TimeLimitError) as caught:
+        within(1.5, lambda: model_of(server).encode(TEXTS, "document"))
+    assert re.fullmatch(
+        r"it took longer than the time limit of 1\.5 seconds\. When it was told to end: openai-compatible:served: "
+        r"status 503: .*the model is still loading.*",
+        str(caught.value),
+    )
 
 
 def test_an_answer_of_another_form_is_told():
