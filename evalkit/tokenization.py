@@ -13,8 +13,11 @@ from unicodedata import normalize
 
 import regex
 
-RULES = 2
-"""Of the rules here; part of the identity of what is made of words. 1 was the matches of `\\w+`."""
+RULES = 3
+"""Of the rules here; part of the identity of what is made of words.
+
+1 was the matches of `\\w+`; 2 kept the vowel points of Arabic and Hebrew.
+"""
 
 _ASCII_WORD = re.compile(r"\w+", re.ASCII)
 # Letters whose line breaks take a dictionary (UAX #14, class SA: Thai, Lao, Khmer, Myanmar ...), and those of
@@ -32,13 +35,17 @@ _CHARACTER = regex.compile(r".\p{M}*", regex.V1)
 # Soft hyphens, joiners, direction marks and variation selectors are part of how a word is shown, not of the word; the
 # zero-width space alone stands between words.
 _NOT_SHOWN = regex.compile(r"[\p{Default_Ignorable_Code_Point}--\u200b]+", regex.V1)
+# Vowel points of Arabic and Hebrew, which most texts leave out; the bar that stretches an Arabic word; and the dot
+# over an i that a Turkish capital İ leaves where it is made small.
+_POINTS = regex.compile(r"[\u064b-\u065f\u0670\u0640\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]+|(?<=i)\u0307")
 # Full-width Latin, half-width katakana.
 _WIDTHS = re.compile("[\uff01-\uffee]+")
 
 
 def words(text: str, whole: Callable[[str], bool] | None = None) -> list[str]:
-    """Split a text into its words, in order and in their case; letters are composed, and of plain width.
+    """Split a text into its words, in order and in their case.
 
+    Letters are composed, of plain width, and without vowel points.
     A run of a script without blanks that `whole` holds for stays one word.
     """
     if text.isascii():
@@ -52,7 +59,8 @@ def words(text: str, whole: Callable[[str], bool] | None = None) -> list[str]:
 
 def _plain(text: str) -> str:
     text = _WIDTHS.sub(lambda found: normalize("NFKC", found[0]), text)
-    return normalize("NFC", _NOT_SHOWN.sub("", text))
+    # Decomposed letters are composed first, so that Arabic's hamza, a mark too, stays with its letter.
+    return normalize("NFC", _POINTS.sub("", normalize("NFC", _NOT_SHOWN.sub("", text))))
 
 
 def _words(text: str, whole: Callable[[str], bool]) -> Iterator[str]:

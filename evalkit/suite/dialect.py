@@ -23,6 +23,7 @@ STS_BENCHMARK = ("", "", "", "", "score", "sentence1", "sentence2")
 TREC = ("query-id", "iteration", "corpus-id", "score")
 TRIPLES = ("query-id", "corpus-id", "score")
 _QUOTED_BY_CUSTOM = (",", ";")
+_BACKSLASH = re.compile(r'(?<!\\)\\"')
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\s*')
 """What Excel writes above a header."""
 
@@ -43,9 +44,10 @@ class Dialect:
     """A reading of a table. `columns` are the header's names, or fields by position ("": none) without a header.
 
     Rows begin after line `skipped`, which is the header if there is one. With `quoted`, cells may be enclosed in
-    quotation marks, which are doubled inside and may hold delimiters and line ends; otherwise quotation marks are
-    text. In a `spaced` table the blanks behind a delimiter are no part of a cell. Rows of a `ragged` table may have
-    more cells than there are columns. `notes` say what was decided.
+    quotation marks, which are doubled inside (in an `escaped` table they may have a backslash before them) and may
+    hold delimiters and line ends; otherwise quotation marks are text. In a `spaced` table the blanks behind a
+    delimiter are no part of a cell. Rows of a `ragged` table may have more cells than there are columns. `notes` say
+    what was decided.
     """
 
     columns: tuple[str, ...]
@@ -53,6 +55,7 @@ class Dialect:
     skipped: int = 0
     header: bool = True
     quoted: bool = True
+    escaped: bool = False
     spaced: bool = False
     ragged: bool = False
     notes: tuple[str, ...] = ()
@@ -73,6 +76,8 @@ class Dialect:
     def quoted_rows(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         """Rows of all lines where quotation marks enclose cells; raises TableError where they do not."""
         csv.field_size_limit(CELL_CHARACTERS)
+        if self.escaped:  # other backslashes are text: csv would take them all out
+            lines = (_BACKSLASH.sub('""', line) for line in lines)
         # strict: a stray quotation mark is an error; otherwise it would swallow the rows up to the next mark.
         reader = csv.reader(lines, delimiter=self.delimiter, skipinitialspace=self.spaced, strict=True)
         try:
@@ -282,6 +287,8 @@ def _with_quoting(head: Dialect, lines: Lines, fields: Fields) -> Dialect:
             return head
         plain = replace(plain, columns=tuple(names))
     survey = _survey(head, plain, lines, fields)
+    if survey.error and _is_escaped(head, plain, lines, fields):
+        return replace(head, escaped=True).saying("its quotation marks inside cells have a backslash before them")
     as_text, enclosing = "its quotation marks are read as text", "its quotation marks are read as enclosing cells"
     by_custom = head.delimiter in _QUOTED_BY_CUSTOM
     if survey.error:
@@ -303,3 +310,13 @@ def _with_quoting(head: Dialect, lines: Lines, fields: Fields) -> Dialect:
     if survey.doubled or not survey.open:
         return head.saying(enclosing)
     return plain.saying(as_text)
+
+
+def _is_escaped(head: Dialect, plain: Dialect, lines: Lines, fields: Fields) -> bool:
+    """Say whether all rows are whole if a mark after a backslash is part of a cell that others enclose."""
+    marked = [line for line in lines() if _BACKSLASH.search(line)]
+    survey = _survey(replace(head, escaped=True), plain, lines, fields) if marked else None
+    if survey is None or survey.error or survey.quoted_broken or survey.merged:
+        return False
+    cells = [cell for line in marked for cell in plain.split(line) if _BACKSLASH.search(cell)]
+    return survey.plain_broken or all(map(_is_enclosed, cells))

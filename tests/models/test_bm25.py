@@ -155,7 +155,7 @@ def test_fits_a_copy_and_says_so_in_its_identity():
     assert isinstance(model, HasVocabulary)
     assert model.identity == {
         "family": "bm25", "k1": 1.2, "b": 0.75, "stop_words": "english", "stemmer": None, "tokenizer": None,
-        "words": 2,
+        "words": 3,
     }  # fmt: skip
     assert fitted.identity == {**model.identity, "corpus": fitted.identity["corpus"]}
     assert fitted.identity != model.fit(TEXTS[::-1]).identity

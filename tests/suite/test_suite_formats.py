@@ -129,7 +129,33 @@ def test_a_corpus_whose_lines_could_be_rows(tmp_path):
         load_task(str(folder))
 
 
-@pytest.mark.parametrize("row", [r'"he, \"hi\"","c",3', '"a, b" ,"c" ,1'])
+ESCAPED = {
+    "commas inside": ("pairs.csv", r'"he, \"hi\"","c",3' "\n" r'"x","y, \"z\"",1', ['he, "hi"', "x"]),
+    "whole rows as text too": ("pairs.csv", r'"he \"hi\"","c",3' "\n" r'"x","y",1', ['he "hi"', "x"]),
+    "other backslashes": ("pairs.csv", r'"C:\temp, \"x\"","c",3' "\n" r'"x\n","y",1', [r'C:\temp, "x"', r"x\n"]),
+    "line ends inside": ("pairs.csv", '"a \\"b\\"\n,c","d",3\n"x","y",1', ['a "b"\n,c', "x"]),
+    "doubled ones too": ("pairs.csv", r'"he, \"hi\"","c",3' "\n" '"x ""y"", z","y",1', ['he, "hi"', 'x "y", z']),
+    "semicolons": ("pairs.csv", r'"he; \"hi\"";"c";3' "\n" r'"x";"y";1', ['he; "hi"', "x"]),
+    "tabs": ("pairs.tsv", '"he \\"hi\\""\t"c"\t3\n"x"\t"y"\t1', ['he "hi"', "x"]),
+}
+
+
+@pytest.mark.parametrize("case", ESCAPED)
+def test_marks_after_a_backslash_are_part_of_their_cell(case, tmp_path):
+    name, rows, expected = ESCAPED[case]
+    delimiter = next(mark for mark in ";\t," if mark in rows and (mark != "," or name.endswith("csv")))
+    task = read(tmp_path, delimiter.join(["sentence1", "sentence2", "score"]) + f"\n{rows}\n", name)
+    assert list(task.sentences1) == expected
+    assert "have a backslash before them" in " ".join(task.notes)
+
+
+@pytest.mark.parametrize("row", ['say \\"hi\\" now\t"c\t3', '"a\\" b\tc\t3', '\\"a\\"\t"b\t3'])
+def test_backslashes_of_cells_that_nothing_encloses_are_text(row, tmp_path):
+    task = read(tmp_path, f"{HEAD}{row}\nx\ty\t1\n")
+    assert task.sentences1[0] == row.split("\t")[0]
+
+
+@pytest.mark.parametrize("row", [r'"he, "hi" there","c",3', '"a, b" ,"c" ,1'])
 def test_marks_that_nothing_can_be_made_of_say_how_to_write_them(row, tmp_path):
     with pytest.raises(DataError, match="write a quotation mark twice; or write the file as JSONL"):
         read(tmp_path, f"sentence1,sentence2,score\n{row}\n", "pairs.csv")
