@@ -90,6 +90,13 @@ def compared(
     Raises ConfigError for a metric that the task does not have, or that is no mean over queries nor a Spearman
     correlation: there is nothing to compare by.
     """
+    key = ("compared", task, split, metric, None if cells is None else frozenset(cells))
+    return results.once(key, lambda: _compared(results, task, split, metric, cells))
+
+
+def _compared(
+    results: "Results", task: str, split: str, metric: str, cells: Collection[CellLabel] | None
+) -> Compared:
     records = results.records
     records = records[(records["task"] == task) & (records["split"] == split)]
     metrics = [str(name) for name in records["metric"].unique()]
@@ -127,31 +134,48 @@ def against_best(
     those better than it, at most the number of those that are not worse (Mogstad, Romano, Shaikh and Wilhelm 2024).
     Raises ConfigError as `compared`.
     """
+    key = ("against best", task, split, metric, None if cells is None else frozenset(cells))
+    return results.once(key, lambda: _against_best(results, task, split, metric, cells)).copy()
+
+
+def _against_best(
+    results: "Results", task: str, split: str, metric: str, cells: Collection[CellLabel] | None
+) -> pd.DataFrame:
     found = compared(results, task, split, metric, cells)
     scores = results.scores
     scores = scores[(scores["task"] == task) & (scores["split"] == split) & (scores["metric"] == metric)]
-    by_cell = scores.astype({"model": str, "reranker": str}).set_index(["model", "reranker"])
-    board = by_cell[["score", "ci_low", "ci_high", "n"]].reindex(_index(found.cells)).reset_index()
-    ranked = board["score"].where(is_covered(found.values))
-    best = int(np.argmax(ranked.fillna(-np.inf)))
-    others = [cell for cell in range(len(board)) if cell != best]
+    row_of = {cell: row for row, cell in enumerate(zip(scores["model"], scores["reranker"], strict=True))}
+    board = scores[["model", "reranker", "score", "ci_low", "ci_high", "n"]].iloc[
+        [row_of[cell] for cell in found.cells]
+    ]
+    board = board.astype({"model": str, "reranker": str})
+    score = board["score"].to_numpy()
+    ranked = np.where(is_covered(found.values), score, np.nan)
+    is_ranked = np.isfinite(ranked)
+    best = int(np.argmax(np.where(is_ranked, ranked, -np.inf)))
+    others = [cell for cell in range(len(ranked)) if cell != best]
     tests = found.tests([(best, cell) for cell in others])
-    of_best = {"difference": 0.0, "diff_low": 0.0, "diff_high": 0.0, "p": 1.0, "sd": np.nan}
-    for column, value in of_best.items():
-        board.loc[others, column] = getattr(tests, column.removeprefix("diff_"))
-        board.loc[best, column] = value if pd.notna(ranked[best]) else np.nan
+
+    def beside(of_others: FloatArray, of_best: float) -> FloatArray:
+        return np.insert(of_others, best, of_best if is_ranked[best] else np.nan)
+
     statistics, p = found.told_apart()
-    score, is_ranked = ranked.to_numpy(), ranked.notna()
-    better = (statistics > 0) & (p <= LEVEL) & (score[:, None] > score)
-    board["p_corrected"] = board["p"].where(board.index == best, p[best])
-    board["rank"] = ranked.rank(ascending=False, method="min")
-    board["rank_low"] = pd.Series(1.0 + better.sum(axis=0)).where(is_ranked)
-    board["rank_high"] = pd.Series(1.0 * is_ranked.sum() - better.sum(axis=1)).where(is_ranked)
-    board["tied"] = board["rank_low"] == 1
-    order = pd.DataFrame({"ranked": ranked, "score": board["score"]}).sort_values(
-        ["ranked", "score"], ascending=False, kind="stable"
+    better = (statistics > 0) & (p <= LEVEL) & (ranked[:, None] > ranked)
+    board = board.assign(
+        difference=beside(tests.difference, 0.0),
+        diff_low=beside(tests.low, 0.0),
+        diff_high=beside(tests.high, 0.0),
+        p=beside(tests.p, 1.0),
+        sd=beside(tests.sd, np.nan),
+        p_corrected=np.where(np.arange(len(ranked)) == best, 1.0 if is_ranked[best] else np.nan, p[best]),
+        rank=np.where(is_ranked, 1.0 + (ranked[:, None] > ranked).sum(axis=0), np.nan),
+        rank_low=np.where(is_ranked, 1.0 + better.sum(axis=0), np.nan),
+        rank_high=np.where(is_ranked, 1.0 * is_ranked.sum() - better.sum(axis=1), np.nan),
+        tied=is_ranked & (better.sum(axis=0) == 0),
     )
-    return board.loc[order.index].reset_index(drop=True)
+    # Best first; then those with a score over too few items, then those without.
+    order = np.lexsort([np.where(np.isfinite(each), -each, np.inf) for each in (score, ranked)])
+    return board.iloc[order].reset_index(drop=True)
 
 
 def pairwise(

@@ -1,11 +1,11 @@
 """The results of a run: records and provenance; scores and leaderboard derived; reading and writing."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -20,6 +20,7 @@ from evalkit.results.scores import ranking_metric, score
 from evalkit.suite.published import read_published
 
 RECORDS, SCORES, LEADERBOARD, PROVENANCE = "results.parquet", "scores.csv", "leaderboard.csv", "run.json"
+T = TypeVar("T")
 PUBLISHED, EVIDENCE = "published.csv", "evidence"
 
 
@@ -37,6 +38,13 @@ class Results:
     published: pd.DataFrame = field(default_factory=published_frame)
     evidence: Evidence = field(default_factory=Evidence.none)
     measurements: Measurements = field(default_factory=Measurements.none)
+    _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gives, made once: results never change, and several tables ask for the same comparisons."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return cast(T, self._kept[key])
 
     @cached_property
     def scores(self) -> pd.DataFrame:
