@@ -2,13 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check docs clean
+.PHONY: demo test test-slow check docs clean
 
 demo: .venv/demo.installed
 	$(BIN)/evalkit run demo --report --out reports/demo
 
 test: .venv/dev.installed
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+# What looks long for what is rare: hundreds of runs, kills at random moments, all architectures, clusters, simulations.
+test-slow: .venv/dev.installed
+	$(BIN)/python -m pytest -m slow --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: .venv/dev.installed
 	$(BIN)/ruff check .

@@ -11,6 +11,12 @@ class EvalkitError(Exception):
     """Base of every error that evalkit raises on purpose; the command line prints it without a traceback."""
 
 
+def reason_of(error: BaseException) -> str:
+    """What an error says; one that evalkit did not raise on purpose is named."""
+    told = [str(error)] if isinstance(error, EvalkitError) else [type(error).__name__, str(error)]
+    return ": ".join(filter(None, told))
+
+
 class SpecError(EvalkitError):
     """A model spec string cannot be read, or names an option or value that its family does not have."""
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from evalkit.compute import Compute
 from evalkit.config import RunConfig, Size
 from evalkit.contracts import Described
-from evalkit.errors import EvalkitError, ModelNotFoundError
-from evalkit.models.weights import at_hand, locate, model_files
+from evalkit.errors import EvalkitError, ModelNotFoundError, reason_of
+from evalkit.models.weights import at_hand, is_offline, locate, model_files
 from evalkit.mteb.reference import is_mteb
 from evalkit.registry import CatalogueEntry, ModelSpec, build, catalogue, families, kinds
 from evalkit.registry.families import HUB
@@ -161,8 +161,8 @@ def _model(
         return ModelPlan(label, role, "behind an API", 0, cost)
     try:
         weights, megabytes, checkpoint = _weights(label, spec, config, entry)
-    except EvalkitError as error:  # what loading it would raise
-        return ModelPlan(label, role, "cannot be run", problem=str(error))
+    except Exception as error:  # what loading it would raise, by whatever code it brings
+        return ModelPlan(label, role, "cannot be run", problem=reason_of(error))
     return ModelPlan(label, role, weights, megabytes, 0, checkpoint)
 
 
@@ -188,7 +188,7 @@ def _weights(
     if family.name_help != HUB and spec.family != "mteb":
         return "none", 0, ""
     folder = at_hand(spec.name, revision)
-    if folder is None and not begins_as_path(spec.name):
+    if folder is None and not begins_as_path(spec.name) and not is_offline():
         return "to download", _megabytes(config.sizes.get(label), entry), spec.name
     if spec.family != "mteb":
         _load(spec, config)
@@ -221,7 +221,7 @@ def _tokenizer(name: str, options: Any, config: RunConfig) -> tuple[Weights, flo
     """Where the tokenizer is that a lexical model counts the tokens of."""
     from evalkit.models.terms import make_terms
 
-    if Path(name).expanduser().is_file() or at_hand(name) is not None or begins_as_path(name):
+    if Path(name).expanduser().is_file() or at_hand(name) is not None or begins_as_path(name) or is_offline():
         make_terms(options, _allowed(config), frozenset())
         return "none", 0, ""
     return "to download", None, name

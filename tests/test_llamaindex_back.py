@@ -144,6 +144,7 @@ def test_best_retriever_is_the_best_cell_with_its_settings():
     assert len(best_retriever(only, nodes, models={"mine": TwoSided()}).retrieve("moon")) == 3
 
 
+@pytest.mark.slow
 def test_the_example_runs_offline():
     done = subprocess.run(
         [sys.executable, ROOT / "examples/llamaindex_pipeline.py"], capture_output=True, text=True, check=False

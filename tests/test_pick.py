@@ -40,6 +40,7 @@ def models(data_dir: Path) -> dict[str, object]:
     }
 
 
+@pytest.mark.slow
 def test_the_table_is_that_of_a_run_on_the_same_cells(of_files, data_dir, tmp_path):
     picked = package.pick(
         of_files / "docs", questions=of_files / "questions.jsonl", chunk_size=None,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 import evalkit
 from evalkit.documents import read_folder
@@ -18,6 +19,7 @@ def test_every_quote_is_in_the_documents():
     assert len(read_questions(QUESTIONS, folder).questions) == 28
 
 
+@pytest.mark.slow
 def test_the_committed_scores_come_out_again():
     picked = evalkit.pick(
         ROOT / "docs" / "how", questions=QUESTIONS, models="bm25,all-MiniLM-L6-v2?dim=128", chunk_size=[64, 128],

@@ -24,6 +24,7 @@ def test_all_minilm_l6_v2_on_the_english_sts_benchmark(stsb: pd.DataFrame) -> No
     assert stsb.loc[SBERT, "spearman_cosine"] == pytest.approx(0.8203, abs=0.0002)
 
 
+@pytest.mark.slow
 def test_mean_pooling_is_what_the_checkpoint_does_and_cls_and_max_are_worse(data_dir: Path) -> None:
     results = evalkit.run(models=[SBERT, MEAN, CLS, MAX], tasks=[str(data_dir / "stsb-en")], max_queries=300)
     assert not results.failures

@@ -55,6 +55,7 @@ def test_the_sdist_holds_what_builds_and_tests_it(built):
     }
 
 
+@pytest.mark.slow
 def test_it_runs_outside_of_the_checkout(built, tmp_path):
     """In an environment of its own, which borrows the packages that evalkit needs, but not evalkit."""
     venv.create(tmp_path / "venv", with_pip=True, symlinks=True)

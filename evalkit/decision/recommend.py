@@ -115,6 +115,9 @@ def recommend(
     """
     check_margin(margin)
     records = results.records[results.records["metric"] == metric]
+    if results.records.empty and results.failures:
+        reasons = dict.fromkeys(f"{failure['model']}: {failure['reason']}" for failure in results.failures)
+        raise ConfigError(f"no choice could be run, so that there is nothing to recommend. {' '.join(reasons)}")
     if records.empty:
         known = ", ".join(map(str, results.records["metric"].unique()))
         raise ConfigError(f"no scores in {metric!r}. The run has: {known}.")

@@ -5,7 +5,7 @@ from functools import partial
 from typing import TypeVar
 
 from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever
-from evalkit.errors import EvalkitError
+from evalkit.errors import reason_of
 from evalkit.grid.cells import NO_RERANKER, Cell, Entrant, Failure, FusedEntrant, Outcome
 from evalkit.grid.fusing import fused_stage
 from evalkit.grid.limit import within
@@ -187,6 +187,5 @@ def _attempt(work: Callable[[], Result], outcome: Outcome, cells: Sequence[Cell]
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a model raises is its cells' result, a panic or an exit too
-        told = [str(error)] if isinstance(error, EvalkitError) else [type(error).__name__, str(error)]
-        outcome.failures.extend(Failure(cell, ": ".join(filter(None, told))) for cell in cells)
+        outcome.failures.extend(Failure(cell, reason_of(error)) for cell in cells)
         return None

@@ -47,6 +47,7 @@ ANSWERS_AWAITED = 0.5
 """Seconds until a wait for answers begins anew, so that a thread that is told to end sees it."""
 LONGEST_RETRY_AFTER = 300.0
 """Seconds; a server that asks for more has run out of quota, and waiting is no help."""
+CHECK_BASE = "check api_base, which mostly ends in /v1"
 KEPT = "What other requests gave is in the store, if there is one; the next run asks for the rest only."
 CHARACTERS_SHOWN = 300
 """Of a server's message."""
@@ -230,7 +231,9 @@ class Api:
             try:
                 return self._once(request, spending)
             except _AgainError as error:
-                self._failed = str(error)
+                self._failed = (
+                    f"{error}. That was said of {_named(request, 1)}" if len(request.rows) == 1 else str(error)
+                )
                 failed += error.status == 500
                 if failed < SERVER_ERRORS or len(request.rows) == 1:
                     raise
@@ -253,7 +256,8 @@ class Api:
         try:
             return retrying(attempt)
         except _AgainError as error:
-            attempts, reason = retrying.statistics["attempt_number"], str(error)
+            attempts = retrying.statistics["attempt_number"]
+            reason = f"{error}. That was said of {_named(request, 1)}" if len(request.rows) == 1 else str(error)
         raise ApiError(f"{self._name}: gave up after {attempts} attempts; the last: {reason}. {KEPT}")
 
     def _once(self, request: Request, spending: Spending) -> NDArray[Any]:
@@ -298,6 +302,8 @@ class Api:
             if asked is not None:
                 self._resume = max(self._resume, time.monotonic() + asked)
             return _AgainError(f"status {status}: {said}", asked, status)
+        if status == 404:
+            return ApiError(f"{self._name}: nothing there (status 404): {said}. If the name is right, {CHECK_BASE}.")
         if status is not None and status >= 400:
             return ApiError(f"{self._name}: refused with status {status}: {said}")
         if not self._taken and _nobody_there(error):
@@ -307,6 +313,8 @@ class Api:
             )
         if _lost(error):
             return _AgainError(f"no answer: {type(error).__name__}: {said}")
+        if isinstance(error, WrongAnswerError):
+            return WrongAnswerError(said)
         if isinstance(error, AttributeError | TypeError | KeyError | ValueError):
             return WrongAnswerError(f"an answer of another form than this API's ({type(error).__name__}: {said})")
         return WrongAnswerError(f"{type(error).__name__}: {said}")

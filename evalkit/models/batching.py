@@ -22,6 +22,8 @@ ENOUGH_TOKENS = {"cpu": 2_048, "mps": 2_048, "cuda": 4_096}
 EVEN = 7 / 8
 """Of a batch's longest text: how long the texts must be that are padded to it."""
 SHORT, LONG = "a short text", "a longer text that has some more words than the other one, so that it is padded to it"
+SHORTEST = "a"
+"""Still shorter than LONG where a model reads but a few tokens, so that both of the others are cut to one length."""
 PADDING_TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05, "float16": 0.01}
 """Rounding may change a vector of length 1 by so much when a text is padded."""
 TEXTS_PER_WINDOW = 1_024
@@ -71,7 +73,11 @@ def padding_changes_nothing(first_of: Callable[[list[Any]], Tensor], compute: Co
     `first_of` reads texts as one batch and gives the values of the first: of its tokens, or of the whole. A few
     networks mix the whole row, padding and all (FNet), or convolve over it (ConvBERT, CANINE).
     """
-    short, long = ((text, text) if pairs else text for text in (SHORT, LONG))
+    shortest, short, long = ((text, text) if pairs else text for text in (SHORTEST, SHORT, LONG))
+    return all(_is_alike(first_of, tried, long, compute) for tried in (shortest, short))
+
+
+def _is_alike(first_of: Callable[[list[Any]], Tensor], short: Any, long: Any, compute: Compute) -> bool:
     with torch.inference_mode():
         alone, beside = first_of([short]).float(), first_of([short, long]).float()
     return bool((alone - beside).norm() <= PADDING_TOLERANCE[compute.dtype] * max(1, float(alone.norm())))

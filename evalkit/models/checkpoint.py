@@ -28,13 +28,17 @@ LIBRARIES = ("sentence_transformers", "pylate")
 """Where a module's class must come from to be known by its name."""
 ROUTERS = frozenset({"Router", "Asym"})
 READS_TEXT = frozenset({"Transformer", "MLMTransformer"})
+WORD_TABLES = frozenset({"BoW", "StaticEmbedding", "WordEmbeddings"})
 WITHOUT_FILES = frozenset({"Normalize"})
 """Modules that may have nothing to save, and then no folder."""
 EACH_TEXT_ALONE = frozenset(
     {"Dense", "Dropout", "LayerNorm", "MultiVectorMask", "Normalize", "Pooling", "SpladePooling"}
 )
 """Modules whose outcome for a text does not depend on the padding, which batches of our own have less of."""
-UNREADABLE = (OSError, EOFError, ValueError, TypeError, LookupError, RuntimeError, pickle.UnpicklingError)
+UNREADABLE = (
+    OSError, EOFError, ValueError, TypeError, LookupError, RuntimeError, pickle.UnpicklingError, ImportError,
+    AttributeError,
+)  # fmt: skip
 """The libraries raise these for files that are not as they expect; safetensors has an error of its own."""
 TASKS = ("feature-extraction", "fill-mask", "sequence-classification")
 """What a transformer is loaded for, where it reads a text once and writes nothing."""
@@ -88,6 +92,8 @@ class Checkpoint:
     settings: Mapping[str, Any]
     modules: tuple[Module, ...]
     architectures: tuple[str, ...]
+    is_static: bool = False
+    """Whether model2vec saved it, and so that it is no network."""
     names_head: bool = False
     """Whether labels or code of the checkpoint's own are named, so that there may be a head that its class lacks."""
 
@@ -104,6 +110,7 @@ class Checkpoint:
             _read_json(folder / SETTINGS, {}) if modules else {},
             modules,
             tuple(config.get("architectures") or ()),
+            config.get("model_type") == "model2vec" and not modules,
             bool({"auto_map", "id2label"} & config.keys()),
         )
 
@@ -125,6 +132,8 @@ class Checkpoint:
                 f"{name!r} was saved as a {self.model_type}, not as a {model_type}, which would take its encoder and "
                 "leave the rest of it out. " + (f"Use `{other}:{name}`." if other else "No family here runs it.")
             )
+        if self.is_static:
+            raise ModelNotFoundError(f"{name!r} is a table of static vectors (model2vec). Use `static:{name}`.")
         if family == "splade" and not self.modules and not self._ends_with("ForMaskedLM"):
             raise ModelNotFoundError(
                 f"{name!r} is no sparse encoder: neither saved by sentence-transformers as one nor a masked language "
@@ -226,6 +235,11 @@ class Checkpoint:
             and told.get("transformer_task", TASKS[0]) in TASKS
             and not told.get("processing_kwargs")
         )
+
+    @property
+    def is_word_table(self) -> bool:
+        """Whether texts are looked up word by word, so that there may be nothing to read in one."""
+        return bool(self.modules) and self.modules[0].name in WORD_TABLES
 
     @property
     def knows_roles(self) -> bool:

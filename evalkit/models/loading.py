@@ -17,6 +17,7 @@ SHOWN = 5
 LEFT_BY = {
     "module.": "DistributedDataParallel (save `model.module.state_dict()`)",
     "_orig_mod.": "torch.compile (save `model._orig_mod.state_dict()`)",
+    "0.auto_model.": "a SentenceTransformer's state dict (save the model by its `save`)",
     "_fsdp_wrapped_module.": "FullyShardedDataParallel (save its full state dict)",
     "_forward_module.": "Lightning (save the inner model's state dict)",
 }
@@ -70,8 +71,10 @@ def complete_weights(what: str | Path) -> Iterator[None]:
 def refuse_tokens_beyond(what: str | Path, tokenizer: Any, network: Any) -> None:
     """Raise ModelNotFoundError for a tokenizer that gives tokens which a network of transformers has no vectors for.
 
-    Special tokens that it puts nowhere by itself, such as one for pictures, may lie beyond.
+    Special tokens that it puts nowhere by itself, such as one for pictures, may lie beyond. So it is for one that has
+    nothing to fill up shorter texts with.
     """
+    _refuse_unpadded(what, tokenizer)
     try:
         rows = getattr(network.get_input_embeddings(), "num_embeddings", None)
     except NotImplementedError:  # no table of tokens: CANINE hashes characters
@@ -81,6 +84,15 @@ def refuse_tokens_beyond(what: str | Path, tokenizer: Any, network: Any) -> None
     inserted = {*tokenizer("")["input_ids"], tokenizer.pad_token_id}
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     refuse_ids_beyond(what, tokenizer.get_vocab(), rows, special - inserted)
+
+
+def _refuse_unpadded(what: str | Path, tokenizer: Any) -> None:
+    """Raise ModelNotFoundError for a tokenizer that cannot make texts of one length, so that no batch can be read."""
+    if getattr(tokenizer, "pad_token", "") is None:
+        raise ModelNotFoundError(
+            f'{what}: the tokenizer has no token to fill up shorter texts with. Name one as "pad_token" in '
+            f"tokenizer_config.json; of a language model that is mostly its end, {tokenizer.eos_token!r}."
+        )
 
 
 def refuse_ids_beyond(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from evalkit.compute import Compute
-from evalkit.models.api import Answer
+from evalkit.models.api import CHECK_BASE, Answer, WrongAnswerError
 from evalkit.models.api_models import ApiEmbedder, ApiReranker, EmbeddingApi, RerankApi
 from evalkit.registry.options import ApiEmbedderOptions, ApiOptions, CompatibleOptions
 from evalkit.registry.paid import find_key
@@ -191,6 +191,9 @@ def _openai_embeddings(
 
     def embed(texts: list[str], _: str) -> Answer:
         given = client.embeddings.create(model=name, input=texts, encoding_format="float", **more)
+        if not isinstance(getattr(given, "data", None), list):
+            said = given.to_dict() if hasattr(given, "to_dict") else given
+            raise WrongAnswerError(f"no embeddings, but {str(said)!r} (if no such server was meant: {CHECK_BASE})")
         rows = {
             place if (index := getattr(row, "index", None)) is None else index: _decoded(row.embedding)
             for place, row in enumerate(given.data)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.compute import Compute
-from evalkit.contracts import Advance, Setting
+from evalkit.contracts import Advance, Coverage, Setting
 from evalkit.models.checkpoint import LENGTH_SAID_BY, Checkpoint
 from evalkit.models.dense import DenseEmbedder, refuse_beyond, truncate, unit_length
 from evalkit.models.settings import dtype_setting
@@ -27,7 +27,8 @@ def load_sbert(name: str, options: SbertOptions, compute: Compute) -> "Sbert":
     Raises ModelNotFoundError if it cannot be found, or is one of a sparse encoder, a cross-encoder or the like.
     """
     folder = locate(name, options.revision, compute)
-    return Sbert(Checkpoint.read(folder).for_family("sbert", name), options, compute)
+    checkpoint = Checkpoint.read(folder).for_family("sbert", name)
+    return (WordTable if checkpoint.is_word_table else Sbert)(checkpoint, options, compute)
 
 
 class Sbert(DenseEmbedder):
@@ -136,3 +137,11 @@ class Sbert(DenseEmbedder):
             return "sentence", prompt
         role, _, text = prompt.partition("\n")
         return next(known for known in ROLES if known == role), text
+
+
+class WordTable(Sbert):
+    """A checkpoint that looks words up in a table: a text with no known word has a zero vector."""
+
+    def coverage(self, texts: Sequence[str]) -> Coverage:
+        """Words of the texts, and those that the table does not know or leaves out as stop words."""
+        return self._model.coverage(texts)

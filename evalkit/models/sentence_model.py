@@ -19,6 +19,7 @@ from sentence_transformers.util import batch_to_device, select_max_active_dims
 from torch import Tensor, nn
 
 from evalkit.compute import Compute
+from evalkit.contracts import Coverage
 from evalkit.errors import ModelNotFoundError, SpecError
 from evalkit.models.batching import LONG, SHORT, Text, forward_batches, padding_changes_nothing
 from evalkit.models.checkpoint import Checkpoint
@@ -142,6 +143,18 @@ class SentenceModel:
     def unknown_tokens(self, texts: Sequence[str], role: Role) -> tuple[IntArray, IntArray] | None:
         """Count each text's tokens, and the unknown among them; see `contracts.CountsUnknown`."""
         return count_unknown(getattr(self._reader(role), "tokenizer", None), texts)
+
+    def coverage(self, texts: Sequence[str]) -> Coverage:
+        """Count the words of texts, and those that a table of words does not know, or leaves out."""
+        tokenizer = self._reader("document").tokenizer
+        if isinstance(tokenizer, WordTokenizer):
+            counts = [(len(text.split()), len(tokenizer.tokenize(text))) for text in texts]
+            return Coverage(sum(words for words, _ in counts), sum(max(0, words - known) for words, known in counts))
+        tokens, unknown = count_unknown(tokenizer, texts) or (
+            self.tokens(texts, "document", ""),
+            np.zeros(0, np.int64),
+        )
+        return Coverage(int(tokens.sum()), int(unknown.sum()))
 
     def drop_scaling(self) -> None:
         """Leave out the last module, which scales to length 1; of a router, the last of each route."""

@@ -94,6 +94,7 @@ class Splade:
         return {
             "similarity": Setting(self.similarity, "default"),
             **self.checkpoint.described(),
+            **({} if self.checkpoint.modules else {"pooling": Setting("SPLADE, max", "default")}),
             "max_length": Setting(self.max_tokens, LENGTH_SAID_BY),
             "dtype": dtype_setting(self._compute, self.options.dtype),
             **given,

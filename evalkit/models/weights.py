@@ -251,6 +251,13 @@ def at_hand(name: str, revision: str | None = None) -> Path | None:
         return _from_package(entry) if entry and revision is None else None
 
 
+def is_offline() -> bool:
+    """Whether the user has told the hub's library not to use the network (HF_HUB_OFFLINE)."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:

@@ -130,7 +130,9 @@ def _cells(run: Results) -> dict[Label, list[CellLabel]]:
 
 def _listed(cells: Mapping[Label, Sequence[CellLabel]]) -> str:
     models = dict.fromkeys(model for labels in cells.values() for model, _ in labels)
-    return f"{', '.join(models) or 'no scores'} on {', '.join(f'{task} ({split})' for task, split in cells)}"
+    if not models:
+        return "no scores at all"
+    return f"{', '.join(models)} on {', '.join(f'{task} ({split})' for task, split in cells)}"
 
 
 def _only(

@@ -24,6 +24,7 @@ TREC = ("query-id", "iteration", "corpus-id", "score")
 TRIPLES = ("query-id", "corpus-id", "score")
 _QUOTED_BY_CUSTOM = (",", ";")
 _BACKSLASH = re.compile(r'(?<!\\)\\"')
+_DECIMAL_COMMA, _THOUSANDS = re.compile(r"[-+]?\d+(,\d+)?"), re.compile(r"[-+]?\d{1,3},\d{3}")
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?\s*')
 """What Excel writes above a header."""
 
@@ -46,8 +47,8 @@ class Dialect:
     Rows begin after line `skipped`, which is the header if there is one. With `quoted`, cells may be enclosed in
     quotation marks, which are doubled inside (in an `escaped` table they may have a backslash before them) and may
     hold delimiters and line ends; otherwise quotation marks are text. In a `spaced` table the blanks behind a
-    delimiter are no part of a cell. Rows of a `ragged` table may have more cells than there are columns. `notes` say
-    what was decided.
+    delimiter are no part of a cell. Rows of a `ragged` table may have more cells than there are columns. `decimal` is
+    the point of its numbers. `notes` say what was decided.
     """
 
     columns: tuple[str, ...]
@@ -58,6 +59,7 @@ class Dialect:
     escaped: bool = False
     spaced: bool = False
     ragged: bool = False
+    decimal: str = "."
     notes: tuple[str, ...] = ()
 
     def is_whole(self, cells: Sequence[str]) -> bool:
@@ -159,9 +161,27 @@ def read_head(lines: Lines, fields: Fields, usual: str) -> Dialect | None:
         return best
     if best.delimiter != usual:
         best = best.saying(f"its cells are apart by {DELIMITERS[best.delimiter]}")
-    if _is_spaced([line for at, line in sample if at > best.skipped], best.delimiter):
+    rows = [line for at, line in sample if at > best.skipped]
+    if _is_spaced(rows, best.delimiter):
         best = replace(best, spaced=True).saying("the blanks behind its delimiters are no part of a cell")
+    if best.delimiter == ";":  # as spreadsheets write it where the comma is the decimal point
+        return replace(best, decimal=",")
+    if _has_decimal_commas([cells_of(line, best.delimiter) for line in rows], best, fields):
+        return replace(best, decimal=",").saying("its numbers have a comma as decimal point")
     return best
+
+
+def _has_decimal_commas(rows: Sequence[Sequence[str]], head: Dialect, fields: Fields) -> bool:
+    """Say whether numbers have commas that can only be decimal points: none has a point, nor are all thousands."""
+    columns = fields.match(head.columns).get(fields.number, ())
+    column = head.columns.index(columns[0]) if columns else len(head.columns)
+    numbers = [row[column].strip() for row in rows if len(row) > column]
+    with_comma = [number for number in numbers if "," in number]
+    return (
+        bool(with_comma)
+        and all(map(_DECIMAL_COMMA.fullmatch, numbers))
+        and not all(map(_THOUSANDS.fullmatch, with_comma))
+    )
 
 
 def _is_spaced(lines: Sequence[str], delimiter: str) -> bool:

@@ -136,7 +136,7 @@ def _read_judgements(path: Path, problems: Problems) -> Iterator[Judgement]:
                 return
         if row.has("score") and not scored:
             row.report("a score, and rows before it have none", fatal=True)
-        grade = row.number("score") if scored else 1.0
+        grade = row.grade("score") if scored else 1.0
         if query is not None and document is not None:
             yield query, document, grade
     if scored is False:

@@ -1,5 +1,6 @@
 """Rows of tables, whatever file they are in: CSV, TSV, JSONL, JSON, parquet or TREC's, with where each came from."""
 
+import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.suite.checks import Problems
 from evalkit.suite.columns import Fields
-from evalkit.suite.dialect import BLANKS, Dialect, Lines, TableError, read_dialect, read_head
+from evalkit.suite.dialect import BLANKS, Dialect, Lines, TableError, is_number, read_dialect, read_head
 from evalkit.suite.filenames import Format, format_of
 from evalkit.suite.json_rows import first_object, is_lines, json_objects, json_table
 from evalkit.suite.opening import (
@@ -26,6 +27,8 @@ from evalkit.suite.rows import Row
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
+_NAME = re.compile(r"[A-Za-z_]{5,}\d*")
+"""A header has such a name, and a first row of ids and numbers has not."""
 PARQUET_ROWS_AT_ONCE = 4_096
 PARQUET_BYTES_AT_ONCE = 1 << 20
 _PARQUET = b"PAR1"
@@ -147,7 +150,8 @@ def _table_rows(path: Path, form: Format, fields: Fields, problems: Problems) ->
         if dialect is None:
             return
         no_header = f". Is its first line no header? Add {(dialect.delimiter or ' ').join(fields.needed)!r}"
-        if not _has_columns(fields, dialect.columns, where, problems, no_header):
+        are_names = any(map(_NAME.fullmatch, dialect.columns)) and not any(map(is_number, dialect.columns))
+        if not _has_columns(fields, dialect.columns, where, problems, "" if are_names else no_header):
             return
         for note in dialect.notes:
             problems.note(f"{where}: {note}.")
@@ -159,10 +163,9 @@ def _table_rows(path: Path, form: Format, fields: Fields, problems: Problems) ->
 def _rows_of(dialect: Dialect, lines: Lines, where: str, fields: Fields, problems: Problems) -> Iterator[Row]:
     names = dialect.columns
     columns = fields.match(names)
-    decimal = "," if dialect.delimiter == ";" else "."
     for line, cells in dialect.rows(lines()):
         values = {name: cell for name, cell in zip(names, cells, strict=False) if name}
-        row = Row(values, columns, where, line, problems, decimal=decimal)
+        row = Row(values, columns, where, line, problems, decimal=dialect.decimal)
         if dialect.delimiter == BLANKS and len(cells) != len(names):
             row.report(f"not {' '.join(names)}", fatal=True)
             continue

@@ -72,6 +72,11 @@ class Row:
             self.report(f"{field} is not finite")
         return number
 
+    def grade(self, field: str) -> float:
+        """The grade in the field: a number, or true (1) or false (0); NaN or infinite as `number`."""
+        said = str(self.get(field)).casefold()
+        return float(said == "true") if said in ("true", "false") else self.number(field)
+
     def rest(self) -> dict[str, object]:
         """The values that no field has, by column."""
         fields = {column for columns in self.columns.values() for column in columns}

@@ -48,6 +48,7 @@ def test_nothing_to_halve():
         halve([], lambda items, rows: np.ones((0, 0)), 5)
 
 
+@pytest.mark.slow
 def test_on_real_data_for_at_most_half_of_the_pair_scores(tmp_path):
     task = load_task("rag-mini")
     compute = choose_compute("cpu", "float32")

@@ -111,3 +111,14 @@ def test_the_number_of_questions_that_the_margin_needs():
 def test_mistakes_are_told(metric, margin):
     with pytest.raises(ConfigError):
         recommend(results(), metric=metric, margin=margin)
+
+
+def test_where_no_choice_could_be_run_the_reasons_are_told():
+    failures = [
+        {"task": "docs", "split": "512/64", "model": "m", "reranker": "none", "reason": "its weights are NaN."}
+    ]
+    nothing = Results(results().records.iloc[:0], {"seed": 0, "failures": failures})
+    with pytest.raises(
+        ConfigError, match=r"^no choice could be run, so that .*recommend\. m: its weights are NaN\.$"
+    ):
+        recommend(nothing, metric="hit_rate@5")

@@ -64,6 +64,7 @@ def grid(engine, store, model):
     return run_grid([TASK], [Entrant("m", lambda: model)], [], candidates=50, depth=50, means=means)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_loses_nothing_and_changes_nothing(engine, tmp_path):
     for name in ("marks", "calm"):
         (tmp_path / name).mkdir()
@@ -116,6 +117,7 @@ def some_passages(tmp_path):
     return str(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
 def test_scores_are_the_same_bytes_by_both_engines(some_passages, tmp_path, monkeypatch):
     monkeypatch.setattr(reuse, "UNIT_CHARACTERS", {"cpu": 1 << 12})

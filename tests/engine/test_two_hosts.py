@@ -26,6 +26,8 @@ from evalkit.store import Store, reuse
 from fakes import retrieval_task
 from ray_models import Located
 
+pytestmark = pytest.mark.slow
+
 reuse.UNIT_CHARACTERS, shards.SHARD_DOCUMENTS = {"cpu": 200}, 10
 task = retrieval_task({str(row): "x" * (row % 11) + f" {row}" for row in range(300)}, {"q1": "why?", "q2": "xx 3"})
 

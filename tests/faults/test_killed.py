@@ -99,6 +99,7 @@ def assert_computed_once_but_for_batches_in_flight(folder, undisturbed):
     return sum(times.values()) - len(times)
 
 
+@pytest.mark.slow
 def test_every_restart_goes_on_and_the_last_ends_as_if_nothing_had_been(ask, task, undisturbed, before, tmp_path):
     chance = random.Random(SEED)
     phases, read, again = Counter(), Counter(), 0

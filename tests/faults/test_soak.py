@@ -15,7 +15,10 @@ MAY_GROW = 2_500
 """Bytes a run. A leak grows at each reading; an allocator takes a megabyte now and then, and keeps to it."""
 PROGRAM = Path(__file__).with_name("soak.py")
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc: memory cannot be read")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc: memory cannot be read"),
+]
 
 
 def test_300_runs(tmp_path):

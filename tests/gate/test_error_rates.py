@@ -9,6 +9,8 @@ from evalkit.gate.check import Place
 from evalkit.gate.margins import LOSSES, Part, Side, hold
 from evalkit.results.comparisons import Compared
 
+pytestmark = pytest.mark.slow
+
 COMPARISONS = 200
 OF_FEW_QUERIES = 400
 METRICS = ("hit_rate@5", "mrr@5", "ndcg@5")

@@ -19,6 +19,8 @@ from evalkit.gating import gate, make_baseline
 from evalkit.models.weights import locate
 from evalkit.registry import build, resolve
 
+pytestmark = pytest.mark.slow
+
 NAME = "sentence-transformers/all-MiniLM-L6-v2"
 TASK = "llamaindex-10k-val (test)"
 PROMPT = "Represent this question: "

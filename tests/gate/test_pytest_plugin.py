@@ -118,6 +118,7 @@ def test_a_gate_that_fails_tells_why_with_any_number_of_workers(run_pytest, gate
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_a_model_is_built_once_a_worker_and_the_store_is_shared(run_pytest, tmp_path, data_dir):
     (tmp_path / "conftest.py").write_text(LOGGED)
     model = f"static:{data_dir / 'potion-base-4m-int8'}"
@@ -137,6 +138,7 @@ def test_a_model_is_built_once_a_worker_and_the_store_is_shared(run_pytest, tmp_
     assert set(encoded.values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_gate_loads_a_model_once_a_worker(run_pytest, tmp_path, data_dir):
     (tmp_path / "conftest.py").write_text(LOGGED)
     suite = {**SUITE, "models": [f"static:{data_dir / 'potion-base-4m-int8'}"]}

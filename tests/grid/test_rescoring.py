@@ -66,6 +66,7 @@ def test_ranking_everything_anew_is_the_full_ranking(static, task):
     assert len(marks) == 3
 
 
+@pytest.mark.slow
 def test_a_sweep_encodes_once_and_each_row_is_one_of_the_table(static, tmp_path):
     how = {"tasks": "llamaindex-10k-val", "max_queries": 30, "top_k": DEPTH, "device": "cpu", "store": tmp_path}
     computed = package.run(models=static, **how).provenance["computed"]

@@ -20,9 +20,17 @@ TEXTS = ["a", "the cat sat", "", "zebras and yaks", "q" * 30]
 TEXT_ENCODERS = {"t5", "t5-gated", "mt5", "umt5"}
 NO_BFLOAT16 = {"deberta", "fnet", "mra", "xlnet"}
 """Those that transformers itself cannot compute in it."""
+USUAL = {
+    "albert", "bert", "deberta-v2", "distilbert", "electra", "fnet", "gemma3_text", "gpt2", "jina_embeddings_v3",
+    "mamba", "mistral", "modernbert", "mpnet", "nomic_bert", "qwen3", "roberta", "t5", "xlm-roberta", "xlnet",
+}  # fmt: skip
+"""What most checkpoints are; and one of each kind of layout: the rest is slow, for all there are."""
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+@pytest.fixture(
+    scope="module",
+    params=[name if name in USUAL else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES],
+)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_architecture(tmp_path_factory.mktemp("architecture") / request.param, request.param)
 

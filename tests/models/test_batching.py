@@ -122,3 +122,15 @@ def test_a_single_text_that_does_not_fit_is_an_error():
 
     with pytest.raises(torch.OutOfMemoryError, match="no room"):
         list(forward_batches(["abc", "de"], tokenizer("right"), forward, Compute()))
+
+
+@pytest.mark.parametrize("limit", [3, 5, 8, 15, None])
+def test_padding_is_found_out_however_few_tokens_are_read(limit):
+    """A model that mixes the whole row, padding and all, of texts cut to so many tokens (a token a character)."""
+
+    def first_of(texts):
+        ids = tokenizer("right")([text[:limit] for text in texts])["input_ids"].float()
+        return ids[0, : len(texts[0][:limit])] + ids[0].numel()
+
+    assert not batching.padding_changes_nothing(first_of, Compute())
+    assert batching.padding_changes_nothing(lambda texts: torch.ones(3), Compute())

@@ -45,6 +45,31 @@ def two_labels(tiny: MakeModel, folder: Path) -> Path:
     return tiny("two-labels")
 
 
+def unknown_module(tiny: MakeModel, folder: Path) -> Path:
+    """A checkpoint with a module that the library does not have."""
+    shutil.copytree(tiny("bert"), folder)
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Nonsense"}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    return folder
+
+
+def unpadded(tiny: MakeModel, folder: Path) -> Path:
+    """A tokenizer without a token to fill up texts with."""
+    shutil.copytree(tiny("bert"), folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings["pad_token"] = None
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def static(tiny: MakeModel, folder: Path) -> Path:
+    """The settings of a table of static vectors, and weights."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "model2vec"}))
+    shutil.copy(tiny("bert") / "model.safetensors", folder)
+    return folder
+
+
 REFUSED = {
     "bert:{}?dim=17": (tiny_bert, "dim=17 is more than the model's 16 dimensions"),
     "bert:{}?layer=3": (tiny_bert, "layer=3: the model has 2 layers"),
@@ -58,6 +83,10 @@ REFUSED = {
     "ce:{}": (two_labels, "has 2 labels; a reranker has one"),
     "ce:{}?": (without_head, "not all weights of BertForSequenceClassification are in its files"),
     "sbert:{}": (without_base, "no folder './no-such-base'"),
+    "sbert:{}?": (unknown_module, "holds no model that sentence-transformers can read"),
+    "bert:{}": (unpadded, "the tokenizer has no token to fill up shorter texts with"),
+    "sbert:{}??": (unpadded, 'Name one as "pad_token" in tokenizer_config.json'),
+    "sbert:{}???": (static, "is a table of static vectors (model2vec). Use `static:"),
 }
 
 
@@ -98,3 +127,11 @@ def test_what_cannot_be_loaded_without_weights_is_loaded_with_them(
     monkeypatch.setattr(torch.nn.Embedding, "train", with_numbers_only)
     model = planned(models=f"bert:{tiny('bert')}", tasks=pets)
     assert (model.weights, model.problem) == ("at hand", "")
+
+
+def test_without_the_network_what_is_not_here_cannot_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pets, _ = write_tasks(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert "no model 'nobody/knows'" in planned(models="sbert:nobody/knows", tasks=pets).problem
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    assert planned(models="sbert:nobody/knows", tasks=pets).weights == "to download"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fakes import write_retrieval_task
 from module_types import EMBEDDERS, MULTI_VECTOR, RERANKERS, SPARSE, Kind, Made, encoder
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
 from sentence_transformers.base.modules import Router
@@ -16,6 +17,7 @@ from sentence_transformers.sentence_transformer import modules as of_texts
 from sentence_transformers.sparse_encoder import modules as of_sparse
 from tiny_models import MakeModel
 
+import evalkit
 from evalkit.compute import Compute
 from evalkit.contracts import no_progress
 from evalkit.errors import ModelNotFoundError
@@ -208,3 +210,18 @@ def test_routes_of_other_names_run_where_there_is_a_default(tiny: MakeModel, tmp
     np.testing.assert_allclose(model.encode(TEXTS, "sentence"), peer.encode(TEXTS), atol=1e-5)
     with pytest.raises(ModelNotFoundError, match="has the routes left, right, and none for what is read as a query"):
         model.encode(TEXTS, "query")
+
+
+@pytest.mark.parametrize("name", ["counts", "words"])
+def test_a_text_without_a_known_word_is_a_zero_vector_and_is_reported(name: str, made: Made, tmp_path: Path):
+    corpus = {"d1": "the cat sat", "d2": "猫", "d3": "a dog"}
+    task = write_retrieval_task(
+        tmp_path / "task", corpus, {"q1": "cat", "q2": "dog"}, {"q1": {"d1": 1}, "q2": {"d3": 1}}
+    )
+    spec = f"sbert:{made('dense', name)}?query_prompt=&document_prompt="
+    results = evalkit.run(models=spec, tasks=task, no_store=True, top_k=1)
+    assert not results.failures
+    (cell,) = results.provenance["cells"]
+    assert cell["texts_without_known_word"] == ["d2"]
+    found = results.evidence.rankings
+    assert set(found[found["query"] == "q1"]["document"]) == {"d1", "d3"}

@@ -9,23 +9,28 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import write_retrieval_task
 from model2vec import StaticModel
 from recurrent_data import elmo_arrays, elmo_options, encoder_arrays, save_cove, save_elmo
 from tiny_models import MakeModel, tiny_tokenizer
 
 from evalkit.compute import Dtype
 from evalkit.registry import families
+from evalkit.suite.reference import bundled_tasks
 
 FOLDER = Path(__file__).parent
 WORDS = ["the", "a", "of", "water", "light", "star", "how", "what", "is", "bread"]
 PROGRAM = """
 import json, sys
 import evalkit
+
+pytestmark = pytest.mark.slow
 given, out, dtypes = json.loads(sys.argv[1])
 for dtype in dtypes:
     results = evalkit.run(**given, dtype=dtype, out=f"{out}/{dtype}")
     assert not results.failures, results.failures
 """
+DOCUMENTS = 24
 DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
 ELSEWHERE = {
     "mteb": "code of mteb's registry, which downloads",
@@ -71,10 +76,22 @@ def test_no_family_is_left_out(models: dict[str, list[str]]) -> None:
 
 
 @pytest.fixture(scope="module")
-def twice(models: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def task(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The first documents of rag-mini, and the questions on them."""
+    folder = bundled_tasks() / "rag-mini"
+    corpus = pd.read_json(folder / "corpus.jsonl", lines=True).head(DOCUMENTS).set_index("_id")["text"]
+    texts = pd.read_json(folder / "queries.jsonl", lines=True).set_index("_id")["text"]
+    judged = pd.read_csv(folder / "qrels" / "test.tsv", sep="\t").query("`corpus-id` in @corpus.index")
+    qrels = {query: {document: 1} for query, document in zip(judged["query-id"], judged["corpus-id"], strict=True)}
+    queries = {query: texts[query] for query in qrels}
+    return write_retrieval_task(tmp_path_factory.mktemp("task") / "some", corpus.to_dict(), queries, qrels)
+
+
+@pytest.fixture(scope="module")
+def twice(models: dict[str, list[str]], task: str, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Folders of two processes that hash differently, each with a run a dtype in it."""
     given = {
-        **models, "tasks": ["rag-mini", "sts-mini"], "max_queries": 12, "top_k": 3, "candidates": 5, "device": "cpu",
+        **models, "tasks": [task, "sts-mini"], "max_queries": 12, "top_k": 3, "candidates": 5, "device": "cpu",
         "no_store": True, "allow_pickle": True, "on_bad_data": "warn",
     }  # fmt: skip
     folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]

@@ -16,6 +16,7 @@ from tiny_models import POSITIONS, TEXTS, MakeModel, tiny_tokenizer
 
 import evalkit
 from evalkit.compute import Compute
+from evalkit.contracts import Setting
 from evalkit.errors import ModelNotFoundError, SpecError
 from evalkit.models import batching
 from evalkit.models.splade import Splade, load_splade
@@ -148,3 +149,8 @@ def test_a_run_on_sts_and_retrieval_as_model_and_as_reranker(splade: Path):
     expected = scipy.stats.spearmanr(model.similarity_pairwise(first, second), task.gold).statistic
     assert scores["sts-mini", "none", "spearman_dot"] == pytest.approx(expected, abs=1e-6)
     assert scores["rag-mini", spec, "ndcg@5"] == scores["rag-mini", "none", "ndcg@5"] > 0
+
+
+def test_the_pooling_of_a_plain_masked_model_is_said_as_it_is(tiny: MakeModel):
+    settings = load(tiny("masked")).settings
+    assert settings["pooling"] == Setting("SPLADE, max", "default")

@@ -36,6 +36,7 @@ def tasks(tmp_path):
     return write_tasks(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_grid_with_all_faults_on_is_the_grid_with_none(tmp_path, tasks):
     scores = {}
     for name, faults in (("calm", ()), ("rough", FAULTS)):

@@ -46,6 +46,18 @@ LENGTHS = {
 }  # fmt: skip
 
 
+ODD = {
+    "an error with status 200": (200, {"error": {"message": "model not loaded"}}, "model not loaded.*check api_base"),
+    "a page": (
+        200,
+        "<html>Please log in</html>",
+        "<html>Please log in</html>.*check api_base, which mostly ends in /v1",
+    ),
+    "nothing there": (404, {"detail": "Not Found"}, r"nothing there \(status 404\).*check api_base"),
+}
+"""Answers that hold no embeddings, and what is said of them."""
+
+
 class Server(ThreadingHTTPServer):
     """Refuses more texts than `batch`, texts of more words than `words`, and those in `refused`."""
 
@@ -94,6 +106,8 @@ class Handler(BaseHTTPRequestHandler):
             data = [*data[1:], data[0]]
         if server.form == "a bare list":
             return self.answer(200, json.dumps(rows))
+        if server.form in ODD:
+            return self.answer(*ODD[server.form][:2])
         more = {"usage": {"prompt_tokens": 3}, "took_ms": 5, "model": None} if server.form == "extra" else {}
         return self.answer(200, {"data": data, **more})
 
@@ -175,7 +189,7 @@ def test_what_a_server_said_last_is_told_when_the_time_is_up():
 
 
 def test_an_answer_of_another_form_is_told():
-    another = pytest.raises(ApiError, match="an answer of another form than this API's")
+    another = pytest.raises(ApiError, match=r"no embeddings, but '\[\[")
     with serving(form="a bare list") as server, another:
         model_of(server).encode(TEXTS[:2], "document")
 
@@ -270,3 +284,20 @@ def test_rerankers_too(limits, monkeypatch):
     assert set(server.answered.values()) == {1}
     assert model.cut_of(documents) == ("words" in limits)
     assert next(iter(model.spending.models.values())).estimated
+
+
+@pytest.mark.parametrize("form", ODD)
+def test_an_answer_without_embeddings_is_shown(form, monkeypatch):
+    monkeypatch.setattr(api, "FIRST_WAIT", 0.01)
+    with serving(form=form) as server, pytest.raises(ApiError, match=ODD[form][2]):
+        model_of(server).encode(TEXTS[:2], "document")
+
+
+def test_a_single_text_at_which_a_server_fails_is_named(monkeypatch):
+    monkeypatch.setattr(api, "FIRST_WAIT", 0.01)
+    failing = serving(words=4, word_answer=(503, {"error": "out of memory"}))
+    with (
+        failing as server,
+        pytest.raises(ApiError, match=r"out of memory.*That was said of 'one two three four five'"),
+    ):
+        model_of(server).encode(["one two three four five"], "document")

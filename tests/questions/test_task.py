@@ -50,6 +50,7 @@ def test_every_chunking_judges_the_same_questions(tmp_path):
             assert any(text[at : at + 11] in each or text[at + 11 : at + 22] in each for each in judged)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["file", "passage"])
 def test_the_10k_set_as_files_is_the_same_task(data_dir, tmp_path, key):
     expected = load_task(str(data_dir / "llamaindex-10k-val"))

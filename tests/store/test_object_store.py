@@ -88,6 +88,7 @@ def test_damage_is_named_and_set_aside(bucket):
     assert sorted(again.read) == sorted(model.read)
 
 
+@pytest.mark.slow
 def test_processes_that_write_at_once_lose_nothing(bucket):
     check_that_processes_lose_nothing(f"{bucket}/t", 2)
 

@@ -274,9 +274,9 @@ def test_judgements_as_people_write_them(case, plain, tmp_path):
     ("rows", "told"),
     [
         ("q1\td1\nq2\td2\n", "the columns are 'q1', 'd1'.*Is its first line no header"),
-        ("query-id\tcorpus-id\tscore\nq1\td1\tTrue\n", "score is not a number .*line 2 has 'True'"),
+        ("query-id\tcorpus-id\tscore\nq1\td1\tyes\n", "score is not a number .*line 2 has 'yes'"),
         ("query-id\tcorpus-id\tscore\nq1\td1\trelevant\n", "score is not a number .*line 2 has 'relevant'"),
-        ("query-id\tcorpus-id\tscore\nq1\td1\t0,5\n", "score is not a number .*line 2 has '0,5'"),
+        ("query-id\tcorpus-id\tscore\nq1\td1\t1,000\n", "score is not a number .*line 2 has '1,000'"),
         ("q1 0 d1 1\nq1 0 d2\n", "not query-id iteration corpus-id score .*line 2"),
     ],
 )
@@ -512,3 +512,36 @@ def test_published_figures_in_every_format(form, tmp_path):
     (tmp_path / f"figures{suffix}").write_bytes(to_bytes(figures))
     (score,) = read_published(tmp_path / f"figures{suffix}")
     assert (score.score, score.n, score.source) == (0.5, 178, "a post")
+
+
+DECIMALS = {
+    "tabs": "sentence1\tsentence2\tscore\na\tb\t4,2\nc\td\t0,25\ne\tf\t3\n",
+    "commas": 'sentence1,sentence2,score\na,b,"4,2"\nc,d,"0,25"\ne,f,3\n',
+    "semicolons": "sentence1;sentence2;score\na;b;4,2\nc;d;0,25\ne;f;3\n",
+}
+
+
+@pytest.mark.parametrize("case", DECIMALS)
+def test_a_comma_is_a_decimal_point_where_it_can_be_nothing_else(case, tmp_path):
+    task = read(tmp_path, DECIMALS[case], "pairs.csv")
+    assert task.gold.tolist() == [4.2, 0.25, 3]
+    assert case == "semicolons" or "its numbers have a comma as decimal point" in " ".join(task.notes)
+
+
+@pytest.mark.parametrize("second", ["1,250", "0.5"])
+def test_a_comma_that_may_stand_between_thousands_is_none(second, tmp_path):
+    with pytest.raises(DataError, match="score is not a number"):
+        read(tmp_path, f"{HEAD}a\tb\t4,200\nc\td\t{second}\n")
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl"])
+def test_judgements_that_are_true_or_false(form, tmp_path):
+    folder = beir(tmp_path / "task", FORMATS[form], qrels=QRELS.assign(score=[True, True, False]))
+    assert load_task(str(folder)).qrels == {"q1": {"d1": 1}, "q2": {"d2": 1, "d3": 0}}
+
+
+def test_a_header_of_other_names_is_not_taken_for_a_row(tmp_path):
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, "question1,question2,is_duplicate\na,b,1\n", "pairs.csv")
+    assert "the columns are 'question1', 'question2', 'is_duplicate'" in str(caught.value)
+    assert "no header" not in str(caught.value)

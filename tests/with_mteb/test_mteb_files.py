@@ -172,6 +172,7 @@ def test_revisions_of_a_model_are_told_apart(tmp_path):
     assert one["model"].tolist() == ["org/model"]
 
 
+@pytest.mark.slow
 def test_an_exported_run_and_mteb_s_own_file_come_back_the_same(run_folder, tmp_path):
     export_results(package.Results.read(run_folder), tmp_path / "cache")
     rows = read_published(tmp_path / "cache")
