@@ -188,7 +188,8 @@ def _weights(
     if family.name_help != HUB and spec.family != "mteb":
         return "none", 0, ""
     folder = at_hand(spec.name, revision)
-    if folder is None and not begins_as_path(spec.name) and not is_offline():
+    is_refused = is_offline() and spec.family != "mteb"  # of its registry, some models are code alone
+    if folder is None and not begins_as_path(spec.name) and not is_refused:
         return "to download", _megabytes(config.sizes.get(label), entry), spec.name
     if spec.family != "mteb":
         _load(spec, config)
