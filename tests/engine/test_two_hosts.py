@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("ray", reason="ray is not installed")
+pytestmark = pytest.mark.slow
 
 HEAD, OTHER = "10.203.77.1", "10.203.77.2"
 STORE_TESTS = Path(__file__).parents[1] / "store"
@@ -25,8 +26,6 @@ from evalkit.search import shards
 from evalkit.store import Store, reuse
 from fakes import retrieval_task
 from ray_models import Located
-
-pytestmark = pytest.mark.slow
 
 reuse.UNIT_CHARACTERS, shards.SHARD_DOCUMENTS = {"cpu": 200}, 10
 task = retrieval_task({str(row): "x" * (row % 11) + f" {row}" for row in range(300)}, {"q1": "why?", "q2": "xx 3"})

@@ -18,13 +18,13 @@ from evalkit.compute import Dtype
 from evalkit.registry import families
 from evalkit.suite.reference import bundled_tasks
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parent
 WORDS = ["the", "a", "of", "water", "light", "star", "how", "what", "is", "bread"]
 PROGRAM = """
 import json, sys
 import evalkit
-
-pytestmark = pytest.mark.slow
 given, out, dtypes = json.loads(sys.argv[1])
 for dtype in dtypes:
     results = evalkit.run(**given, dtype=dtype, out=f"{out}/{dtype}")
