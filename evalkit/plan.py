@@ -1,4 +1,4 @@
-"""What a run would download, compute and cost, told without reading the weights of a model."""
+"""What a run would download, compute and cost, and what it would refuse, told without computing anything."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
