@@ -277,7 +277,7 @@ def test_a_folder_without_weights_is_refused_by_a_dry_run_and_by_the_run(family:
     (model,) = plan(models=f"{family}:{folder}", tasks=pets).models
     assert model.problem == failure["reason"]
     assert model.problem == (
-        f"{folder} has the settings of a network, and no weights (model.safetensors). Download or copy it again."
+        f"{folder} has the settings of a model, and no weights (model.safetensors). Download or copy it again."
     )
 
 

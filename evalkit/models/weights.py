@@ -56,7 +56,7 @@ def locate(name: str, revision: str | None = None, compute: Compute = STRICT, we
     _refuse_unreadable(folder, compute)
     if weights and (folder / "config.json").is_file() and not any(next(folder.rglob(kind), None) for kind in WEIGHTS):
         raise ModelNotFoundError(
-            f"{folder} has the settings of a network, and no weights (model.safetensors). Download or copy it again."
+            f"{folder} has the settings of a model, and no weights (model.safetensors). Download or copy it again."
         )
     for base in _bases(folder):
         locate(base, None, compute)
