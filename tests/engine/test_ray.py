@@ -88,6 +88,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_changes_nothing(engine, tmp_p
         np.testing.assert_array_equal(ranking.scores, spread.rankings[cell].scores)
 
 
+@pytest.mark.slow
 def test_work_that_kills_every_worker_is_an_error_and_what_a_model_raises_is_told_as_here(engine, tmp_path):
     (outcome,) = [grid(engine, Store(tmp_path / "a"), BatchBound(tmp_path, always=True))]
     (reason,) = failures(outcome).values()

@@ -104,6 +104,7 @@ def test_marked_tests_and_a_gate_that_passes(run_pytest, gate_options):
     assert "the score is looked at first" not in text
 
 
+@pytest.mark.slow
 def test_a_gate_that_fails_tells_why_with_any_number_of_workers(run_pytest, gate_options):
     options = gate_options(was_better=True)
     found = []

@@ -102,6 +102,7 @@ def test_without_being_told_it_does_not_compare_chunks(baseline, passages, tmp_p
     assert "--rechunked" in check.reason
 
 
+@pytest.mark.slow
 def test_a_question_that_lost_its_answer_is_not_left_out_in_silence(baseline, passages, tmp_path):
     lost = random.Random(0).sample([query.id for query in passages.queries], 3)
     folder = Path(written(tmp_path / "ten-k", passages, halves))
@@ -128,6 +129,7 @@ def test_names_that_are_no_task_s(baseline, tmp_path):
         gate(baseline, run=run, rechunked={"ten-k": "rag-mini"}, common=True)
 
 
+@pytest.mark.slow
 def test_two_picks_from_the_command_line(evalkit, tmp_path):
     (tmp_path / "docs").mkdir()
     for file in range(6):

@@ -175,6 +175,7 @@ def test_repeated_ids_and_judgements_of_absent_documents_are_told(feed, fed_kind
         assert "judgement of an absent document (1): 'absent' (query '1')" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_changed_data_changes_hash_and_score_of_an_evaluator_s_task(feed, fed_kinds, potion):
     name = "mteb:Banking77Classification"
     before = package.run(models=potion, tasks=name, device="cpu")

@@ -191,6 +191,7 @@ def test_a_benchmark_is_its_tasks_and_its_comma_does_not_split():
     }
 
 
+@pytest.mark.slow
 def test_a_benchmark_runs_as_a_whole(feed, sts_data, cranfield, potion, monkeypatch):
     feed("STSBenchmark", sts_data)
     feed("SciFact", cranfield)
