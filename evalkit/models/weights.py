@@ -55,8 +55,10 @@ def locate(name: str, revision: str | None = None, compute: Compute = STRICT, we
     folder = _find(name, revision, compute)
     _refuse_unreadable(folder, compute)
     if weights and (folder / "config.json").is_file() and not any(next(folder.rglob(kind), None) for kind in WEIGHTS):
+        pickled = " Of the hub, pickled ones (pytorch_model.bin) are only taken with --allow-pickle."
         raise ModelNotFoundError(
             f"{folder} has the settings of a model, and no weights (model.safetensors). Download or copy it again."
+            + ("" if compute.allow_pickle or Path(name).expanduser().is_dir() else pickled)
         )
     for base in _bases(folder):
         locate(base, None, compute)

@@ -181,3 +181,16 @@ def test_hash_covers_the_files_that_decide_the_output(file: str, same: bool, tmp
     with (folder / file).open("ab") as written:
         written.write(b" ")
     assert (weights_hash(folder) == weights_hash(tiny("bert"))) is same
+
+
+def test_a_snapshot_whose_pickled_weights_were_left_out_says_how_to_take_them(
+    hub_cache: Path, tiny: MakeModel, tmp_path
+):
+    folder = tmp_path / "settings"
+    shutil.copytree(tiny("bert"), folder)
+    (folder / "model.safetensors").unlink()
+    add_snapshot(hub_cache, folder, MAIN, "main")
+    with pytest.raises(ModelNotFoundError, match=r"no weights .* are only taken with --allow-pickle\.$"):
+        locate(HUB_NAME)
+    with pytest.raises(ModelNotFoundError, match=r"Download or copy it again\.$"):
+        locate(HUB_NAME, compute=Compute(allow_pickle=True))
