@@ -12,7 +12,7 @@ class EvalkitError(Exception):
 
 
 def reason_of(error: BaseException) -> str:
-    """What an error says; one that evalkit did not raise on purpose is named."""
+    """Say what an error says, and name its type if evalkit did not raise it on purpose."""
     told = [str(error)] if isinstance(error, EvalkitError) else [type(error).__name__, str(error)]
     return ": ".join(filter(None, told))
 

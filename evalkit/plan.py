@@ -1,4 +1,4 @@
-"""What a run would download, compute and cost, and what it would refuse, told without computing anything."""
+"""Tells what a run would download, compute, cost and refuse, and computes nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -10,7 +10,7 @@ Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 SIMILARITIES: tuple[Similarity, ...] = ("cosine", "dot", "euclidean", "manhattan")
 
 Device = Literal["cpu", "cuda", "mps", "meta"]
-"""Where networks are; on PyTorch's `meta` they have shapes and no numbers, to be loaded and not run."""
+"""Networks are on one of these; on PyTorch's `meta` they have shapes and no numbers, and cannot be run."""
 
 EngineName = Literal["local", "ray"]
 """Where models are called: in this process, or on the workers of a Ray cluster."""

@@ -14,7 +14,7 @@ from unicodedata import normalize
 import regex
 
 RULES = 3
-"""Of the rules here; part of the identity of what is made of words.
+"""The version of the rules here is part of the identity of what is made of words.
 
 1 was the matches of `\\w+`; 2 kept the vowel points of Arabic and Hebrew.
 """

@@ -231,9 +231,7 @@ class Api:
             try:
                 return self._once(request, spending)
             except _AgainError as error:
-                self._failed = (
-                    f"{error}. That was said of {_named(request, 1)}" if len(request.rows) == 1 else str(error)
-                )
+                self._failed = _blamed(request, error)
                 failed += error.status == 500
                 if failed < SERVER_ERRORS or len(request.rows) == 1:
                     raise
@@ -256,8 +254,7 @@ class Api:
         try:
             return retrying(attempt)
         except _AgainError as error:
-            attempts = retrying.statistics["attempt_number"]
-            reason = f"{error}. That was said of {_named(request, 1)}" if len(request.rows) == 1 else str(error)
+            attempts, reason = retrying.statistics["attempt_number"], _blamed(request, error)
         raise ApiError(f"{self._name}: gave up after {attempts} attempts; the last: {reason}. {KEPT}")
 
     def _once(self, request: Request, spending: Spending) -> NDArray[Any]:
@@ -371,6 +368,11 @@ def _named(request: Request, count: int) -> str:
     more = f" and {count - 1} more text(s)" if count > 1 else ""
     dots = "..." if len(request.text) > TEXT_SHOWN else ""
     return f"{request.text[:TEXT_SHOWN]!r}{dots} ({len(request.text):,} characters){more}"
+
+
+def _blamed(request: Request, error: Exception) -> str:
+    """Say what went wrong with a request, and name its text if it has only one."""
+    return f"{error}. That was said of {_named(request, 1)}" if len(request.rows) == 1 else str(error)
 
 
 def _kept(message: str) -> float:

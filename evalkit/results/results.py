@@ -20,8 +20,9 @@ from evalkit.results.scores import ranking_metric, score
 from evalkit.suite.published import read_published
 
 RECORDS, SCORES, LEADERBOARD, PROVENANCE = "results.parquet", "scores.csv", "leaderboard.csv", "run.json"
-T = TypeVar("T")
 PUBLISHED, EVIDENCE = "published.csv", "evidence"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Results:
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` gives, made once: results never change, and several tables ask for the same comparisons."""
+        """Make a value once and keep it: results never change, and several tables ask for the same comparisons."""
         if key not in self._kept:
             self._kept[key] = make()
         return cast(T, self._kept[key])

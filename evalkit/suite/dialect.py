@@ -166,22 +166,22 @@ def read_head(lines: Lines, fields: Fields, usual: str) -> Dialect | None:
         best = replace(best, spaced=True).saying("the blanks behind its delimiters are no part of a cell")
     if best.delimiter == ";":  # as spreadsheets write it where the comma is the decimal point
         return replace(best, decimal=",")
-    if _has_decimal_commas([cells_of(line, best.delimiter) for line in rows], best, fields):
+    if _has_decimal_commas(rows, best, fields):
         return replace(best, decimal=",").saying("its numbers have a comma as decimal point")
     return best
 
 
-def _has_decimal_commas(rows: Sequence[Sequence[str]], head: Dialect, fields: Fields) -> bool:
+def _has_decimal_commas(lines: Sequence[str], head: Dialect, fields: Fields) -> bool:
     """Say whether numbers have commas that can only be decimal points: none has a point, nor are all thousands."""
     columns = fields.match(head.columns).get(fields.number, ())
-    column = head.columns.index(columns[0]) if columns else len(head.columns)
+    if not columns:
+        return False
+    column = head.columns.index(columns[0])
+    rows = (cells_of(line, head.delimiter) for line in lines)
     numbers = [row[column].strip() for row in rows if len(row) > column]
     with_comma = [number for number in numbers if "," in number]
-    return (
-        bool(with_comma)
-        and all(map(_DECIMAL_COMMA.fullmatch, numbers))
-        and not all(map(_THOUSANDS.fullmatch, with_comma))
-    )
+    are_numbers = all(map(_DECIMAL_COMMA.fullmatch, numbers))
+    return bool(with_comma) and are_numbers and not all(map(_THOUSANDS.fullmatch, with_comma))
 
 
 def _is_spaced(lines: Sequence[str], delimiter: str) -> bool:

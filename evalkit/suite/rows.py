@@ -1,12 +1,12 @@
 """One row of a table, and how its fields are read."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from evalkit.suite.checks import Problems
 from evalkit.suite.columns import Columns
-from evalkit.suite.values import as_identifier, as_number, as_shown, as_text
+from evalkit.suite.values import as_grade, as_identifier, as_number, as_shown, as_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +60,24 @@ class Row:
 
     def number(self, field: str) -> float:
         """The number in the field (digits in a string too); NaN or infinite after noting that."""
+        return self._finite(field, as_number)
+
+    def grade(self, field: str) -> float:
+        """The grade in the field: a number, or true (1) or false (0); NaN or infinite as `number`."""
+        return self._finite(field, as_grade)
+
+    def _finite(self, field: str, read: Callable[[object, str], float | None]) -> float:
         if not self.has(field):
             self.report(f"no field {field!r}", fatal=True)
             return math.nan
         value = self.get(field)
-        number = as_number(value, self.decimal)
+        number = read(value, self.decimal)
         if number is None:
             self.report(f"{field} is not a number", value=value)
             return math.nan
         if not math.isfinite(number):
             self.report(f"{field} is not finite")
         return number
-
-    def grade(self, field: str) -> float:
-        """The grade in the field: a number, or true (1) or false (0); NaN or infinite as `number`."""
-        said = str(self.get(field)).casefold()
-        return float(said == "true") if said in ("true", "false") else self.number(field)
 
     def rest(self) -> dict[str, object]:
         """The values that no field has, by column."""

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 WHOLE = 2**53
 """Above this, a float does not hold every whole number."""
+GRADES = {"true": 1.0, "false": 0.0}
 SHOWN = 40
 """Characters of a value that an error shows."""
 
@@ -42,6 +43,12 @@ def as_number(value: object, decimal: str = ".") -> float | None:
         return float(value)
     except (ValueError, OverflowError):
         return None
+
+
+def as_grade(value: object, decimal: str = ".") -> float | None:
+    """Read a grade: a number, or true (1) or false (0), as a value or in words; None if it is none."""
+    number = as_number(value, decimal)
+    return GRADES.get(str(value).casefold()) if number is None else number
 
 
 def as_shown(value: object) -> str:
