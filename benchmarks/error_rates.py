@@ -75,13 +75,13 @@ def real_sets(data: Path, models: str) -> Iterator[tuple[Real, dict[str, FloatAr
         run = evalkit.run(models=specs, tasks=str(data / task), device="cpu", top_k=[1, 5, 10], on_bad_data="warn")
         name, split = run.provenance["tasks"][0]["task"], run.provenance["tasks"][0]["split"]
         if is_sts:
-            found = compared(run, name, split, "spearman_cosine")
+            found = compared(run, name, split, "spearman(cosine)")
             known = np.isfinite(found.values).all(axis=1)
             yield Real(task, rankdata(found.values[known], axis=0), found.gold[known]), {}
             continue
         metrics = [str(metric) for metric in run.scores["metric"].unique()]
         values = {metric: compared(run, name, split, metric).values for metric in metrics}
-        yield Real(f"{task}, ndcg@10", values["ndcg@10"]), values
+        yield Real(f"{task}, nDCG@10", values["nDCG@10"]), values
         yield Real(f"{task}, hit_rate@10", values["hit_rate@10"]), {}
 
 

@@ -118,7 +118,7 @@ class Ours:
         self.work_of[what] = "{computed} texts and pairs computed, {reused} shared".format(**results.provenance)
         scores = results.scores.set_index(["model", "reranker", "metric"])["score"]
         return {
-            (model, reranker): (scores[spec, other, f"hit_rate@{TOP}"], scores[spec, other, f"mrr@{TOP}"])
+            (model, reranker): (scores[spec, other, f"hit_rate@{TOP}"], scores[spec, other, f"MRR@{TOP}"])
             for model, spec in models.items()
             for reranker, other in rerankers.items()
         }

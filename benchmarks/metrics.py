@@ -79,7 +79,7 @@ def make_case(n_queries: int) -> Case:
 
 def all_metrics(judged: Judged) -> dict[str, FloatArray]:
     """Our six metrics."""
-    return {name: metric(judged, K) for name, metric in RANKING_METRICS.items()}
+    return {name: metric.per_query(judged, K) for name, metric in RANKING_METRICS.items()}
 
 
 def ranx_metrics(qrels: object, run: object) -> dict[str, FloatArray]:

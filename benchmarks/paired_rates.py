@@ -44,7 +44,7 @@ def main() -> None:
     asked = parser.parse_args()
     print(" | ".join(NAMES))
     for task in ("llamaindex-10k-val", "cranfield"):
-        for metric in ("ndcg@10", "mrr@10", "hit_rate@10"):
+        for metric in ("nDCG@10", "MRR@10", "hit_rate@10"):
             values, _ = records(asked.data, task, metric)
             report(task, metric, false_alarms(values, asked.pairs, asked.repeats), asked.repeats)
     for task in ("stsb-en", "stsb-de"):
@@ -62,8 +62,8 @@ def records(data: Path, task: str, metric: str) -> tuple[FloatArray, FloatArray]
         .pivot(index="id", columns=["metric", "model"], values="value")
     )
     values = wide[metric].dropna()
-    gold = wide["gold" if "gold" in wide else metric].loc[values.index]
-    return values.to_numpy(), gold.to_numpy()[:, 0]
+    gold = run.gold.set_index("id")["value"].reindex(values.index)
+    return values.to_numpy(), gold.to_numpy()
 
 
 def chosen(n_models: int, pairs: int) -> list[tuple[int, int]]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from evalkit.cell import NO_RERANKER, Cell
 from evalkit.config import RunConfig
 from evalkit.decision.halving import Round, halve
-from evalkit.grid.cells import NO_RERANKER, Cell
 from evalkit.pipeline import Interrupted, LineUp, run_tasks
 from evalkit.results.records import CELL_KEYS
 from evalkit.types import FloatArray, IntArray, RetrievalTask

@@ -20,8 +20,10 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from evalkit.cell import NO_RERANKER
 from evalkit.compute import DeviceChoice, Dtype
 from evalkit.errors import ConfigError, UnknownNameError, did_you_mean
+from evalkit.metrics.metric import Metric, of_pairs, of_rankings
 from evalkit.registry import refuse_cut_paths, split_models, tidy
 from evalkit.suite.checks import OnBadData
 from evalkit.suite.declaration import UNREADABLE_YAML
@@ -30,6 +32,10 @@ from evalkit.terms import EngineName
 
 _BY_THE_USER = {"trust_remote_code", "allow_pickle"}
 """What no suite file may set: it may come from anybody."""
+
+
+WHOLE_DEPTH = 1000
+"""Documents that a metric of ir_measures looks at, as in trec_eval."""
 
 
 def split_list(text: str) -> list[str]:
@@ -107,12 +113,20 @@ class RunConfig(BaseModel):
 
     models: Models = Field(min_length=1, description="specs, catalogue names, or in Python models")
     tasks: Names = Field(min_length=1, description="names or paths")
-    rerankers: Models = Field(("none",), description='the same; "none" always takes part')
+    rerankers: Models = Field((NO_RERANKER,), description='the same; "none" always takes part')
     top_k: Annotated[
         tuple[PositiveInt, ...],
         BeforeValidator(_listed),
         AfterValidator(lambda given: tuple(sorted(set(given)))),  # any order is the same run, and so is a k twice
-    ] = Field((5,), min_length=1)
+    ] = Field((5,), min_length=1, description="ranks that metrics of rankings are cut at")
+    metrics: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (),
+        description="what is computed, such as nDCG@10, AP (by ir_measures) or spearman(dot), the main one first; "
+        "unset: hit_rate, MRR, nDCG, R, P and AP at each top_k, and all correlations",
+    )
+    main_metric: str | None = Field(
+        None, description="what tasks that have it are ranked by; unset: the first of metrics, else nDCG, Spearman"
+    )
     candidates: PositiveInt | None = Field(None, description="documents reranked; unset: twice the largest k")
     device: DeviceChoice = "auto"
     dtype: Dtype = "float32"
@@ -140,6 +154,40 @@ class RunConfig(BaseModel):
     description: str = Field("", description="what the suite is for, shown by --dry-run")
     sizes: dict[str, Size] = Field(default_factory=dict, description="of its models and tasks, for --dry-run")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _cut_as_the_metrics(cls, given: Any) -> Any:
+        """Take the cut-offs of the metrics that are named, unless top_k names them too."""
+        named = given.get("metrics")
+        if isinstance(named, str):
+            named = split_list(named)
+        if not isinstance(named, Collection | Iterator):
+            return given
+        names = tuple(named)
+        cuts = {cut for name in names if isinstance(name, str) and (cut := Metric.parse(name).k) is not None}
+        return {**({"top_k": tuple(cuts)} if cuts else {}), **given, "metrics": names}
+
+    @model_validator(mode="after")
+    def _metrics_there(self) -> Self:
+        named = [Metric.parse(name) for name in self.metrics]
+        cuts = {metric.k for metric in named if metric.k is not None}
+        if cuts and cuts != set(self.top_k):
+            raise ValueError(
+                f"the metrics are cut at {', '.join(map(str, sorted(cuts)))} and top_k is "
+                f"{', '.join(map(str, self.top_k))}; leave out top_k"
+            )
+        if self.main_metric is not None:
+            main = Metric.parse(self.main_metric)
+            computed = [each.name for each in (*self.ranking_metrics, *of_pairs(self.metrics))]
+            if main.name not in computed:
+                raise ValueError(
+                    f"main_metric={main} is not computed; add it to metrics. {did_you_mean(main.name, computed)}"
+                )
+            if main.compared == "none":
+                other = main.name.replace("pearson", "spearman")
+                raise ValueError(f"main_metric={main} has no paired test to rank by; choose {other}")
+        return self
+
     @model_validator(mode="after")
     def _enough_candidates(self) -> Self:
         if self.candidates is not None and self.candidates < max(self.top_k):
@@ -160,6 +208,33 @@ class RunConfig(BaseModel):
         if there is not None and not there.is_dir():
             raise ValueError(f"out={self.out} cannot be a folder, since {there} is a file; choose another")
         return self
+
+    @property
+    def ranking_metrics(self) -> tuple[Metric, ...]:
+        """What is computed of rankings."""
+        return of_rankings(self.metrics, self.top_k)
+
+    @property
+    def main_metrics(self) -> tuple[str, ...]:
+        """The metrics that tasks are ranked by, each by the first of them that it has."""
+        named = [Metric.parse(name).name for name in (self.main_metric, *self.metrics) if name is not None]
+        return tuple(dict.fromkeys(named))
+
+    @property
+    def has_rerankers(self) -> bool:
+        """Whether any reranker takes part."""
+        return any(name != NO_RERANKER for name in self.rerankers)
+
+    @property
+    def depth(self) -> int:
+        """Documents that are ranked of each query: as many as the metrics look at.
+
+        Those of ir_measures look at the candidates where rerankers take part, else at `WHOLE_DEPTH`; some leave out
+        documents before they cut.
+        """
+        whole = any(metric.definition is None for metric in self.ranking_metrics)
+        without_cut = self.rerank_depth if self.has_rerankers else WHOLE_DEPTH
+        return max(*self.top_k, without_cut if whole else 0)
 
     @property
     def rerank_depth(self) -> int:
@@ -213,6 +288,13 @@ def _in_words(detail: ErrorDetails) -> str:
         return "an empty list; give at least one"
     got = f", got {detail['input']!r}" if detail["type"] != "missing" and detail["loc"] else ""
     return detail["msg"].removeprefix("Value error, ") + got
+
+
+def over_suite(suite: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Put what a user gave over the keys of a suite. Metrics have cut-offs of their own: they replace the suite's."""
+    replaced = {"metrics": "top_k", "top_k": "metrics"}
+    gone = {other for key, other in replaced.items() if key in given and other not in given}
+    return {**{key: value for key, value in suite.items() if key not in gone}, **given}
 
 
 def read_suite(name: str | Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from evalkit.cell import NO_RERANKER, cell_name
 from evalkit.compute import Compute, choose_compute
 from evalkit.config import RunConfig, read_config, read_suite
 from evalkit.contracts import Embedder
@@ -21,9 +22,8 @@ from evalkit.gate.policy import Policy, read_policy
 from evalkit.gate.retrieved import retrieved
 from evalkit.gate.verdict import Verdict
 from evalkit.grid import Means
-from evalkit.grid.cells import NO_RERANKER, in_words
 from evalkit.measure import measure
-from evalkit.metrics.ranking import ranking_metric_names
+from evalkit.metrics.metric import Metric
 from evalkit.models.chosen import Chosen, adapt, choose
 from evalkit.models.weights import at_hand, file_facts
 from evalkit.mteb.reference import is_mteb
@@ -32,7 +32,6 @@ from evalkit.progress import Progress
 from evalkit.registry import ModelSpec
 from evalkit.results import Results
 from evalkit.results.changes import Changes, compare_runs
-from evalkit.results.scores import metric_names
 from evalkit.spending import Spending
 from evalkit.types import RetrievalTask
 
@@ -109,14 +108,16 @@ def gate(
 
 def _check_metrics(policy: Policy, frozen: Baseline, config: RunConfig) -> None:
     """Raise ConfigError for a metric of the policy that the run would not have, before it is run."""
-    then = metric_names(frozen.results().records)
-    known = {name for name in then if "@" not in name} | set(ranking_metric_names(config.top_k))
+    before = frozen.results()
+    then = {metric.name for task in frozen.tasks for metric in before.metrics(task.task, task.split)}
+    without_cut = {name for name in then if before.metric(name).k is None}
+    known = without_cut | {metric.name for metric in config.ranking_metrics}
     for name in (*policy.metrics, *policy.floors):
         # Tasks of mteb bring metrics of their own, which the run tells.
-        if name not in known and ("@" in name or not any(map(is_mteb, config.tasks))):
+        if name not in known and (Metric.named(name).k is not None or not any(map(is_mteb, config.tasks))):
             raise ConfigError(
                 f"the run would have no metric {name!r}, which the policy names. {did_you_mean(name, sorted(known))} "
-                f"Ranking metrics are cut at the suite's top_k, {', '.join(map(str, config.top_k))}."
+                f"This suite cuts rankings at {', '.join(map(str, config.top_k))}; metrics= names others."
             )
     for name in policy.metrics:
         if name not in then:
@@ -221,7 +222,7 @@ def _ratios(
     old_specs, new_specs = before.provenance["specs"], after.provenance["specs"]
     pairs = changes.cells[["model_a", "reranker_a", "model_b", "reranker_b"]].astype(str).drop_duplicates()
     for model_a, reranker_a, model_b, reranker_b in pairs.itertuples(index=False, name=None):
-        name = f"{in_words(model_b, reranker_b)}: costs"
+        name = f"{cell_name(model_b, reranker_b)}: costs"
         old = [old_specs[label] for label in (model_a, reranker_a) if label != NO_RERANKER]
         new = [new_specs[label] for label in (model_b, reranker_b) if label != NO_RERANKER]
         fusions = {*before.provenance.get("fusions", {}), *after.provenance.get("fusions", {})}
@@ -239,7 +240,7 @@ def _ratios(
                 (policy.memory_ratio, "peak_memory_mb", "memory"),
             ):
                 if limit is not None:
-                    yield _ratio(f"{in_words(model_b, reranker_b)}: {what}", cells, column, limit)
+                    yield _ratio(f"{cell_name(model_b, reranker_b)}: {what}", cells, column, limit)
 
 
 def _cost(specs: Sequence[str], tasks: Sequence[RetrievalTask], config: RunConfig) -> pd.DataFrame:

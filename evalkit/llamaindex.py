@@ -4,6 +4,7 @@ Needs the extra `llamaindex`; importing this module imports LlamaIndex.
 """
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,12 +15,12 @@ from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
 from scipy.sparse import csr_matrix
 
+from evalkit.cell import NO_RERANKER
 from evalkit.compute import DeviceChoice, Dtype, choose_compute
 from evalkit.config import GivenModel
 from evalkit.contracts import Embedder, Fittable
 from evalkit.errors import ConfigError
 from evalkit.grid import Means
-from evalkit.grid.cells import NO_RERANKER
 from evalkit.grid.fusing import shares
 from evalkit.grid.live import LiveCell
 from evalkit.models.chosen import choose
@@ -156,7 +157,8 @@ def best_retriever(
             f"task={task!r} leaves {len(names)} retrieval tasks of the run: {', '.join(names)}. Name one."
         )
     best = board[board["task"] == names[0]].iloc[0]
-    if results.failures and best.filter(like="ndcg").isna().all():
+    main = results.main_metric(best["task"], best["split"]) if results.metrics(best["task"], best["split"]) else None
+    if main is None or math.isnan(best[main.name]):
         raise ConfigError(f"no cell of {names[0]!r} has a score; the reasons are in results.failures.")
 
     objects = models or {}

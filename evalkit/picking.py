@@ -16,11 +16,11 @@ from evalkit.config import RunConfig, read_config
 from evalkit.decision.recommend import Recommendation, check_margin, recommend
 from evalkit.decision.requirements import parse_requirements
 from evalkit.documents import Chunk, Chunking, Folder, chunk_statistics, count_tokens, read_folder, split
-from evalkit.errors import ConfigError
+from evalkit.errors import ConfigError, did_you_mean
 from evalkit.grid import Means
 from evalkit.measure import MeasuringInterrupted, measure
-from evalkit.metrics.ranking import Measure
-from evalkit.models.chosen import Chosen, hybrids
+from evalkit.metrics.metric import Metric
+from evalkit.models.chosen import hybrids
 from evalkit.models.free import FreeModels, free_models
 from evalkit.models.llamaindex_class import load_llm
 from evalkit.pipeline import Interrupted, LineUp, choose_line_up, open_store, raise_what_failed, run_tasks
@@ -35,7 +35,6 @@ from evalkit.questions import (
     read_questions,
 )
 from evalkit.questions.saved import saved_or_made
-from evalkit.registry import ModelSpec, catalogue, families
 from evalkit.report.chunkings import chunking_table, with_costs
 from evalkit.report.markdown import to_markdown
 from evalkit.report.recommendation import in_short, llamaindex_code, sentence_transformers_code, to_text
@@ -102,8 +101,10 @@ def pick(
     requirements = parse_requirements(require)
     check_margin(margin)
     metric = _metric(metric, config)
+    if not Metric.named(metric).higher_is_better:
+        raise ConfigError(f"of {metric} less is better; a pick needs a metric of which more is, such as nDCG@10.")
     for required in requirements:
-        if "@" in required.column:
+        if required.is_score:
             _metric(required.column, config)
     chunkings = _chunkings(chunk_size, chunk_overlap)
     line_up = choose_line_up(config)
@@ -135,7 +136,7 @@ def pick(
         write_results(results, config.out)
 
     def chosen() -> Pick:
-        found = recommend(results, requirements, metric=metric, margin=margin, facts=_facts(line_up.all))
+        found = recommend(results, requirements, metric=metric, margin=margin)
         decided = {**results.provenance["pick"], "recommendation": in_short(found)}
         texts = {chunk.id: chunk.text for each in chunks.values() for chunk in each}
         tokens = dict(zip(texts, count_tokens(texts.values()), strict=True))
@@ -162,11 +163,15 @@ def _interrupted(results: Results, out: Path | None) -> Interrupted:
 
 def _metric(asked: str | None, config: RunConfig) -> str:
     """A metric that the run will have, or the one that decides by default. Raises ConfigError for any other."""
-    measure = Measure("hit_rate", max(config.top_k)) if asked is None else Measure.parse(asked)
-    if measure.k not in config.top_k:
-        cuts = ", ".join(map(str, config.top_k))
-        raise ConfigError(f"metric {measure}: the run cuts at {cuts}, not at {measure.k}. Add {measure.k} to top_k.")
-    return str(measure)
+    computed = {metric.name: metric for metric in config.ranking_metrics}
+    default = f"hit_rate@{max(config.top_k)}"
+    if default not in computed:
+        default = next(name for name in (*config.main_metrics, *computed) if name in computed)
+    metric = Metric.parse(asked or default)
+    if metric.name not in computed:
+        hint = did_you_mean(metric.name, computed)
+        raise ConfigError(f"the run computes no {metric}. {hint} Add its rank to top_k, or name it in metrics.")
+    return metric.name
 
 
 def _questions(
@@ -229,24 +234,6 @@ def _measured(config: RunConfig, line_up: LineUp, tasks: Sequence[RetrievalTask]
             seed=config.seed,
             kept=kept,
         )
-
-
-def _facts(chosen: Mapping[str, Chosen]) -> dict[str, dict[str, object]]:
-    """What the catalogue knows by label: licence and parameters (millions); a model without weights needs neither."""
-    by_name = {entry.hub_name: entry for entry in catalogue().values() if entry.hub_name}
-    facts: dict[str, dict[str, object]] = {}
-    for label, model in chosen.items():
-        if not isinstance(model.source, ModelSpec):
-            continue
-        if families()[model.source.family].name_help is None:
-            facts[label] = {"licence": "", "parameters": 0.0}
-            continue
-        entry = catalogue().get(label.partition("?")[0]) or by_name.get(model.source.name)
-        if entry is not None and entry.licence != "unstated":
-            facts[label] = {"licence": entry.licence, "parameters": entry.parameters}
-        elif entry is not None:
-            facts[label] = {"parameters": entry.parameters}
-    return facts
 
 
 def _free(keys: Mapping[str, Any]) -> FreeModels:

@@ -8,16 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from evalkit.cell import NO_RERANKER, Cell
 from evalkit.compute import Compute, choose_compute
-from evalkit.config import GivenModel, RunConfig, read_config, read_suite
+from evalkit.config import GivenModel, RunConfig, over_suite, read_config, read_suite
 from evalkit.engine import open_engine
 from evalkit.engine import require as require_engine
 from evalkit.errors import ConfigError, EvalkitError
 from evalkit.grid import Entrant, FusedEntrant, Means, run_grid
-from evalkit.grid.cells import NO_RERANKER, Cell, Outcome
+from evalkit.grid.cells import Outcome
 from evalkit.models.chosen import Chosen, choose, choose_first_stages, same_label
+from evalkit.models.facts import look_up
 from evalkit.mteb.reference import Reference, find_tasks, is_mteb
-from evalkit.mteb.registry import model_facts
 from evalkit.mteb.tasks import load_tasks as load_mteb_tasks
 from evalkit.plan import Plan, make_plan
 from evalkit.progress import Progress
@@ -26,14 +27,15 @@ from evalkit.registry.fusion import FusionSpec, is_fusion, parse_fusions
 from evalkit.registry.paid import check_paid
 from evalkit.report.write import Reports, report_error, write_run
 from evalkit.results import Results
-from evalkit.results.evidence import Evidence
-from evalkit.results.provenance import make_provenance
 from evalkit.results.published import published_frame
-from evalkit.results.records import make_records
+from evalkit.runner.evidence import make_evidence
+from evalkit.runner.provenance import make_provenance
+from evalkit.runner.records import make_gold, make_records
 from evalkit.spending import Spending
 from evalkit.store import Store, default_root
 from evalkit.suite import load_task
 from evalkit.suite.checks import DataWarning
+from evalkit.suite.kinds import kind_of
 from evalkit.suite.published import read_published
 from evalkit.types import RetrievalTask, Task
 
@@ -46,7 +48,7 @@ def run(suite: str | Path | None = None, **keys: Any) -> Results:
     loaded: raises EvalkitError. A model that fails during the run does not raise: its cells are in `.failures`.
     Raises ReportError if tables cannot be made of the results, which are written before.
     """
-    return run_config(read_config({**(read_suite(suite) if suite is not None else {}), **keys}))
+    return run_config(read_config(over_suite(read_suite(suite) if suite is not None else {}, keys)))
 
 
 class Interrupted(KeyboardInterrupt):
@@ -103,6 +105,7 @@ def run_config(config: RunConfig, line_up: LineUp | None = None) -> Results:
     line_up = line_up or choose_line_up(config)
     tasks = load_tasks(config)
     _check_scorable(line_up, tasks)
+    _check_grades(config, tasks)
     results = run_tasks(config, line_up, tasks)
     if config.out is not None:
         raise_what_failed(write_run(results, config.out), config.out, results)
@@ -124,6 +127,7 @@ def refusal(config: RunConfig) -> EvalkitError | None:
             tasks = load_tasks(config.model_copy(update={"tasks": tuple(here)}))
         if len(here) == len(config.tasks):
             _check_scorable(line_up, tasks)
+        _check_grades(config, tasks)
         if config.published:
             read_published(config.published)
         open_store(config)
@@ -181,24 +185,25 @@ def run_tasks(
             [Entrant(label, partial(model.load, compute, spending)) for label, model in line_up.rerankers.items()],
             line_up.fused,
             candidates=config.rerank_depth,
-            depth=max(config.top_k),
+            depth=config.depth,
             means=Means(compute, store, progress, engine, config.time_limit),
             wanted=wanted,
         )
     if outcome.interrupted and not outcome.facts:
         raise KeyboardInterrupt
     chosen = line_up.all
-    facts = {label: model_facts(model.source.name) for label, model in chosen.items() if model.family == "mteb"}
+    facts = {label: look_up(model) for label, model in chosen.items()}
     fusions = {label: spec.parts for label, spec in line_up.fusions.items()}
     given = {label: model.identity for label, model in chosen.items() if model.identity is not None}
     provenance = make_provenance(
         config, compute, line_up.specs, fusions, facts, given, tasks, outcome, store, spending, published, started
     )
     return Results(
-        make_records(outcome, tasks, config.top_k),
+        make_records(outcome, tasks, config.ranking_metrics, config.depth),
         {**provenance, "missing": [vars(cell) for cell in _missing(outcome, line_up, tasks, wanted)]},
         published_frame(published),
-        Evidence.of(outcome, tasks, config.top_k),
+        make_evidence(outcome, tasks, max(config.top_k)),
+        gold=make_gold(tasks),
     )
 
 
@@ -211,15 +216,15 @@ def _missing(outcome: Outcome, line_up: LineUp, tasks: Sequence[Task], wanted: f
         Cell.of(task, label, reranker)
         for task in tasks
         for label in (*line_up.models, *line_up.fusions)
-        if isinstance(task, RetrievalTask) or (label in line_up.models and "embedder" in line_up.models[label].kinds)
-        for reranker in (NO_RERANKER, *(line_up.rerankers if isinstance(task, RetrievalTask) else ()))
+        if kind_of(task).ranks or (label in line_up.models and "embedder" in line_up.models[label].kinds)
+        for reranker in (NO_RERANKER, *(line_up.rerankers if kind_of(task).ranks else ()))
     ]
     return [cell for cell in cells if cell not in done and (wanted is None or cell in wanted)]
 
 
 def _check_scorable(line_up: LineUp, tasks: Sequence[Task]) -> None:
     """Raise ConfigError for models without vectors, fusions and rerankers where no task is retrieval."""
-    if any(isinstance(task, RetrievalTask) for task in tasks):
+    if any(kind_of(task).ranks for task in tasks):
         return
     rankers = [label for label, model in line_up.models.items() if "embedder" not in model.kinds]
     for what, labels in {
@@ -234,6 +239,19 @@ def _check_scorable(line_up: LineUp, tasks: Sequence[Task]) -> None:
             )
 
 
+def _check_grades(config: RunConfig, tasks: Sequence[Task]) -> None:
+    """Raise ConfigError for grades that are no whole numbers where a metric of ir_measures reads them."""
+    others = [metric.name for metric in config.ranking_metrics if metric.definition is None]
+    for task in tasks if others else ():
+        if isinstance(task, RetrievalTask):
+            grades = {grade for of_query in task.qrels.values() for grade in of_query.values() if grade % 1}
+            if grades:
+                raise ConfigError(
+                    f"{', '.join(others)} of {task.name} ({task.split}): ir_measures takes grades that are whole "
+                    f"numbers, and here is {min(grades):g}. Leave these metrics out, or scale the grades."
+                )
+
+
 def _check_labels(models: Mapping[str, Chosen], rerankers: Mapping[str, Chosen]) -> None:
     """Raise ConfigError if a label stands for a model and for another reranker, or for the lack of a reranker."""
     for label in [NO_RERANKER] if NO_RERANKER in rerankers else models.keys() & rerankers.keys():
@@ -243,7 +261,7 @@ def _check_labels(models: Mapping[str, Chosen], rerankers: Mapping[str, Chosen])
 
 def _check_rescoring(models: Mapping[str, Chosen], config: RunConfig) -> None:
     """Raise ConfigError if a model ranks fewer documents anew than are wanted of it."""
-    wanted = config.rerank_depth if any(name != NO_RERANKER for name in config.rerankers) else max(config.top_k)
+    wanted = config.rerank_depth if config.has_rerankers else config.depth
     for label, model in models.items():
         rescore = getattr(model.source.options, "rescore", None) if isinstance(model.source, ModelSpec) else None
         if rescore is not None and rescore < wanted:

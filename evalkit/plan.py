@@ -11,12 +11,13 @@ from evalkit.contracts import Described
 from evalkit.errors import EvalkitError, ModelNotFoundError, reason_of
 from evalkit.models.weights import at_hand, is_offline, locate, model_files
 from evalkit.mteb.reference import is_mteb
-from evalkit.registry import CatalogueEntry, ModelSpec, build, catalogue, families, kinds
+from evalkit.registry import CatalogueEntry, ModelSpec, build, families, kinds
+from evalkit.registry.catalogue import entry_of
 from evalkit.registry.families import HUB
 from evalkit.registry.files import refuse_pointer
 from evalkit.registry.folder import begins_as_path
 from evalkit.suite import load_task
-from evalkit.types import StsTask
+from evalkit.suite.kinds import TaskKind, kind_named, kind_of
 
 CHARACTERS_PER_TOKEN = 4
 """About, in English; for estimates of what an API would cost."""
@@ -30,15 +31,18 @@ Where = Literal["at hand", "as the suite declares", "unknown"]
 
 @dataclass(frozen=True)
 class TaskPlan:
-    """A task: its kind and size as far as they are known. `texts` are distinct; `characters` are theirs, in all."""
+    """A task: its kind and size as far as they are known. `texts` are distinct; `characters` are theirs, in all.
+
+    `size` says how large it is; only one that `ranks` has queries and documents.
+    """
 
     name: str
     where: Where
-    type: Literal["sts", "retrieval"] | None
+    kind: TaskKind[Any] | None
+    size: str = "unknown"
     texts: int = 0
     queries: int = 0
     documents: int = 0
-    pairs: int = 0
     characters: int | None = None
     megabytes: float | None = None
 
@@ -82,8 +86,8 @@ def make_plan(
     Raises EvalkitError for local tasks that cannot be used.
     """
     tasks = [_task(name, config) for name in dict.fromkeys(config.tasks)]
-    sts = [task for task in tasks if task.type == "sts"]
-    retrieval = [task for task in tasks if task.type == "retrieval"]
+    retrieval = [task for task in tasks if task.kind is not None and task.kind.ranks]
+    others = [task for task in tasks if task.kind is not None and not task.kind.ranks]
     embedders = sum(_is_embedder(spec) for spec in models.values())
     encoded = sum(task.texts for task in tasks) * embedders
     reranked = sum(task.texts for task in retrieval) * sum(_is_embedder(spec) for spec in rerankers.values())
@@ -98,7 +102,7 @@ def make_plan(
             *(ModelPlan(label, "model", "none", 0, 0) for label in fusions),
             *(_model(label, "reranker", spec, config, retrieval, lists) for label, spec in rerankers.items()),
         ),
-        cells=len(sts) * embedders + len(retrieval) * lists * (1 + len(rerankers)),
+        cells=len(others) * embedders + len(retrieval) * lists * (1 + len(rerankers)),
         texts=encoded + reranked,
         pairs=pairs * scorers,
     )
@@ -109,38 +113,39 @@ def _task(name: str, config: RunConfig) -> TaskPlan:
     if is_mteb(name):  # its data is downloaded: a plan does not touch it
         return _declared(name, declared, config) if declared else TaskPlan(name, "unknown", None)
     task = load_task(name, on_bad_data=config.on_bad_data, max_queries=config.max_queries, seed=config.seed)
-    label = f"{task.name} ({task.split})"
-    if isinstance(task, StsTask):
-        texts = {*task.sentences1, *task.sentences2}
-        pairs = len(task.gold)
-        return TaskPlan(
-            label, "at hand", "sts", len(texts), pairs=pairs, characters=sum(map(len, texts)), megabytes=0
-        )
-    documents = [document.content for document in task.corpus]
-    queries = [query.text for query in task.queries]
+    kind = kind_of(task)
+    texts, facts = kind.texts(task), kind.facts(task)
     return TaskPlan(
-        label,
+        f"{task.name} ({task.split})",
         "at hand",
-        "retrieval",
-        len(set(documents)) + len(set(queries)),
-        len(queries),
-        len(documents),
-        characters=sum(map(len, {*documents, *queries})),
+        kind,
+        _size(kind, facts),
+        len(texts),
+        facts["queries"] if kind.ranks else 0,
+        facts["documents"] if kind.ranks else 0,
+        characters=sum(map(len, texts)),
         megabytes=0,
     )
+
+
+def _size(kind: TaskKind[Any], facts: Mapping[str, Any]) -> str:
+    count = f"{facts[kind.items]:,} {kind.items}"
+    return f"{count}, {facts['documents']:,} documents" if kind.ranks else count
 
 
 def _declared(name: str, size: Size, config: RunConfig) -> TaskPlan:
     most = config.max_queries or 10**12
     pairs, queries, documents = min(size.pairs or 0, most), min(size.queries or 0, most), size.documents or 0
+    kind = kind_named("sts") if pairs else kind_named("retrieval") if queries else None
+    facts = {"pairs": pairs, "queries": queries, "documents": documents}
     return TaskPlan(
         name,
         "as the suite declares",
-        "sts" if pairs else "retrieval" if queries else None,
+        kind,
+        "unknown" if kind is None else _size(kind, facts),
         2 * pairs + queries + documents,
         queries,
         documents,
-        pairs,
         megabytes=size.megabytes,
     )
 
@@ -155,7 +160,7 @@ def _model(
 ) -> ModelPlan:
     if isinstance(spec, EvalkitError):
         return ModelPlan(label, role, "cannot be run", problem=str(spec))
-    entry = _entry(spec)
+    entry = entry_of(spec)
     if entry is not None and entry.provider is not None:
         cost = _cost(entry, spec, config, tasks, lists)
         return ModelPlan(label, role, "behind an API", 0, cost)
@@ -238,13 +243,6 @@ def _megabytes(declared: Size | None, entry: CatalogueEntry | None) -> float | N
     if entry is None or entry.parameters is None:
         return None
     return 4 * entry.parameters  # millions of float32 numbers
-
-
-def _entry(spec: ModelSpec) -> CatalogueEntry | None:
-    head = f"{spec.family}:{spec.name}"
-    known = [entry for entry in catalogue().values() if entry.spec]
-    same = [entry for entry in known if str(entry.spec).partition("?")[0] == head]
-    return next(iter(same), None) or next((entry for entry in known if entry.hub_name == spec.name), None)
 
 
 def _cost(

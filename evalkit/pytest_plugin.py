@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from evalkit.cell import NO_RERANKER
 from evalkit.errors import ConfigError, EvalkitError
 
 if TYPE_CHECKING:
@@ -145,11 +146,8 @@ def pytest_runtest_call(item: pytest.Item) -> None:
         least, metric = marker.kwargs.get("min"), marker.kwargs.get("metric")
         if least is None:
             continue
-        scores = _scores(item, marker)
-        from evalkit.results.scores import ranking_metric
-
-        rows = scores.set_index("metric")
-        metric = metric or ranking_metric(scores)
+        rows = _scores(item, marker).set_index("metric")
+        metric = metric or _results_of(item, marker).main_metric(*rows[["task", "split"]].iloc[0]).name
         if metric not in rows.index:
             pytest.fail(f"evalkit: there is no {metric!r}; there are {', '.join(rows.index)}.", pytrace=False)
         row = rows.loc[metric]
@@ -174,6 +172,12 @@ def evalkit_scores(request: pytest.FixtureRequest) -> Mapping[str, float]:
 
 def _scores(item: pytest.Item, marker: pytest.Mark) -> Any:
     """The scores of the marker's cell: a frame with metric, score, ci_low, ci_high and n."""
+    scores = _results_of(item, marker).scores
+    return scores[scores["reranker"] == marker.kwargs.get("reranker", NO_RERANKER)]
+
+
+def _results_of(item: pytest.Item, marker: pytest.Mark) -> "Results":
+    """The results of the marker's cell, computed once in a session."""
     keys = {key: value for key, value in marker.kwargs.items() if key not in ("min", "metric")}
     missing = [key for key in ("task", "model") if key not in keys]
     if missing or marker.args:
@@ -187,11 +191,10 @@ def _scores(item: pytest.Item, marker: pytest.Mark) -> Any:
                 known[key] = _run(stash.setdefault(_models, {}), **keys)
         except EvalkitError as error:
             pytest.fail(f"evalkit: {error}", pytrace=False)
-    scores = known[key].scores
-    return scores[scores["reranker"] == keys.get("reranker", "none")]
+    return known[key]
 
 
-def _run(built: dict[str, Any], *, task: str, model: str, reranker: str = "none", **keys: Any) -> "Results":
+def _run(built: dict[str, Any], *, task: str, model: str, reranker: str = NO_RERANKER, **keys: Any) -> "Results":
     """The results of a cell. A model is built once: `built` has those that were. Raises EvalkitError."""
     from evalkit.compute import choose_compute
     from evalkit.models.chosen import choose
@@ -199,14 +202,14 @@ def _run(built: dict[str, Any], *, task: str, model: str, reranker: str = "none"
     from evalkit.spending import Spending
 
     compute = choose_compute(keys.get("device", "auto"), keys.get("dtype", "float32"))
-    for name in {model, reranker} - {"none"}:
+    for name in {model, reranker} - {NO_RERANKER}:
         if name not in built:
             chosen = choose([name], {"embedder", "retriever", "reranker"})
             if len(chosen) > 1:
                 raise ConfigError(f"{name!r} stands for {len(chosen)} models; a marker takes one.")
             built[name] = next(iter(chosen.values())).load(compute, Spending(keys.get("max_cost")))
-    rerankers = [] if reranker == "none" else [(reranker, built[reranker])]
-    results = run(models=[(model, built[model])], tasks=[task], rerankers=["none", *rerankers], **keys)
+    rerankers = [] if reranker == NO_RERANKER else [(reranker, built[reranker])]
+    results = run(models=[(model, built[model])], tasks=[task], rerankers=[NO_RERANKER, *rerankers], **keys)
     if results.failures:
         raise ConfigError(f"{model} has no score on {task}: {results.failures[0]['reason']}")
     return results

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,24 @@ class OnDisk(Protocol):
         ...
 
 
+class Task(Protocol):
+    """What all tasks have. `type` names their kind, `content_hash` is a hash of all that decides a score."""
+
+    type: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        """The name."""
+
+    @property
+    def split(self) -> str:
+        """The split."""
+
+    @property
+    def content_hash(self) -> str:
+        """The hash."""
+
+
 @dataclass(frozen=True)
 class StsTask:
     """Sentence pairs with gold similarity.
@@ -61,6 +79,8 @@ class StsTask:
     `gold` is float64 of shape (n_pairs,), in the data's own units (`score_range`, if declared). `notes` are sentences
     on how the data was read, where it could have been read in another way.
     """
+
+    type: ClassVar[str] = "sts"
 
     name: str
     split: str
@@ -88,6 +108,8 @@ class RetrievalTask:
     (ArguAna, Quora). `notes` are sentences on how the data was read, where it could have been read in another way.
     """
 
+    type: ClassVar[str] = "retrieval"
+
     name: str
     split: str
     corpus: Sequence[Document]
@@ -111,8 +133,8 @@ class RetrievalTask:
         return self.corpus.contents if isinstance(self.corpus, OnDisk) else [each.content for each in self.corpus]
 
 
-EncodeTexts = Callable[[Sequence[str], Role], NDArray[np.float32]]
-"""Gives one vector a text, in order: dense float32 of shape (n_texts, dim)."""
+EncodeTexts = Callable[[Sequence[str], Role], Any]
+"""Gives one vector a text, in order, of shape (n_texts, dim): float32, dense or sparse."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +146,8 @@ class EvaluatorTask:
     similarity; it gives scores by metric, fractions, the main one first.
     """
 
+    type: ClassVar[str] = "evaluator"
+
     name: str
     split: str
     kind: str
@@ -131,9 +155,6 @@ class EvaluatorTask:
     samples: int
     content_hash: str
     evaluate: Callable[[EncodeTexts, Similarity], Mapping[str, float]]
-
-
-Task = StsTask | RetrievalTask | EvaluatorTask
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def main() -> None:
         device="cpu",
     )
     best = results.leaderboard().iloc[0]
-    print(f"best: {best['model']}, reranker {best['reranker']}, nDCG@5 {best['ndcg@5']:.4f}")
+    print(f"best: {best['model']}, reranker {best['reranker']}, nDCG@5 {best['nDCG@5']:.4f}")
 
     # The cell as it was run, over nodes of your own; here those of the task.
     nodes = task_nodes("rag-mini")

@@ -12,6 +12,7 @@ import pytest
 from evalkit import cli
 
 ROOT = Path(__file__).resolve().parents[1]
+NO_REAL_DATA = "no real data"
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # ranx, a peer that results are held to, compiles for most of a minute with numba; interpreted it is exact too.
@@ -27,8 +28,19 @@ def data_dir() -> Path:
     """The folder of real data sets; tests that need it skip where it is not there."""
     folder = Path(os.environ["EVALKIT_DATA"])
     if not folder.is_dir():
-        pytest.skip(f"no real data: {folder} is not a folder (set EVALKIT_DATA)")
+        pytest.skip(f"{NO_REAL_DATA}: {folder} is not a folder (set EVALKIT_DATA)")
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say aloud how many tests found no real data: a suite that skips them has not shown that numbers are right."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_REAL_DATA in str(report.longrepr)]
+    if skipped:
+        terminalreporter.section("real data is missing", yellow=True, bold=True)
+        terminalreporter.write_line(
+            f"{len(skipped)} tests did not run: EVALKIT_DATA ({os.environ['EVALKIT_DATA']}) is not a folder. "
+            "tests/README.md says what it holds."
+        )
 
 
 @pytest.fixture(scope="session", autouse=True)

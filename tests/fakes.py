@@ -8,9 +8,10 @@ from uuid import uuid4
 
 import numpy as np
 
+from evalkit.cell import Cell
 from evalkit.compute import Compute
 from evalkit.contracts import Coverage, no_progress
-from evalkit.grid import Cell, Entrant, Means, Outcome, run_grid
+from evalkit.grid import Entrant, Means, Outcome, run_grid
 from evalkit.progress import Progress
 from evalkit.types import Document, Query, RetrievalTask, StsTask
 

@@ -109,7 +109,7 @@ def test_every_cell_has_its_row_and_what_is_not_found_scores_0(case):
         answered = set(found[(found["model"] == model) & (found["reranker"] == reranker)]["query"])
         assert len(rows) == len(QUERIES)
         assert (rows[~rows["id"].isin(answered)]["value"] == 0).all()
-    assert results.leaderboard()["ndcg@2"].notna().all()
+    assert results.leaderboard()["nDCG@2"].notna().all()
     assert {path.name for path in folder.iterdir()} >= {"scores.csv", "leaderboard.md", "run.json", "results.parquet"}
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from evalkit.suite import load_task
 from evalkit.suite.columns import CORPUS, PAIRS, QRELS, QUERIES, QUESTIONS
+from evalkit.suite.kinds import kind_of
 from evalkit.types import StsTask
 
 PAGE = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
@@ -32,8 +33,7 @@ def written(tmp_path_factory):
 @pytest.mark.parametrize(("name", "rows"), TABLE)
 def test_an_example_is_read_whole(name, rows, written):
     task = load_task(str(written / name))
-    texts = task.sentences1 if isinstance(task, StsTask) else task.queries
-    assert len(texts) == int(rows)
+    assert len(kind_of(task).ids(task)) == int(rows)
     if isinstance(task, StsTask):
         assert sorted(task.gold.tolist()) == ([0.2, 4.0] if name == "glue.tsv" else [0.2, 4.2])
 

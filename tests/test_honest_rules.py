@@ -84,9 +84,9 @@ def test_rule_1_fitted_models_hold_their_corpus(tasks, tmp_path):
 def test_rule_2_no_judged_query_is_dropped(tasks):
     """Rule 2: "No result for it scores 0 and is counted; a query without judgements is [...] excluded"."""
     results = evalkit.run(models="bm25", tasks=tasks[0], device="cpu", top_k=1)
-    values = results.records[results.records["metric"] == "ndcg@1"].set_index("id")["value"]
+    values = results.records[results.records["metric"] == "nDCG@1"].set_index("id")["value"]
     assert values.to_dict() == {"q1": 0.0, "q2": 1.0, "q3": 0.0}  # no text has q3's zebra
-    scores = results.scores.set_index("metric").loc["ndcg@1"]
+    scores = results.scores.set_index("metric").loc["nDCG@1"]
     assert (scores["score"], scores["n"]) == (pytest.approx(1 / 3), 3)
     assert results.provenance["tasks"][0]["excluded_queries"] == 1
 

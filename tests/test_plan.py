@@ -3,6 +3,7 @@
 import re
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,8 +45,8 @@ def test_a_plan_counts_what_a_run_then_does(tmp_path: Path):
     keys = {"models": ["bow", "tfidf", "bm25"], "tasks": [pets, pairs], "rerankers": ["bm25"], "top_k": 1}
     found = plan(**keys)
     assert found.cells == 2 * 1 + 3 * 2
-    assert [(task.type, task.queries, task.documents, task.pairs) for task in found.tasks] == [
-        ("retrieval", 3, 4, 0), ("sts", 0, 0, 6),
+    assert [(task.kind.name, task.size, task.queries, task.documents) for task in found.tasks] == [
+        ("retrieval", "3 queries, 4 documents", 3, 4), ("sts", "6 pairs", 0, 0),
     ]  # fmt: skip
     task = load_task(pairs)
     sentences = {*task.sentences1, *task.sentences2}
@@ -84,10 +85,11 @@ def test_without_a_declared_size_the_catalogues_parameters_tell(tmp_path: Path):
 def test_tasks_elsewhere_have_the_size_that_the_suite_declares():
     sizes = {"mteb:A": {"pairs": 50, "megabytes": 1}, "mteb:B": {"queries": 10, "documents": 30}}
     found = plan(models=["bow"], tasks=["mteb:A", "mteb:B", "mteb:C"], rerankers="bm25", sizes=sizes, max_queries=20)
-    assert [(task.where, task.type) for task in found.tasks] == [
-        ("as the suite declares", "sts"), ("as the suite declares", "retrieval"), ("unknown", None),
+    assert [(task.where, task.size) for task in found.tasks] == [
+        ("as the suite declares", "20 pairs"), ("as the suite declares", "10 queries, 30 documents"),
+        ("unknown", "unknown"),
     ]  # fmt: skip
-    assert [(task.pairs, task.queries, task.texts) for task in found.tasks] == [(20, 0, 40), (0, 10, 40), (0, 0, 0)]
+    assert [(task.queries, task.texts) for task in found.tasks] == [(0, 40), (10, 40), (0, 0)]
     assert (found.cells, found.pairs) == (1 + 2, 100)
 
 
@@ -102,7 +104,7 @@ class TestCost:
         for name, usd, per in (("bge-base", 0.5, "million tokens"), ("bge-reranker-base", 2, "thousand searches")):
             price = Price(usd=usd, per=per, as_of="2026-01", source="a page")
             entries[name] = entries[name].model_copy(update={"provider": "somebody", "price": price})
-        monkeypatch.setattr("evalkit.plan.catalogue", lambda: entries)
+        monkeypatch.setattr(sys.modules["evalkit.registry.catalogue"], "catalogue", lambda: entries)
 
     @pytest.mark.usefixtures("priced", "nothing_happens")
     def test_tokens_are_a_quarter_of_the_characters_and_searches_are_queries(self):
@@ -296,7 +298,7 @@ def test_a_ready_suite_says_what_it_downloads_and_how_large_that_is(suite: str, 
     keys = read_suite(suite)
     found = plan(**keys)
     assert {task.where for task in found.tasks} <= {"at hand", "as the suite declares"}
-    assert all(task.type for task in found.tasks)
+    assert all(task.kind for task in found.tasks)
     assert found.cells > 0
     assert set(keys.get("sizes", {})) <= {*keys["models"], *keys["tasks"]}
     waiting = {model.checkpoint: model.megabytes for model in found.models if model.weights == "to download"}

@@ -80,7 +80,7 @@ def _expected(encode: Encode, data_dir: Path, name: str) -> dict[str, float]:
         document_vectors /= np.linalg.norm(document_vectors, axis=1, keepdims=True)
         query_vectors /= np.linalg.norm(query_vectors, axis=1, keepdims=True)
     ids = list(corpus)
-    values: dict[str, list[float]] = {"hit_rate@5": [], "mrr@5": [], "ndcg@10": []}
+    values: dict[str, list[float]] = {"hit_rate@5": [], "MRR@5": [], "nDCG@10": []}
     for query, vector in zip(judged, query_vectors, strict=True):
         scored = [(s, i) for s, i in zip(document_vectors @ vector, ids, strict=True) if not np.isnan(s)]
         grades = [qrels[query].get(i, 0.0) for _, i in sorted(scored, reverse=True)[:K]]
@@ -88,9 +88,9 @@ def _expected(encode: Encode, data_dir: Path, name: str) -> dict[str, float]:
         ideal = sorted(qrels[query].values(), reverse=True)[:K]
         discount = np.log2(np.arange(2, K + 2))
         values["hit_rate@5"].append(float(bool(ranks)))
-        values["mrr@5"].append(1 / ranks[0] if ranks else 0.0)
+        values["MRR@5"].append(1 / ranks[0] if ranks else 0.0)
         dcg, best = np.sum(grades / discount[: len(grades)]), np.sum(ideal / discount[: len(ideal)])
-        values["ndcg@10"].append(dcg / best)
+        values["nDCG@10"].append(dcg / best)
     return {metric: float(np.mean(found)) for metric, found in values.items()}
 
 

@@ -118,7 +118,7 @@ def _old_and_new_task(text: str) -> tuple[str, str]:
 
 
 def _metric_and_score(text: str) -> tuple[str, str]:
-    metric, equals, score = (part.strip() for part in text.partition("="))
+    metric, equals, score = (part.strip() for part in text.rpartition("="))
     if not (metric and equals and score):
         raise typer.BadParameter(f"--floor {text!r}: write METRIC=SCORE, such as hit_rate@5=0.7.")
     return metric, score

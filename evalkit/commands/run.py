@@ -11,8 +11,10 @@ from evalkit.commands.shared import (
     Candidates,
     Device,
     Dtype,
+    MainMetric,
     MaxCost,
     MaxQueries,
+    Metrics,
     Rerankers,
     Seed,
     StorePlace,
@@ -37,6 +39,8 @@ def run(
     tasks: Annotated[str | None, typer.Option(help="Task names, paths or mteb:NAME, comma-separated.")] = None,
     rerankers: Rerankers = None,
     top_k: TopK = None,
+    metrics: Metrics = None,
+    main_metric: MainMetric = None,
     candidates: Candidates = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -58,12 +62,12 @@ def run(
     """Run models on tasks, with rerankers, and write the leaderboards."""
     asked = locals().items()
     given = {key: value for key, value in asked if key not in ("suite", "report", "dry_run") and value is not None}
-    from evalkit.config import read_config, read_suite
+    from evalkit.config import over_suite, read_config, read_suite
     from evalkit.errors import ReportError
     from evalkit.pipeline import Interrupted, run_config
     from evalkit.report.write import REPORT, Reports
 
-    keys = {**(read_suite(suite) if suite else {}), **given}
+    keys = over_suite(read_suite(suite) if suite else {}, given)
     folder = Path(keys.get("out") or "reports/latest")
     config = read_config({**keys, "out": folder})
     if report:

@@ -15,6 +15,10 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 Rerankers = Annotated[str | None, typer.Option(help="Rerankers; 'none' always takes part.")]
+Metrics = Annotated[
+    str | None, typer.Option(help="What is computed, e.g. nDCG@10,AP,spearman(dot), the main one first.")
+]
+MainMetric = Annotated[str | None, typer.Option(help="What tasks that have it are ranked by.")]
 TopK = Annotated[str | None, typer.Option(help="Ranks that metrics are cut at, e.g. 5 or 1,5,10.")]
 Candidates = Annotated[int | None, typer.Option(help="Documents reranked; default twice the top k.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]

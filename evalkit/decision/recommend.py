@@ -24,10 +24,12 @@ from typing import Any
 
 import numpy as np
 
+from evalkit.cell import NO_RERANKER
 from evalkit.decision.requirements import Requirement
 from evalkit.errors import ConfigError
 from evalkit.results import Results
 from evalkit.results.comparisons import LEVEL
+from evalkit.results.facts import NO_WEIGHTS, model_facts
 from evalkit.results.records import CELL_KEYS
 from evalkit.stats.paired import compare_means
 from evalkit.stats.power import queries_needed, smallest_difference
@@ -105,12 +107,10 @@ def recommend(
     *,
     metric: str,
     margin: float = 0.02,
-    facts: Mapping[str, Mapping[str, object]] | None = None,
 ) -> Recommendation:
     """Decide between the cells of a run with one document set: its splits are chunkings with the same questions.
 
-    `facts` holds by label what is known of a model beside the measurements: `licence` (text, "" if it has no
-    weights), `parameters` (millions). `margin` is in the metric's units (a fraction). Raises ConfigError for a
+    `margin` is in the metric's units (a fraction). Raises ConfigError for a
     metric that the run does not have, or a margin that is no fraction.
     """
     check_margin(margin)
@@ -126,7 +126,7 @@ def recommend(
     choices = []
     for column, labels in enumerate(table.columns.tolist()):
         split, model, reranker = tuple(labels)[1:]
-        of_cell = _values(results, (split, model, reranker), facts or {})
+        of_cell = _values(results, (split, model, reranker))
         of_cell.update(_scores(results, (split, model, reranker)))
         verdicts = [(requirement.text, requirement.verdict(of_cell)) for requirement in requirements]
         choices.append(
@@ -288,9 +288,7 @@ def _name(choice: Choice) -> tuple[str, str, str]:
     return choice.chunking, choice.model, choice.reranker
 
 
-def _values(
-    results: Results, cell: tuple[str, str, str], facts: Mapping[str, Mapping[str, object]]
-) -> dict[str, object]:
+def _values(results: Results, cell: tuple[str, str, str]) -> dict[str, object]:
     """What was measured of a cell, and what is known of its models together."""
     found = results.measurements.cells
     rows = found[(found[["split", "model", "reranker"]] == list(cell)).all(axis=1)]
@@ -301,11 +299,10 @@ def _values(
         if math.isnan(_or_infinite(values["embed_p50_ms"], math.nan)):  # it has no vectors, so none take room
             values.update(dim=0.0, vector_bytes=0.0, corpus_bytes=0.0)
     fusions = results.provenance.get("fusions", {})
-    takes_part = [part for label in cell[1:] if label != "none" for part in fusions.get(label, [label])]
-    known = [facts.get(label, {}) for label in takes_part]
-    licences = tuple(each.get("licence") for each in known)
-    values["licence"] = tuple(licence for licence in licences if licence != "")
-    sizes: list[Any] = [each.get("parameters") for each in known]
+    takes_part = [part for label in cell[1:] if label != NO_RERANKER for part in fusions.get(label, [label])]
+    known = [model_facts(label, results.provenance) for label in takes_part]
+    values["licence"] = tuple(each.licence for each in known if each.licence != NO_WEIGHTS)
+    sizes: list[Any] = [each.parameters for each in known]
     values["parameters"] = math.nan if None in sizes else float(sum(sizes))
     return values
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evalkit.errors import ConfigError, UnknownNameError, did_you_mean
-from evalkit.metrics.ranking import Measure, ranking_metric_names
+from evalkit.metrics import ir
+from evalkit.metrics.metric import Metric
+from evalkit.metrics.ranking import ranking_metrics
 
 Verdict = Literal["met", "unmet", "cannot be told"]
 
@@ -45,7 +47,7 @@ TEXTS = ("licence", "license")
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt, "=": operator.eq,
 }  # fmt: skip
-_FORM = re.compile(r"^\s*([\w@]+)\s*(<=|>=|<|>|=|~)\s*(.+?)\s*$")
+_FORM = re.compile(r"^\s*([\w@.]+(?:\([^)]*\)(?:@[\d.]+)?)?)\s*(<=|>=|<|>|=|~)\s*(.+?)\s*$")
 _NUMBER = re.compile(r"^((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([a-z]*)$", re.IGNORECASE)
 
 
@@ -60,6 +62,11 @@ class Requirement:
     column: str
     operator: str
     value: float | tuple[str, ...]
+
+    @property
+    def is_score(self) -> bool:
+        """Whether it is about a metric, and not about a cost or a fact of a model."""
+        return _is_metric(self.column)
 
     def verdict(self, values: Mapping[str, object]) -> Verdict:
         """Whether a choice with these values, by column, keeps to it; what is not known cannot be told."""
@@ -80,7 +87,7 @@ class Requirement:
 
 def parse_requirements(text: str) -> tuple[Requirement, ...]:
     """The requirements in a comma-separated string. Raises UnknownNameError for a name, ConfigError for the rest."""
-    return tuple(_parse(part.strip()) for part in text.split(",") if part.strip())
+    return tuple(_parse(part.strip()) for part in re.split(r",(?![^()]*\))", text) if part.strip())
 
 
 def _parse(text: str) -> Requirement:
@@ -99,12 +106,14 @@ def _parse(text: str) -> Requirement:
         if "" in wanted:
             raise ConfigError(f"the requirement {text!r} names an empty licence; write it as {name}~apache|mit.")
         return Requirement(text, "licence", sign, wanted)
-    metric = Measure.parse(name) if "@" in name else None
-    quantity = QUANTITIES.get(name) if metric is None else Quantity(str(metric), _PLAIN)
+    quantity, metric = QUANTITIES.get(name), None
+    if quantity is None and _is_metric(name):
+        metric = Metric.parse(name)
+        quantity = Quantity(metric.name, _PLAIN)
     if quantity is None:
         raise UnknownNameError(
             f"unknown name {name!r} in the requirement {text!r}. "
-            + did_you_mean(name, [*QUANTITIES, "licence", *ranking_metric_names([5])])
+            + did_you_mean(name, [*QUANTITIES, "licence", *(f"{base}@5" for base in ranking_metrics())])
         )
     number = _NUMBER.match(value)
     unit = number.group(2).lower() if number else ""
@@ -120,8 +129,14 @@ def _parse(text: str) -> Requirement:
             f"cannot read the requirement {text!r}: {name} is compared by < <= > >= = with a number; units: {units}."
         )
     bound = float(number.group(1)) * quantity.units[unit]
-    if metric is not None and bound > 1:
+    if metric is not None and bound > metric.high:
         raise ConfigError(
-            f"the requirement {text!r}: {name} is a fraction from 0 to 1; for {value} percent write {bound / 100:g}."
+            f"the requirement {text!r}: {name} is a fraction up to {metric.high:g}; for {value} percent write "
+            f"{bound / 100:g}."
         )
     return Requirement(text, quantity.column, sign, bound)
+
+
+def _is_metric(name: str) -> bool:
+    """Whether a name can only be meant as a metric's: it has a cut-off or brackets, or ir_measures has it."""
+    return "@" in name or "(" in name or name in ir.NAMES

@@ -13,17 +13,26 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evalkit.errors import ConfigError
 from evalkit.gate.canaries import Canaries
 from evalkit.results import Results
-from evalkit.results.changes import KINDS
-from evalkit.results.comparisons import SPEARMAN
 from evalkit.results.evidence import COLUMNS, Evidence
 from evalkit.results.inputs import SETTINGS, Label, of_cell, of_task
-from evalkit.results.records import CELL_KEYS, GOLD, SAMPLES
-from evalkit.results.scores import ranking_metric
+from evalkit.results.records import CELL_KEYS, GOLD_COLUMNS
 
 SCHEMA: Literal[1] = 1
 RETRIEVED = 5
 """Results of each query that are kept, to show what was retrieved then."""
-KEPT = (*SETTINGS, "started", "specs", "fusions", "given_models", "packages", "tasks", "cells", "failures")
+KEPT = (
+    *SETTINGS,
+    "metrics",
+    "main_metrics",
+    "started",
+    "specs",
+    "fusions",
+    "given_models",
+    "packages",
+    "tasks",
+    "cells",
+    "failures",
+)
 """Of the provenance of the run."""
 
 
@@ -46,11 +55,12 @@ class BaselineCell(_Part):
 
 
 class BaselineTask(_Part):
-    """A task: ids of its queries or pairs, the `Mark` of each, and documents for the cells."""
+    """A task: ids of its items, their gold scores if any, the `Mark` of each, and documents for the cells."""
 
     task: str
     split: str
     ids: list[str]
+    gold: list[float] = []
     marks: list[Annotated[str, Field(pattern=r"^[0-9a-f]{8}:[0-9a-f]{8}$")]] = []
     documents: list[str] = []
     cells: list[BaselineCell]
@@ -75,7 +85,13 @@ class Baseline(_Part):
             for metric, values in cell.values.items()
         ]
         frame = pd.concat(records, ignore_index=True)[[*CELL_KEYS, "id", "metric", "value"]]
-        return Results(frame.astype({"value": "float64"}), self.provenance, evidence=self._evidence())
+        gold = [
+            pd.DataFrame({"task": task.task, "split": task.split, "id": task.ids, "value": task.gold})
+            for task in self.tasks
+            if task.gold
+        ]
+        held = pd.concat(gold, ignore_index=True) if gold else pd.DataFrame(columns=GOLD_COLUMNS)
+        return Results(frame.astype({"value": "float64"}), self.provenance, evidence=self._evidence(), gold=held)
 
     def renamed(self, names: Mapping[Label, Label]) -> "Baseline":
         """The same with other names of tasks. Raises ConfigError for a name that another task has."""
@@ -196,11 +212,10 @@ def marks(results: Results, label: Label) -> dict[str, Mark]:
         str(query): Mark.of(text, grades.get(query, []))
         for query, text in zip(queries["query"], queries["text"], strict=True)
     }
-    pairs = of_task(results.evidence.pairs, label)
-    if len(pairs):
-        records = of_task(results.records, label)
-        gold = records[records["metric"] == GOLD].astype({"id": str}).drop_duplicates("id").set_index("id")["value"]
-        texts = zip(pairs["id"].astype(str), pairs["sentence1"], pairs["sentence2"], strict=True)
+    items = of_task(results.evidence.items, label)
+    if len(items):
+        gold = of_task(results.gold, label).astype({"id": str}).set_index("id")["value"]
+        texts = zip(items["id"].astype(str), items["text"], items["second"], strict=True)
         found = {each: Mark.of([first, second], repr(gold.get(each))) for each, first, second in texts}
     return found
 
@@ -208,7 +223,8 @@ def marks(results: Results, label: Label) -> dict[str, Mark]:
 def _task(results: Results, label: Label) -> BaselineTask:
     records = of_task(results.records, label)
     ids = [str(each) for each in records["id"].drop_duplicates()]
-    wanted = _metrics(results, label, {str(each) for each in records["metric"].unique()})
+    wanted = _values(results, label)
+    gold = of_task(results.gold, label).astype({"id": str}).set_index("id")["value"]
     known = marks(results, label)
     rankings = of_task(results.evidence.rankings, label)
     rankings = rankings[rankings["rank"] <= RETRIEVED]
@@ -241,20 +257,19 @@ def _task(results: Results, label: Label) -> BaselineTask:
         task=label[0],
         split=label[1],
         ids=ids,
+        gold=gold.reindex(ids).tolist() if len(gold) else [],
         marks=[str(known[query]) for query in ids] if known else [],
         documents=documents,
         cells=cells,
     )
 
 
-def _metrics(results: Results, label: Label, there: set[str]) -> set[str]:
-    """Of retrieval the kinds that are compared; of STS the main similarity and the gold scores."""
-    if SAMPLES in there:
-        return there
-    if GOLD in there:
-        main = ranking_metric(of_task(results.scores, label))
-        return {main.removeprefix(SPEARMAN), GOLD}
-    return {metric for metric in there if metric.partition("@")[0] in KINDS}
+def _values(results: Results, label: Label) -> set[str]:
+    """The values that are kept: of means those that tables have and so are compared, else the main one's."""
+    main = results.main_metric(*label)
+    if main.similarity is not None:
+        return {main.similarity}
+    return {metric.name for metric in results.metrics(*label, in_tables=True)}
 
 
 def _plain(values: pd.Series) -> list[float | None]:

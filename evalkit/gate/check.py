@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from evalkit.grid.cells import in_words
+from evalkit.cell import cell_name
 from evalkit.results.comparisons import CellLabel
 from evalkit.results.inputs import Label
 
@@ -21,7 +21,7 @@ class Place:
     new: CellLabel
 
     def __str__(self) -> str:
-        return f"{in_words(*self.new)} on {self.label[0]} ({self.label[1]})"
+        return f"{cell_name(*self.new)} on {self.label[0]} ({self.label[1]})"
 
 
 @dataclass(frozen=True)

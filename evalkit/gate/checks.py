@@ -3,17 +3,16 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from evalkit.cell import cell_name
 from evalkit.errors import ConfigError, did_you_mean
 from evalkit.gate.canaries import Drift
 from evalkit.gate.check import Check, Outcome, Place
 from evalkit.gate.common import cut_anew
 from evalkit.gate.margins import margin_checks
 from evalkit.gate.policy import Policy
-from evalkit.grid.cells import in_words
 from evalkit.results import Results
 from evalkit.results.changes import Changes
-from evalkit.results.coverage import in_words as in_words_covered
-from evalkit.results.coverage import is_enough
+from evalkit.results.coverage import in_words, is_enough
 from evalkit.results.inputs import Label, count_items, tasks_of
 from evalkit.results.records import CELL_KEYS
 
@@ -74,13 +73,13 @@ def _cut_anew(label: Label, before: Results, after: Results) -> Check:
 def _lost(cell: tuple[str, ...]) -> Check:
     task, split, model, reranker = cell
     return Check(
-        f"{in_words(model, reranker)} on {task} ({split}): there", "undecided",
+        f"{cell_name(model, reranker)} on {task} ({split}): there", "undecided",
         "it is in the baseline and not in the run. If another took its place, say so: --pair 'OLD -> NEW'.",
     )  # fmt: skip
 
 
 def _failed(failure: Mapping[str, str]) -> Check:
-    cell = f"{in_words(failure['model'], failure['reranker'])} on {failure['task']} ({failure['split']})"
+    cell = f"{cell_name(failure['model'], failure['reranker'])} on {failure['task']} ({failure['split']})"
     return Check(f"{cell}: a score", "undecided", f"it has none: {failure['reason']}")
 
 
@@ -91,35 +90,35 @@ def _floors(after: Results, floors: Mapping[str, float]) -> Iterator[Check]:
             known = sorted({str(each) for each in after.scores["metric"].unique()})
             raise ConfigError(f"the run has no {metric!r} to hold to a floor. {did_you_mean(metric, known)}")
         for row in rows.to_dict("records"):
-            name = f"{in_words(row['model'], row['reranker'])} on {row['task']} ({row['split']})"
+            name = f"{cell_name(row['model'], row['reranker'])} on {row['task']} ({row['split']})"
             score, items = float(row["score"]), count_items(after, (row["task"], row["split"]))
             told = f"it is {score:.4f} (95 % interval {row['ci_low']:.4f} to {row['ci_high']:.4f})."
-            outcome: Outcome = "pass" if score >= least else "fail"
+            sign = after.metric(metric).sign
+            outcome: Outcome = "pass" if sign * score >= sign * least else "fail"
             if math.isnan(score):
                 outcome, told = "undecided", "it is undefined."
             elif not is_enough(row["n"], items):
-                outcome, told = "undecided", f"it {in_words_covered(row['n'], items, 'items')}: {told}"
-            yield Check(f"{name}: {metric} at least {least:g}", outcome, told)
+                outcome, told = "undecided", f"it {in_words(row['n'], items, 'items')}: {told}"
+            yield Check(f"{name}: {metric} at {'least' if sign > 0 else 'most'} {least:g}", outcome, told)
 
 
 def _must_pass(after: Results, changes: Changes, queries: Sequence[str]) -> Iterator[Check]:
     """Each query that is named must have a relevant document among the first k, in every cell."""
     if not queries:
         return
-    metrics = after.records["metric"].astype(str)
-    hits = after.records[metrics.str.startswith("hit_rate@")].astype({"id": str, "metric": str})
-    unknown = sorted({*queries} - {*hits["id"]})
+    found = after.evidence.first_relevant.astype(dict.fromkeys([*CELL_KEYS, "query"], str))
+    unknown = sorted({*queries} - {*found["query"]})
     if unknown:
         raise ConfigError(
             f"no retrieval task of the run has the queries {', '.join(map(repr, unknown))}, which must pass. "
             "Take them from the list, or give the tasks that have them."
         )
-    k = max(int(metric.partition("@")[2]) for metric in hits["metric"].unique())
-    asked = hits[hits["id"].isin(queries) & (hits["metric"] == f"hit_rate@{k}")]
+    k = max(after.provenance["top_k"])
+    asked = found[found["query"].isin(queries)]
     pairs = changes.cells[[*_TASK, *_OLD, *_NEW]].astype(str).to_numpy().tolist()
     old_of = {(task, split, *new): (model, reranker) for task, split, model, reranker, *new in pairs}
-    missed = asked[~(asked["value"] > 0)]
-    for task, split, model, reranker, query in missed[[*CELL_KEYS, "id"]].astype(str).to_numpy().tolist():
+    missed = asked[~(asked["rank"] <= k)]
+    for task, split, model, reranker, query in missed[[*CELL_KEYS, "query"]].to_numpy().tolist():
         old = old_of.get((task, split, model, reranker), (model, reranker))
         place = Place((task, split), old, (model, reranker))
         reason = f"no relevant document is among the first {k}."

@@ -10,6 +10,7 @@ from evalkit.gate.baseline import Baseline, BaselineTask, Mark, marks
 from evalkit.results import Results
 from evalkit.results.changes import Changes
 from evalkit.results.inputs import Label, tasks_of
+from evalkit.suite.kinds import kind_named
 
 NAMED = 5
 """Ids that are named of each kind of change."""
@@ -30,7 +31,7 @@ def rechunked_labels(names: Mapping[str, str], baseline: Baseline, after: Result
 
 
 def _find(name: str, tasks: Mapping[Label, Mapping[str, object]], where: str) -> Label:
-    retrieval = [label for label, facts in tasks.items() if facts["type"] == "retrieval"]
+    retrieval = [label for label, facts in tasks.items() if kind_named(str(facts["type"])).ranks]
     found = [(task, split) for task, split in retrieval if name in (task, split, f"{task} ({split})")]
     if len(found) == 1:
         return found[0]

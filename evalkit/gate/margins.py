@@ -17,10 +17,9 @@ from evalkit.gate.policy import Policy
 from evalkit.metrics.similarity import spearman
 from evalkit.results import Results
 from evalkit.results.changes import NO_TEST, TOO_FEW, Changes
-from evalkit.results.comparisons import SPEARMAN, Compared, compared
+from evalkit.results.comparisons import Compared, compared
 from evalkit.results.coverage import FLOOR
 from evalkit.results.inputs import Label, count_items, of_task
-from evalkit.results.records import GOLD
 from evalkit.stats.paired import PairedTests, compare_correlations, compare_means
 from evalkit.stats.power import chance_to_catch, queries_needed_within
 from evalkit.types import FloatArray
@@ -49,11 +48,12 @@ class Side:
     tags: Mapping[str, Mapping[str, str]]
 
     def values(self) -> tuple[FloatArray, FloatArray]:
-        """The values of the same queries, float64 of shape (n_queries,) each."""
+        """The values of the same queries, times `Metric.sign`: float64 of shape (n_queries,) each."""
         row_of = {identifier: row for row, identifier in enumerate(self.after.ids)}
         rows = [row_of[identifier] for identifier in self.before.ids]
         old, new = self.before.cells.index(self.place.old), self.after.cells.index(self.place.new)
-        return self.before.values[:, old], self.after.values[rows][:, new]
+        sign = self.before.sign
+        return sign * self.before.values[:, old], sign * self.after.values[rows][:, new]
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,12 @@ def _sides(before: Results, after: Results, changes: Changes, metrics: Sequence[
 
     Where documents were cut anew it is the hit rate: nDCG is relative to the number of relevant chunks.
     """
+    offered = {metric.name for task in before.tasks for metric in before.metrics(task["task"], task["split"])}
+    for metric in metrics:
+        if metric not in offered:
+            raise ConfigError(
+                f"no task of the baseline has {metric!r} to hold a loss against. {did_you_mean(metric, offered)}"
+            )
     rechunked = cut_anew(before, after)
     # Of all cells of a task they are the same.
     then, now = (cache(partial(compared, run)) for run in (before, after))
@@ -153,11 +159,11 @@ def _sides(before: Results, after: Results, changes: Changes, metrics: Sequence[
     for row in pairs.itertuples():
         label = (str(row.task), str(row.split))
         place = Place(label, (str(row.model_a), str(row.reranker_a)), (str(row.model_b), str(row.reranker_b)))
-        is_sts = GOLD in set(of_task(before.records, label)["metric"])
-        # Of the metrics named, those of the task's kind.
-        named = [metric for metric in metrics if is_sts == metric.startswith(SPEARMAN)]
-        main = str(row.metric)
-        default = f"hit_rate@{main.partition('@')[2]}" if label in rechunked else main
+        main = before.metric(str(row.metric))
+        # Of the metrics named, those that the task has.
+        there = {metric.name for metric in before.metrics(*label)}
+        named = [metric for metric in metrics if metric in there]
+        default = f"hit_rate@{main.k}" if label in rechunked and main.k is not None else main.name
         for metric in named if metrics else [default]:
             found.append(Side(place, metric, then(*label, metric), now(*label, metric), tags(label)))
     return found
@@ -172,8 +178,8 @@ def _tags(after: Results, label: Label) -> dict[str, dict[str, str]]:
 
 
 def _slices(side: Side, tags: Sequence[str], margin: float) -> Iterator[Part]:
-    """A part for each value of each tag. Slices are of queries: pairs of sentences have none."""
-    if side.before.gold is not None:
+    """A part for each value of each tag. Slices are of queries: items of other kinds of tasks have no tags."""
+    if not side.tags:
         return
     for tag in tags:
         values = np.array([side.tags.get(query, {}).get(tag, "") for query in side.before.ids], dtype=object)

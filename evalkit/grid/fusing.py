@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from evalkit.errors import ConfigError
-from evalkit.grid.cells import FusedEntrant, ModelFacts
+from evalkit.grid.cells import CellFacts, FusedEntrant
 from evalkit.grid.notes import of_first_stage
 from evalkit.metrics.ranking import Judgements, judge, ndcg
 from evalkit.search.fusion import WEIGHTS, Fusion, Pooled, best_weight, fuse, halves, pool
@@ -18,10 +18,10 @@ from evalkit.types import FloatArray, IntArray, RetrievalTask, Run
 def fused_stage(
     entrant: FusedEntrant,
     task: RetrievalTask,
-    parts: Sequence[tuple[Run, ModelFacts]],
+    parts: Sequence[tuple[Run, CellFacts]],
     depth: int,
     k: int,
-) -> tuple[Run, ModelFacts]:
+) -> tuple[Run, CellFacts]:
     """The `depth` best documents of each query by rankings that are fused.
 
     A weight that is not given is chosen on one half of the queries, by the mean nDCG@k, and used on the other, both
@@ -41,7 +41,7 @@ def fused_stage(
         run = fuse(pooled, shares(entrant.fusion, len(parts)), id_rank, depth)
     identity = {"fusion": vars(entrant.fusion), "parts": [facts.fingerprint for _, facts in parts]}
     seconds = sum(facts.seconds for _, facts in parts) + time.perf_counter() - started
-    return run, ModelFacts(fingerprint(identity), seconds, weights=weights, notes=of_first_stage(run))
+    return run, CellFacts(fingerprint(identity), seconds, weights=weights, notes=of_first_stage(run))
 
 
 def shares(fusion: Fusion, parts: int) -> tuple[float, ...]:

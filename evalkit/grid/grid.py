@@ -4,14 +4,15 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
+from evalkit.cell import NO_RERANKER, Cell
 from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever
 from evalkit.errors import reason_of
-from evalkit.grid.cells import NO_RERANKER, Cell, Entrant, Failure, FusedEntrant, Outcome
+from evalkit.grid.cells import Entrant, Failure, FusedEntrant, Outcome
 from evalkit.grid.fusing import fused_stage
 from evalkit.grid.limit import within
-from evalkit.grid.stages import Means, ask_company, evaluator_scores, first_stage, pair_similarities, second_stage
+from evalkit.grid.stages import Means, ask_company, first_stage, observe, second_stage
 from evalkit.search.fusion import LIST_DEPTH
-from evalkit.types import RetrievalTask, Run, StsTask, Task
+from evalkit.types import RetrievalTask, Run, Task
 
 Result = TypeVar("Result")
 
@@ -91,20 +92,10 @@ def _first_stages(
             ranking = _attempt(work, outcome, cells(task), means)
             if ranking is not None:
                 outcome.rankings[cell], outcome.facts[cell] = ranking
-        elif not isinstance(model, Embedder):
-            continue
-        elif isinstance(task, StsTask):
-            pairs = _attempt(
-                partial(pair_similarities, model, entrant.label, task, means), outcome, cells(task), means
-            )
-            if pairs is not None:
-                outcome.similarities[cell], outcome.facts[cell] = pairs
-        else:
-            scores = _attempt(
-                partial(evaluator_scores, model, entrant.label, task, means), outcome, cells(task), means
-            )
-            if scores is not None:
-                outcome.scores[cell], outcome.facts[cell] = scores
+        elif isinstance(model, Embedder):
+            observed = _attempt(partial(observe, model, entrant.label, task, means), outcome, cells(task), means)
+            if observed is not None:
+                outcome.values[cell], outcome.facts[cell] = observed
 
 
 def _fused_stages(

@@ -1,13 +1,12 @@
-"""Sentences on what came of a stage that a table of scores does not tell; see `cells.ModelFacts.notes`."""
+"""Sentences on what came of a stage that a table of scores does not tell; see `cells.CellFacts.notes`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.contracts import Fittable
-from evalkit.terms import Similarity
-from evalkit.types import FloatArray, Run
+from evalkit.types import Run
 
 ROUNDING = 1e-6
 """Scores of one query that differ by no more than this fraction of the largest count as one score."""
@@ -61,15 +60,6 @@ def left_nothing(pairs: Iterable[tuple[Run, Run]]) -> tuple[str, ...]:
 def fitted_on(model: object, texts: int, what: str) -> tuple[str, ...]:
     """Say that a model has learned from the task's own texts; no sentence for one that does not learn."""
     return (f"Fitted on the task's own {texts:,} {what}.",) if isinstance(model, Fittable) else ()
-
-
-def why_undefined(similarities: Mapping[Similarity, FloatArray]) -> tuple[str, ...]:
-    """Say that a model finds all pairs of sentences equally similar, which correlates with nothing."""
-    cosine = similarities["cosine"]
-    known = cosine[np.isfinite(cosine)]
-    if not known.size or np.ptp(known) > 0:
-        return ()
-    return (f"All its similarities are equal ({known.size:,} pairs): no correlation is defined.",)
 
 
 def _of_one_score(run: Run) -> NDArray[np.bool_]:

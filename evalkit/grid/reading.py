@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from evalkit.contracts import CountsPairTokens, CountsTokens
-from evalkit.types import IntArray, RetrievalTask, StsTask
+from evalkit.types import IntArray, RetrievalTask
 
 MOST_COUNTED = 10_000
 """Texts (or pairs) whose tokens are counted; of more, a sample, which is always the same one."""
@@ -82,12 +82,11 @@ def read_pairs(reranker: object, task: RetrievalTask, pairs: Sequence[tuple[str,
     return _reading(counts, limit, task, count)
 
 
-def read_sentences(model: object, task: StsTask) -> Reading | None:
-    """Count how a model reads the sentences of pairs, each once; None if it does not count tokens."""
+def read_texts(model: object, texts: Sequence[str]) -> Reading | None:
+    """Count how a model reads texts that are neither documents nor queries; None if it does not count tokens."""
     if not isinstance(model, CountsTokens):
         return None
-    sentences = list(dict.fromkeys((*task.sentences1, *task.sentences2)))
-    sample = [sentences[row] for row in sampled(len(sentences)).tolist()]
+    sample = [texts[row] for row in sampled(len(texts)).tolist()]
     return _summed(model.tokens(sample, "sentence"), model.max_tokens)
 
 

@@ -8,27 +8,26 @@ from hashlib import sha256
 from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evalkit.compute import Compute
 from evalkit.contracts import Embedder, Engine, ListReranker, Reranker, Retriever, VectorRows
 from evalkit.engine import LOCAL
-from evalkit.grid.cells import ModelFacts
+from evalkit.grid.cells import CellFacts
 from evalkit.grid.company import Company, InCompany, ask
 from evalkit.grid.description import Description, describe
-from evalkit.grid.encoding import dense, encode, learned_from, prepared, score_pairs
+from evalkit.grid.encoding import encode, learned_from, prepared, score_pairs
 from evalkit.grid.lists import ListScores, in_context
-from evalkit.grid.notes import fitted_on, of_first_stage, of_second_stage, why_undefined
-from evalkit.grid.reading import Reading, read_documents, read_pairs, read_sentences, sampled
+from evalkit.grid.notes import fitted_on, of_first_stage, of_second_stage
+from evalkit.grid.reading import Reading, read_documents, read_pairs, read_texts, sampled
 from evalkit.grid.searching import reader, search_by, similarities
-from evalkit.grid.vocabulary import Vocabulary, coverage_of, known_by_tokens, known_by_vectors, known_by_words
-from evalkit.metrics.similarity import paired_similarities
+from evalkit.grid.vocabulary import Vocabulary, known_by_tokens, known_by_vectors, known_by_words
 from evalkit.progress import Progress
 from evalkit.search.ranking import reordered, without_documents
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint
-from evalkit.terms import Role, Similarity
-from evalkit.types import EvaluatorTask, FloatArray, IntArray, RetrievalTask, Run, StsTask
+from evalkit.suite.kinds import kind_of
+from evalkit.terms import Role
+from evalkit.types import FloatArray, IntArray, RetrievalTask, Run, Task
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class _Texts:
 
 def first_stage(
     model: Embedder | Retriever, label: str, task: RetrievalTask, depth: int, means: Means
-) -> tuple[Run, ModelFacts]:
+) -> tuple[Run, CellFacts]:
     """The `depth` best documents of each query by one model, exactly."""
     started = time.perf_counter()
     texts = _Texts.of(task)
@@ -119,48 +118,30 @@ def _encode_task(
     return queries, corpus
 
 
-def pair_similarities(
-    embedder: Embedder, label: str, task: StsTask, means: Means
-) -> tuple[dict[Similarity, FloatArray], ModelFacts]:
-    """Similarities of a task's sentence pairs, float64 of shape (n_pairs,) each; see `paired_similarities`."""
+def observe(embedder: Embedder, label: str, task: Task, means: Means) -> tuple[Mapping[str, FloatArray], CellFacts]:
+    """Make the values of each item of a task that is not scored by rankings; see `TaskKind.observe`."""
     started = time.perf_counter()
-    sentences = list(dict.fromkeys((*task.sentences1, *task.sentences2)))
-    row_of = {sentence: row for row, sentence in enumerate(sentences)}
-    embedder = prepared(embedder, task.name, sentences)
-    with means.progress.step(f"{task.name}: {label}", len(sentences)) as advance:
-        how = means.store, advance, means.engine, partial(learned_from, embedder, task.name, sentences)
-        vectors = encode(embedder, label, sentences, sentences, "sentence", *how)
-    similarities = paired_similarities(
-        vectors[np.array([row_of[sentence] for sentence in task.sentences1])],
-        vectors[np.array([row_of[sentence] for sentence in task.sentences2])],
-    )
-    known = known_by_vectors(embedder, [(sentences, sentences, vectors)])
-    tokens = partial(known_by_tokens, embedder, [(sentences, sentences, "sentence")])
+    kind = kind_of(task)
+    texts = kind.texts(task)
+    embedder = prepared(embedder, task.name, texts)
+    encoded: list[tuple[Sequence[str], Sequence[str], VectorRows]] = []
+
+    def encode_texts(wanted: Sequence[str], role: Role) -> VectorRows:
+        with means.progress.step(f"{task.name}: {label}", len(wanted)) as advance:
+            context = partial(learned_from, embedder, task.name, texts)
+            vectors = encode(embedder, label, wanted, wanted, role, means.store, advance, means.engine, context)
+        encoded.append((wanted, wanted, vectors))
+        return vectors
+
+    values = kind.observe(task, encode_texts, embedder.similarity)
+    known = known_by_vectors(embedder, encoded)
+    tokens = partial(known_by_tokens, embedder, [(texts, texts, "sentence")])
     described = describe(
-        embedder, label, task.content_hash, means.store, lambda: read_sentences(embedder, task), tokens, sentences
+        embedder, label, task.content_hash, means.store, lambda: read_texts(embedder, texts), tokens, texts
     )
-    notes = (*fitted_on(embedder, len(sentences), "sentences"), *why_undefined(similarities))
-    return similarities, _facts(embedder, described, "sentences", started, vectors.shape[1], known, notes)
-
-
-def evaluator_scores(
-    embedder: Embedder, label: str, task: EvaluatorTask, means: Means
-) -> tuple[Mapping[str, float], ModelFacts]:
-    """Scores by metric, as the task's own evaluator gives them; all texts are encoded by way of the store."""
-    started = time.perf_counter()
-    embedder = prepared(embedder, task.name, task.texts)
-
-    def encode_texts(texts: Sequence[str], role: Role) -> NDArray[np.float32]:
-        with means.progress.step(f"{task.name}: {label}", len(texts)) as advance:
-            context = partial(learned_from, embedder, task.name, task.texts)
-            return dense(encode(embedder, label, texts, texts, role, means.store, advance, means.engine, context)[:])
-
-    scores = task.evaluate(encode_texts, embedder.similarity)
-    known = Vocabulary(coverage_of(embedder, task.texts))
-    tokens = partial(known_by_tokens, embedder, [(task.texts, task.texts, "sentence")])
-    described = describe(embedder, label, task.content_hash, means.store, lambda: None, tokens, task.texts)
-    learned = fitted_on(embedder, len(task.texts), "texts")
-    return scores, _facts(embedder, described, "texts", started, known=known, notes=learned)
+    notes = (*fitted_on(embedder, len(texts), kind.texts_are), *kind.notes(values))
+    dim = encoded[0][2].shape[1] if encoded else None
+    return values, _facts(embedder, described, kind.texts_are, started, dim, known, notes)
 
 
 def second_stage(
@@ -171,7 +152,7 @@ def second_stage(
     candidates: int,
     means: Means,
     company: Company,
-) -> tuple[dict[str, Run], ModelFacts]:
+) -> tuple[dict[str, Run], CellFacts]:
     """Each run's first `candidates` documents in the reranker's order; where it scores two alike, in the run's.
 
     The pairs of all runs are pooled, and each distinct pair is scored once. An embedder scores a pair by the
@@ -343,14 +324,14 @@ def _facts(
     dim: int | None = None,
     known: Vocabulary = Vocabulary(),  # noqa: B008
     notes: tuple[str, ...] = (),
-) -> ModelFacts:
+) -> CellFacts:
     """What is known of a model on a task; `what` names the texts that it read, and `started` is when it began.
 
     `notes` are those of the stage, beside what is said of how the model is run. What is `known` of the texts is told
     by the model's tokens where it is not by its vocabulary.
     """
     known = described.known if known.coverage is None else known
-    return ModelFacts(
+    return CellFacts(
         fingerprint(model.identity),
         time.perf_counter() - started,
         known.coverage,

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from evalkit.cell import NO_RERANKER, Cell
 from evalkit.compute import Compute
 from evalkit.grid import FusedEntrant, Means
-from evalkit.grid.cells import NO_RERANKER, Cell
 from evalkit.measure.child import Job, attempt, in_child
 from evalkit.measure.kept import kept_or_measured
-from evalkit.measure.prices import charges_are_known, price_per_million
 from evalkit.measure.work import FirstStage, FirstWork, Limits, Measured, SecondStage, SecondWork, fused
 from evalkit.models.chosen import Chosen
+from evalkit.models.facts import look_up
 from evalkit.progress import Progress
 from evalkit.registry import ModelSpec
 from evalkit.registry.options import ApiOptions
@@ -98,7 +98,7 @@ def measure(
             continue
         stages = [ahead.stages[row], *([] if behind is None else [behind.stages[place[row, label]]])]
         peak = ahead.peak_megabytes + (0 if behind is None else behind.peak_megabytes)
-        known = all(map(charges_are_known, [*ahead_models, *behind_models]))
+        known = all(model.charges_are_known for model in [*ahead_models, *behind_models])
         charged = 1000 * sum(stage.usd_per_query for stage in stages) if known else np.nan
         figures = {**_figures(*stages), "peak_memory_mb": peak, "usd_per_thousand_queries": charged}
         rows.append({**cell, **figures, "note": ""})
@@ -168,9 +168,9 @@ def _fused(
 
 def _prices(ahead: Sequence[Chosen], behind: Sequence[Chosen]) -> dict[str, float | str]:
     """The price of the first stage, and what is to be said of it and of the reranker's."""
-    prices = [price_per_million(model) for model in ahead]
-    asked = [usd for usd, _ in prices if not np.isnan(usd)]
-    notes = [note for _, note in prices] + [f"reranker: {price_per_million(model)[1]}" for model in behind]
+    facts = list(map(look_up, ahead))
+    asked = [each.price for each in facts if each.price is not None and each.price_unit == "million tokens"]
+    notes = [each.price_note for each in facts] + [f"reranker: {look_up(model).price_note}" for model in behind]
     return {
         "usd_per_million_tokens": sum(asked) if asked else np.nan,
         "price_note": "; ".join(dict.fromkeys(notes)),

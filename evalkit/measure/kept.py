@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from evalkit.grid import Means
 from evalkit.measure.work import FirstWork, Limits, Measured, SecondWork
-from evalkit.results.provenance import package_versions
+from evalkit.runner.provenance import package_versions
 from evalkit.store.keys import fingerprint
 
 

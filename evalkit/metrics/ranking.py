@@ -1,15 +1,17 @@
 """Ranking metrics over all queries at once, defined as in trec_eval."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, repeat
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.errors import ConfigError, did_you_mean
+from evalkit.errors import ConfigError
+from evalkit.plugins import plugins
 from evalkit.types import FloatArray, IntArray, Qrels, Run
 
 CELLS_AT_ONCE = 1 << 16
@@ -175,48 +177,53 @@ def _over(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
     return quotient
 
 
-RANKING_METRICS: dict[str, Callable[[Judged, int], FloatArray]] = {
-    "hit_rate": hit_rate,
-    "mrr": mrr,
-    "precision": precision,
-    "recall": recall,
-    "map": average_precision,
-    "ndcg": ndcg,
-}
-"""Each metric by its public name: called with (judged, k), gives fractions of shape (n_queries,)."""
-
-
-def ranking_metric_names(top_k: Iterable[int]) -> list[str]:
-    """Name each metric at each cut-off, as scores.csv does: "ndcg@10"."""
-    return [f"{name}@{k}" for k in top_k for name in RANKING_METRICS]
-
-
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """A ranking metric cut at rank k; prints as `ndcg@10`. Raises ConfigError for one that does not exist."""
+class RankingMetric:
+    """How a metric of rankings is computed, and what is known of it; its score is the mean over the queries.
 
-    name: str
-    k: int
+    `per_query` is called with the judged rankings and a rank k, and gives float64 of shape (n_queries,): a value from
+    `low` to `high` for each query, NaN where nothing is relevant. `title` is what tables call it. One that is not
+    `in_tables` is in scores.csv alone, unless a run asks for it by name. One that is `binary` is 0 or 1 for each
+    query.
+    """
 
-    def __post_init__(self) -> None:
-        if self.name not in RANKING_METRICS:
-            hint = did_you_mean(self.name.lower(), RANKING_METRICS)
-            raise ConfigError(f"unknown ranking metric {self.name!r}. {hint}")
-        if not isinstance(self.k, int) or isinstance(self.k, bool) or self.k < 1:
-            raise ConfigError(f"k of {self.name} must be a whole number from 1, got {self.k!r}")
+    title: str
+    per_query: Callable[[Judged, int], FloatArray]
+    low: float = 0
+    high: float = 1
+    higher_is_better: bool = True
+    in_tables: bool = True
+    binary: bool = False
 
-    def __str__(self) -> str:
-        return f"{self.name}@{self.k}"
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """The inverse of `str()`: "ndcg@10" is Measure("ndcg", 10). Raises ConfigError on anything else."""
-        name, _, k = text.partition("@")
-        if name not in RANKING_METRICS:
-            hint = did_you_mean(name.lower(), RANKING_METRICS)
-            raise ConfigError(f"unknown ranking metric in {text!r}; write NAME@K, such as 'ndcg@10'. {hint}")
-        if not re.fullmatch("[1-9][0-9]{0,8}", k):
+RANKING_METRICS: dict[str, RankingMetric] = {
+    "hit_rate": RankingMetric("Hit Rate", hit_rate, binary=True),
+    "MRR": RankingMetric("MRR", mrr),
+    "nDCG": RankingMetric("nDCG", ndcg),
+    "R": RankingMetric("Recall", recall),
+    "P": RankingMetric("Precision", precision, in_tables=False),
+    "AP": RankingMetric("MAP", average_precision, in_tables=False),
+}
+"""The metrics of rankings that evalkit computes itself, by the name that stands before the @ in scores.csv."""
+PLUGINS = "evalkit.metrics"
+"""The group of entry points that adds more of them: the name is the metric's, the object a `RankingMetric`."""
+
+
+def ranking_metrics() -> dict[str, RankingMetric]:
+    """Return all metrics of rankings by name: evalkit's own, then those of installed packages.
+
+    Raises ConfigError for an entry point that cannot be used, or that takes a name that is taken.
+    """
+    return {**RANKING_METRICS, **_of_plugins()}
+
+
+@cache
+def _of_plugins() -> dict[str, RankingMetric]:
+    found = dict(plugins(PLUGINS, RankingMetric))
+    for name in found:
+        if name in RANKING_METRICS or not re.fullmatch(r"[A-Za-z]\w*", name):
             raise ConfigError(
-                f"measure {text!r} must be NAME@K with K a whole number from 1; did you mean '{name}@10'?"
+                f"entry point {name!r} in group {PLUGINS!r}: a metric's name is letters, digits and underscores, and "
+                f"none of {', '.join(RANKING_METRICS)}; rename it or uninstall that package."
             )
-        return cls(name, int(k))
+    return found

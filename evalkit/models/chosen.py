@@ -10,7 +10,7 @@ from evalkit.compute import Compute
 from evalkit.config import GivenModel
 from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever
 from evalkit.errors import ConfigError
-from evalkit.registry import Kind, ModelSpec, build, expand, kinds, resolve
+from evalkit.registry import Kind, ModelSpec, build, expand, families, kinds, resolve
 from evalkit.registry.fusion import OPTIONS, FusionSpec, is_fusion, parse_fusions
 from evalkit.spending import Paid, Spending
 
@@ -41,6 +41,16 @@ class Chosen:
     def family(self) -> str | None:
         """The family of a spec; None for an object."""
         return self.source.family if self.model is None else None
+
+    @property
+    def counts_words(self) -> bool:
+        """Whether it finds what BM25 finds; see `Family`."""
+        return self.family is not None and families()[self.family].counts_words
+
+    @property
+    def charges_are_known(self) -> bool:
+        """Whether all that the model is charged for would be in the account of what was spent."""
+        return self.family is not None and not families()[self.family].may_charge
 
     def is_same(self, other: "Chosen") -> bool:
         """Whether both are one spec, or one object."""
@@ -100,9 +110,7 @@ def choose_first_stages(names: Iterable[str | GivenModel]) -> tuple[dict[str, Ch
 def hybrids(models: Mapping[str, Chosen]) -> tuple[dict[str, Chosen], dict[str, FusionSpec]]:
     """The models and BM25, and fusions of BM25 with every embedder but those that count words as it does."""
     lexical = next((label for label, model in models.items() if model.family == "bm25"), "bm25")
-    dense = [
-        label for label, model in models.items() if "embedder" in model.kinds and model.family not in ("bow", "tfidf")
-    ]
+    dense = [label for label, model in models.items() if "embedder" in model.kinds and not model.counts_words]
     fusions = [
         FusionSpec(method, (label, lexical), options()) for label in dense for method, options in OPTIONS.items()
     ]

@@ -5,6 +5,7 @@ package that the catalogue knows to carry the same weights.
 """
 
 import json
+import math
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -97,17 +98,35 @@ def _refuse_cut_off(path: Path) -> None:
 
 def _safetensors_bytes(path: Path) -> int:
     """Read from its header how long a safetensors file must be; 0 for a file that is none."""
+    length, header = _safetensors_header(path)
+    if header is None:
+        return 8 + length
+    try:
+        return 8 + length + max((tensor["data_offsets"][1] for tensor in _tensors(header)), default=0)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return 0
+
+
+def count_numbers(path: Path) -> int | None:
+    """Count the numbers in a safetensors file by its header; None for a file that is none, or is cut off."""
+    _, header = _safetensors_header(path)
+    try:
+        return None if header is None else sum(math.prod(tensor["shape"]) for tensor in _tensors(header))
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return None
+
+
+def _safetensors_header(path: Path) -> tuple[int, bytes | None]:
+    """The length of a file's header, and the header: None where the file ends before it does."""
     with path.open("rb") as file:
         head = file.read(8)
         length = int.from_bytes(head, "little")
         header = file.read(length) if length <= MOST_HEADER_BYTES else b""
-    if not head or len(header) < length <= MOST_HEADER_BYTES:
-        return 8 + length
-    try:
-        tensors = [tensor for name, tensor in json.loads(header).items() if name != "__metadata__"]
-        return 8 + length + max((tensor["data_offsets"][1] for tensor in tensors), default=0)
-    except (ValueError, TypeError, LookupError, AttributeError):
-        return 0
+    return length, None if not head or len(header) < length <= MOST_HEADER_BYTES else header
+
+
+def _tensors(header: bytes) -> list[Any]:
+    return [tensor for name, tensor in json.loads(header).items() if name != "__metadata__"]
 
 
 def _bases(folder: Path) -> Iterator[str]:

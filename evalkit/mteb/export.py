@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,20 +11,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from evalkit.cell import NO_RERANKER
 from evalkit.errors import ConfigError
 from evalkit.mteb.metadata import LocalKind, local_metadata
-from evalkit.mteb.metrics import to_mteb
+from evalkit.mteb.metrics import from_mteb, to_mteb
 from evalkit.mteb.reference import DEFAULT_SUBSET, Reference, is_mteb, require_mteb
 from evalkit.results import Results
 from evalkit.results.records import CELL_KEYS
 from evalkit.store.keys import fingerprint
+from evalkit.suite.checks import DataWarning
 
 if TYPE_CHECKING:
     from mteb import TaskMetadata
     from mteb.models import ModelMeta
 
-NO_RERANKER = "none"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+EXPORTED = ("sts", "retrieval")
 _Entrant = tuple[str, str]
 """Labels of a model and a reranker."""
 
@@ -59,20 +62,27 @@ _Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
 def _by_entrant(results: Results) -> dict[_Entrant, list[tuple["TaskMetadata", _Scores]]]:
     tasks = {(task["task"], task["split"]): task for task in results.provenance["tasks"]}
     found: dict[_Entrant, dict[str, Any]] = defaultdict(dict)
+    left_out: dict[str, None] = {}
     for cell, rows in results.scores.groupby(CELL_KEYS, observed=True, sort=False):
         task, split, model, reranker = map(str, cell)
+        if tasks[task, split]["type"] not in EXPORTED and not is_mteb(task):
+            left_out[f"{task} ({split})"] = None
+            continue
         metadata, subset = _metadata(tasks[task, split])
         scores = to_mteb(dict(zip(rows["metric"], rows["score"], strict=True)))
         main = metadata.main_score
         if main not in scores:
-            if {main, main.replace("_at_", "@")}.isdisjoint(rows["metric"]) and "_at_" in main:
+            if from_mteb(main, metadata.type) not in set(rows["metric"]) and "_at_" in main:
                 raise ConfigError(
                     f"the run has no {main} of {task!r}, its main score in mteb. Run it again with "
-                    f"--top-k {main.rpartition('_')[2]} among the ranks."
+                    f"{from_mteb(main, metadata.type)} among its metrics, or --top-k {main.rpartition('_')[2]}."
                 )
             continue
         _, by_split = found[model, reranker].setdefault(metadata.name, (metadata, defaultdict(dict)))
         by_split[split][subset] = {**scores, "main_score": scores[main]}
+    if left_out:
+        names = ", ".join(left_out)
+        warnings.warn(f"Left out, since mteb's files have no such tasks: {names}.", DataWarning, stacklevel=3)
     return {entrant: list(by_task.values()) for entrant, by_task in found.items()}
 
 

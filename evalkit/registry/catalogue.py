@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
-from typing import Literal
 from urllib.parse import unquote
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from evalkit.errors import ModelNotFoundError, UnknownNameError
-from evalkit.registry.families import Kind, families
+from evalkit.registry.families import Kind, Unit, families
 from evalkit.registry.folder import begins_as_path, family_of
 from evalkit.registry.spec import ModelSpec, parse_spec, refuse_secrets
 
@@ -34,7 +33,7 @@ class Price(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     usd: float = Field(ge=0)
-    per: Literal["million tokens", "thousand searches"]
+    per: Unit
     as_of: str = Field(pattern=r"^\d{4}-\d{2}$", description="the month it was known in")
     source: str = Field(description="the provider's page to check it on")
 
@@ -84,6 +83,13 @@ def catalogue() -> Mapping[str, CatalogueEntry]:
         for key, kind in kinds
         for name, facts in data[key].items()
     }
+
+
+def entry_of(spec: ModelSpec) -> CatalogueEntry | None:
+    """Look up the entry of a spec's weights, whatever family reads them; of a paid model only by its own family."""
+    found = [entry for entry in catalogue().values() if entry.spec and spec.name and entry.hub_name == spec.name]
+    own = [entry for entry in found if str(entry.spec).partition(":")[0] == spec.family]
+    return next(iter(own), None) or next((entry for entry in found if entry.provider is None), None)
 
 
 def resolve(text: str) -> ModelSpec:

@@ -11,9 +11,6 @@ from evalkit.registry.families import families
 from evalkit.registry.options import ApiOptions
 from evalkit.registry.spec import ModelSpec
 
-PRICED_BY_SEARCH = frozenset({"cohere-rerank"})
-"""Families whose `price` option is USD per thousand searches; that of the others is per million tokens."""
-
 
 def find_key(family: str) -> str:
     """The key of a paid family. Raises MissingKeyError, which names the environment variables, if there is none."""
@@ -33,9 +30,8 @@ def price_of(family: str, name: str, options: ApiOptions) -> Price | None:
     if options.price is None:
         entry = known(family, name)
         return entry.price if entry else None
-    unit = "thousand searches" if family in PRICED_BY_SEARCH else "million tokens"
     return Price.model_validate(
-        {"usd": options.price, "per": unit, "as_of": f"{date.today():%Y-%m}", "source": "spec"}
+        {"usd": options.price, "per": families()[family].unit, "as_of": f"{date.today():%Y-%m}", "source": "spec"}
     )
 
 

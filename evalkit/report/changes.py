@@ -1,15 +1,17 @@
 """What changed between two runs, in sentences and tables."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
-from evalkit.grid.cells import in_words
+from evalkit.cell import cell_name
 from evalkit.report.markdown import to_markdown
 from evalkit.report.significance import if_sample
 from evalkit.report.table import Table, TableCell
 from evalkit.results.changes import Changes
+from evalkit.suite.kinds import kind_named
 
 QUERIES = 5
 """Queries that are named, of those that lost most and of those that won most."""
@@ -27,7 +29,7 @@ def headline(changes: Changes) -> list[str]:
         rows = main[main["verdict"] == verdict]
         if len(rows):
             each = "; ".join(
-                f"{cell_name(row)} on {row['task']} ({row['split']}) {_change(row)}" for row in _rows(rows)
+                f"{pair_name(row)} on {row['task']} ({row['split']}) {_change(row)}" for row in _rows(rows)
             )
             sentences.append(f"{verdict.capitalize()} by more than noise: {each}.")
     told = main["verdict"].isin(["worse", "better", "same"])
@@ -40,7 +42,7 @@ def headline(changes: Changes) -> list[str]:
     sentences += [f"{each.task} ({each.split}) is not compared: {each.reason}." for each in changes.apart]
     for cells, which in ((changes.only_a, "first"), (changes.only_b, "second")):
         if cells:
-            names = [f"{in_words(model, reranker)} on {task} ({split})" for task, split, model, reranker in cells]
+            names = [f"{cell_name(model, reranker)} on {task} ({split})" for task, split, model, reranker in cells]
             more = f" and {len(names) - CELLS} more" if len(names) > CELLS else ""
             sentences.append(f"Only in the {which} run: {', '.join(names[:CELLS])}{more}.")
     return sentences
@@ -49,7 +51,7 @@ def headline(changes: Changes) -> list[str]:
 def change_tables(changes: Changes, name_a: str, name_b: str) -> list[Table]:
     """A table a task, then the queries that changed most, then the inputs that differ."""
     tables = [
-        _scores(str(task), str(split), rows, name_a, name_b, if_sample(changes.tasks[str(task), str(split)]))
+        _scores(str(task), str(split), rows, name_a, name_b, changes.tasks[str(task), str(split)])
         for (task, split), rows in changes.cells.groupby(["task", "split"], sort=False)
     ]
     for (task, split), rows in changes.queries.groupby(["task", "split"], sort=False):
@@ -70,9 +72,9 @@ def changes_to_markdown(changes: Changes, name_a: str, name_b: str) -> str:
     return "\n".join(lines) + "\n\n" + (to_markdown(tables) if tables else "")
 
 
-def cell_name(row: pd.Series) -> str:
+def pair_name(row: pd.Series) -> str:
     """A pair of cells in words: "m", or "m → n" where another model took its place."""
-    old, new = in_words(row["model_a"], row["reranker_a"]), in_words(row["model_b"], row["reranker_b"])
+    old, new = cell_name(row["model_a"], row["reranker_a"]), cell_name(row["model_b"], row["reranker_b"])
     return old if old == new else f"{old} → {new}"
 
 
@@ -88,7 +90,7 @@ def _change(row: pd.Series) -> str:
     return f"{row['difference']:+.3f} ({row['ci_low']:+.3f}, {row['ci_high']:+.3f})"
 
 
-def _scores(task: str, split: str, rows: pd.DataFrame, name_a: str, name_b: str, sample: str) -> Table:
+def _scores(task: str, split: str, rows: pd.DataFrame, name_a: str, name_b: str, facts: Mapping[str, Any]) -> Table:
     main = rows[rows["main"].astype(bool)]
     metric = str(main["metric"].iloc[0])
     others = [str(name) for name in rows["metric"].unique() if name != metric]
@@ -100,7 +102,7 @@ def _scores(task: str, split: str, rows: pd.DataFrame, name_a: str, name_b: str,
         key = tuple(row[cells])
         told.append(
             (
-                TableCell(cell_name(row)),
+                TableCell(pair_name(row)),
                 TableCell(_score(row["score_a"])),
                 TableCell(_score(row["score_b"])),
                 TableCell(_change(row), best=row["verdict"] == "better"),
@@ -110,12 +112,12 @@ def _scores(task: str, split: str, rows: pd.DataFrame, name_a: str, name_b: str,
             )
         )
     return Table(
-        f"{task} ({split}), {metric}, {int(main['n'].max())} {'queries' if counted else 'pairs or samples'}{sample}",
+        f"{task} ({split}), {metric}, {int(main['n'].max())} {kind_named(facts['type']).items}{if_sample(facts)}",
         ("Cell", name_a, name_b, "change", "verdict", *(("won", "lost") if counted else ()), *others),
         tuple(told),
         f"Change: {name_b} less {name_a}, in brackets 95 % intervals, paired by query. Verdict: by a paired test, "
         "corrected for the number of cells, 5 %."
-        + (" Won, lost: queries whose score went up, down." if counted else ""),
+        + (" Won, lost: queries whose score got better, worse." if counted else ""),
     )
 
 
@@ -130,7 +132,7 @@ def _queries(title: str, rows: pd.DataFrame) -> Table:
         tuple(
             (
                 TableCell(f"{row['query']}: {shortened(row['text'])}"),
-                TableCell(cell_name(row)),
+                TableCell(pair_name(row)),
                 TableCell(f"{row['value_a']:.3f} → {row['value_b']:.3f}"),
                 TableCell(f"{_rank(row['rank_a'])} → {_rank(row['rank_b'])}"),
             )

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from evalkit.cell import cell_name
 from evalkit.decision.recommend import Choice
-from evalkit.grid.cells import NO_RERANKER
 from evalkit.report.measurements import SCALES, as_number
 from evalkit.report.table import Table, TableCell
 from evalkit.results import Results
@@ -53,9 +53,8 @@ def chunking_table(chunkings: pd.DataFrame, choice: Choice, k: int) -> Table:
     """The chunkings with the models of one choice, which is marked."""
     rows = chunkings[(chunkings["model"] == choice.model) & (chunkings["reranker"] == choice.reranker)]
     first = chunkings.iloc[0]
-    behind = "" if choice.reranker == NO_RERANKER else f", reranked by {choice.reranker}"
     return Table(
-        f"Chunkings, with {choice.model}{behind}",
+        f"Chunkings, with {cell_name(choice.model, choice.reranker)}",
         ("Chunking", *(title.format(k=k) for title in COLUMNS.values())),
         tuple(
             (

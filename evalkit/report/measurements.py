@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from evalkit.grid.cells import NO_RERANKER
+from evalkit.cell import NO_RERANKER, cell_name
 from evalkit.report.significance import asked
 from evalkit.report.table import Table, TableCell
 from evalkit.results import Results
@@ -70,7 +70,7 @@ def _measured(task: str, split: str, cells: pd.DataFrame) -> Table:
         + ("." if pd.isna(most) else f", of {_range(int(fewest), int(most))} queries."),
         "Memory: beyond the libraries'. Cut: longer than the model reads. –: there is none, or it is not known.",
         *dict.fromkeys(f"{cell['model']}: {cell['price_note']}." for cell in told if "USD" in cell["price_note"]),
-        *(f"{cell['model']} × {cell['reranker']}: {cell['note']}" for cell in told if cell["note"]),
+        *(f"{cell_name(cell['model'], cell['reranker'])}: {cell['note']}" for cell in told if cell["note"]),
     ]
     title = f"Cost: {task} ({split})"
     return Table(title, ("Model", "Reranker", *shown.values()), tuple(rows), " ".join(notes), text_columns=2)

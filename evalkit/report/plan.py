@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from evalkit.plan import ModelPlan, Plan, TaskPlan
+from evalkit.plan import ModelPlan, Plan
 from evalkit.report.table import Table, TableCell
 
 
@@ -12,7 +12,7 @@ def plan_tables(plan: Plan) -> list[Table]:
 
 
 def _task_table(plan: Plan) -> Table:
-    rows = [(task.name, _size(task), task.where, _number(task.megabytes)) for task in plan.tasks]
+    rows = [(task.name, task.size, task.where, _number(task.megabytes)) for task in plan.tasks]
     note = f"Cells: {plan.cells:,}. At most {plan.texts:,} texts to encode and {plan.pairs:,} pairs to rerank."
     if any(task.where == "unknown" for task in plan.tasks):
         note += " Tasks of unknown size are not counted."
@@ -38,12 +38,6 @@ def _problem_table(plan: Plan) -> list[Table]:
 def _downloads(models: tuple[ModelPlan, ...]) -> list[float | None]:
     """Megabytes of each checkpoint that is not at hand; two models may read the same one."""
     return list({model.checkpoint: model.megabytes for model in models if model.weights == "to download"}.values())
-
-
-def _size(task: TaskPlan) -> str:
-    if task.type == "sts":
-        return f"{task.pairs:,} pairs"
-    return f"{task.queries:,} queries, {task.documents:,} documents" if task.type == "retrieval" else "unknown"
 
 
 def _number(value: float | None, digits: int = 0) -> str:

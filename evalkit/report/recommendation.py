@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from evalkit.cell import NO_RERANKER, cell_name
 from evalkit.decision.recommend import Choice, Recommendation
-from evalkit.grid.cells import NO_RERANKER
 from evalkit.registry import parse_spec
 from evalkit.registry.fusion import is_fusion
 from evalkit.results import Results
@@ -142,10 +142,9 @@ def _chunking(choice: Choice) -> str:
 
 
 def named(choice: Choice) -> str:
-    """A choice in words: "bge-small, reranked by ce-minilm, chunks of 512/64"."""
-    behind = "" if choice.reranker == NO_RERANKER else f", reranked by {choice.reranker}"
+    """A choice in words: "bge-small + ce-minilm, chunks of 512/64"."""
     chunks = "whole files" if choice.chunking == "whole" else f"chunks of {choice.chunking}"
-    return f"{choice.model}{behind}, {chunks}"
+    return f"{cell_name(choice.model, choice.reranker)}, {chunks}"
 
 
 def _headline(found: Recommendation) -> str:
@@ -214,8 +213,7 @@ def _budget(results: Results) -> str:
     if budget is None:
         return ""
     lines = [
-        f"- {each['model']}{'' if each['reranker'] == NO_RERANKER else ', reranked by ' + each['reranker']}, "
-        f"chunks of {each['split']}: "
+        f"- {cell_name(each['model'], each['reranker'])}, chunks of {each['split']}: "
         + ("failed" if each["score"] is None else f"{each['score']:.3f} on {each['n']} questions")
         for each in budget["cut"]
     ]

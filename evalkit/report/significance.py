@@ -6,10 +6,12 @@ from typing import Any
 
 import pandas as pd
 
+from evalkit.cell import cell_name
+from evalkit.metrics.metric import Metric
 from evalkit.report.table import Table, TableCell, in_brackets
 from evalkit.results import Results, coverage
 from evalkit.results.comparisons import ALL, LEVEL, CellLabel, across_tasks, detectable, needed, reranker_gains
-from evalkit.results.scores import ranking_metric
+from evalkit.suite.kinds import kind_named
 
 SMALL = 0.01
 """A difference (a fraction) that many would still choose a model by."""
@@ -18,13 +20,7 @@ TIED = "≈: cannot be told from the table's best by this metric (paired by quer
 
 def asked(task: Mapping[str, Any], form: str = "") -> str:
     """What a task's scores are taken over, `task` as in run.json: "252 queries", "a sample of 20 of 252 queries"."""
-    items = "pairs" if task["type"] == "sts" else "queries"
-    whole = task.get("sampled_from")
-    return (
-        f"{task[items]:{form}} {items}"
-        if whole is None
-        else f"a sample of {task[items]:{form}} of {whole:{form}} {items}"
-    )
+    return kind_named(task["type"]).asked(task, form)
 
 
 def if_sample(task: Mapping[str, Any]) -> str:
@@ -72,19 +68,19 @@ def what_shows(board: pd.DataFrame, things: str = "queries", form: str = "{:.3f}
     return f"{shown}; one of {small} takes {needed(board, SMALL):,.0f}." if least > SMALL else f"{shown}."
 
 
-def gains_table(results: Results, task: dict[str, Any], k: int) -> Table:
+def gains_table(results: Results, task: Mapping[str, Any], metric: Metric) -> Table:
     """Does a reranker help? A row an embedder, and one for all together."""
-    gains = reranker_gains(results, task["task"], task["split"], f"ndcg@{k}")
+    gains = reranker_gains(results, task["task"], task["split"], metric.name)
     rerankers, models = list(dict.fromkeys(gains["reranker"])), list(dict.fromkeys(gains["model"]))
     models.sort(key=lambda model: model == ALL)
     columns = [_gains(gains[gains["reranker"] == each].set_index("model").reindex(models)) for each in rerankers]
     names = [TableCell("all together" if model == ALL else model) for model in models]
     return Table(
-        f"What rerankers add: {task['task']} ({task['split']}), nDCG@{k}{if_sample(task)}",
+        f"What rerankers add: {task['task']} ({task['split']}), {metric.title}{if_sample(task)}",
         ("Embedder", *rerankers),
         tuple(zip(names, *columns, strict=True)),
-        "nDCG with the reranker less that without, in brackets 95 % intervals. Bold: a gain that is more than noise "
-        "(paired by query, corrected for their number, 5 %).",
+        f"How much better {metric.title} is with the reranker than without, in brackets 95 % intervals. Bold: a gain "
+        "that is more than noise (paired by query, corrected for their number, 5 %).",
     )
 
 
@@ -107,12 +103,9 @@ def across_tables(results: Results) -> list[Table]:
 
 
 def _across(results: Results, kind: str, rows: pd.DataFrame) -> Table:
-    scores = results.scores
-    of_kind = {(each["task"], each["split"]) for each in results.provenance["tasks"] if each["type"] == kind}
-    metrics = {
-        ranking_metric(found) for task, found in scores.groupby(["task", "split"], observed=True) if task in of_kind
-    }
-    sampled = any(each.get("sampled_from") for each in results.provenance["tasks"] if each["type"] == kind)
+    of_kind = [(each["task"], each["split"]) for each in results.tasks if each["type"] == kind]
+    metrics = {results.main_metric(*task).title for task in of_kind if results.metrics(*task)}
+    sampled = any(each.get("sampled_from") for each in results.tasks if each["type"] == kind)
     forms = {"mean": "{:.3f}", "mean_rank": "{:.2f}", "borda": "{:g}"}
     columns = [
         [
@@ -143,4 +136,4 @@ def _rows(frame: pd.DataFrame) -> list[Any]:
 
 
 def _label(row: pd.Series) -> str:
-    return str(row["model"]) if row["reranker"] == "none" else f"{row['model']} → {row['reranker']}"
+    return cell_name(str(row["model"]), str(row["reranker"]))

@@ -1,15 +1,18 @@
 """The tables of a run, derived from its results."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from evalkit.grid.cells import NO_RERANKER
+from evalkit.cell import NO_RERANKER
 from evalkit.grid.reading import MOST_COUNTED
+from evalkit.metrics.metric import Metric, main_of
 from evalkit.report.measurements import loss_tables, measurement_tables
 from evalkit.report.published import published_tables
+from evalkit.report.sections import added_tables
 from evalkit.report.significance import (
     TIED,
     across_tables,
@@ -25,11 +28,13 @@ from evalkit.results import Results
 from evalkit.results.comparisons import against_best
 from evalkit.results.coverage import is_thin
 from evalkit.results.notes import read_notes
+from evalkit.suite.kinds import kind_named
 
 INTERVALS = "In brackets: 95 % intervals."
+GRID = ("hit_rate", "MRR")
+"""What the grid of embedders and rerankers shows, where it was computed; elsewhere the main metric."""
 METRICS_SHOWN = 4
 """Of a task with an evaluator of its own: the main metric and a few more; scores.csv has all."""
-TITLES = {"hit_rate": "Hit Rate", "mrr": "MRR", "ndcg": "nDCG", "recall": "Recall"}
 
 
 def make_tables(results: Results) -> list[Table]:
@@ -37,31 +42,35 @@ def make_tables(results: Results) -> list[Table]:
     was measured; then published figures, notes, coverage, costs, failures.
     """
     tables = []
-    for task in results.provenance["tasks"]:
+    for task in results.tasks:
         is_task = (results.scores["task"] == task["task"]) & (results.scores["split"] == task["split"])
         scores = results.scores[is_task]
         if scores.empty:
             continue
-        if task["type"] == "sts":
-            tables.append(_sts_table(results, task, scores))
+        if not kind_named(task["type"]).ranks:
+            tables.append(_table(results, task, scores))
             continue
-        if task["type"] == "evaluator":
-            tables.append(_evaluator_table(task, scores))
-            continue
-        for k in results.provenance["top_k"]:
-            tables.append(_retrieval_table(results, task, scores[scores["reranker"] == NO_RERANKER], k))
+        for metrics in _by_cut_off(results.metrics(task["task"], task["split"], in_tables=True)):
+            main = main_of(metrics, results.provenance.get("main_metrics", ()))
+            tables.append(_retrieval_table(results, task, scores[scores["reranker"] == NO_RERANKER], metrics, main))
             if scores["reranker"].nunique() > 1:
-                tables += [_grid_table(results, task, scores, k), gains_table(results, task, k)]
+                tables += [_grid_table(results, task, scores, metrics, main), gains_table(results, task, main)]
     tables += across_tables(results)
     if not results.measurements.cells.empty:
         tables += measurement_tables(results)
         tables += [table for k in results.provenance["top_k"] for table in loss_tables(results, k)]
     further = _notes_table(results) + _coverage_table(results) + _cost_table(results) + _failure_table(results)
-    tables += published_tables(results) + further
+    tables += published_tables(results) + added_tables(results) + further
     if not results.missing:
         return tables
     partial = [replace(table, title=f"PARTIAL: {table.title}") for table in tables]
     return [_missing_table(results), *partial]
+
+
+def _by_cut_off(metrics: Sequence[Metric]) -> list[list[Metric]]:
+    """Group metrics by the rank that they are cut at, ascending; those without a cut-off come last."""
+    cuts = sorted({metric.k for metric in metrics}, key=lambda k: math.inf if k is None else k)
+    return [[metric for metric in metrics if metric.k == k] for k in cuts]
 
 
 def _missing_table(results: Results) -> Table:
@@ -77,96 +86,133 @@ def _missing_table(results: Results) -> Table:
     )
 
 
-def _sts_table(results: Results, task: dict[str, Any], scores: pd.DataFrame) -> Table:
+def _table(results: Results, task: Mapping[str, Any], scores: pd.DataFrame) -> Table:
+    """The scores of a task that is not scored by rankings."""
+    kind, label = kind_named(task["type"]), (task["task"], task["split"])
+    main = results.main_metric(*label)
+    if main.compared == "none":
+        return _untested_table(results, task, scores)
+    others = [each for each in results.metrics(*label, in_tables=True) if each != main]
+    # Correlations of the same similarity beside each other.
+    others.sort(key=lambda metric: metric.similarity != main.similarity)
     by_metric = {metric: found.set_index("model") for metric, found in scores.groupby("metric", sort=False)}
-    board = against_best(results, task["task"], task["split"], "spearman_cosine")
+    board = against_best(results, *label, main.name)
     order = board["model"].tolist()
     labels = [(model, NO_RERANKER) for model in order]
-    pairs = by_metric["spearman_cosine"].loc[order, "n"]
+    items = by_metric[main.name].loc[order, "n"]
     thin = is_thin(board).tolist()
     return Table(
-        f"STS: {task['task']} ({task['split']}), {asked(task)}, Spearman and Pearson × 100",
-        ("Model", "Rank", "Spearman cosine", "Pearson cosine", "Sp. dot", "Sp. eucl.", "Sp. manh.", "pairs"),
+        f"{kind.title}: {task['task']} ({task['split']}), {asked(task)}"
+        + ("" if kind.scale == 1 else f", scores × {kind.scale:g}"),
+        ("Model", "Rank", main.title, *(_short(metric, main) for metric in others), kind.items),
         _rows(
             order,
             places(labels, board),
-            marked(_scored(by_metric["spearman_cosine"].loc[order], "{:.1f}", 100, thin), labels, board),
-            _scored(by_metric["pearson_cosine"].loc[order], "{:.1f}", 100, thin),
+            marked(_scored(by_metric[main.name].loc[order], main, kind.form, kind.scale, thin), labels, board),
             *(
-                _best_in_column(
-                    [f"{value:.1f}" for value in 100 * by_metric[f"spearman_{name}"].loc[order, "score"]], thin
+                _scored(by_metric[metric.name].loc[order], metric, kind.form, kind.scale, thin)
+                if metric.similarity == main.similarity
+                else _best_in_column(
+                    [kind.form.format(kind.scale * value) for value in by_metric[metric.name].loc[order, "score"]],
+                    metric,
+                    thin,
                 )
-                for name in ("dot", "euclidean", "manhattan")
+                for metric in others
             ),
-            _plain(pairs),
+            _plain(items),
         ),
         _notes(
             INTERVALS if scores["ci_low"].notna().any() else "",
-            "Pairs with a text of which the model knows no word are left out." if pairs.min() < task["pairs"] else "",
-            thin_cells(board, task["pairs"], "pairs"),
+            f"{kind.items.capitalize()} with a text of which the model knows no word are left out."
+            if items.min() < task[kind.items]
+            else "",
+            thin_cells(board, task[kind.items], kind.items),
             TIED if len(order) > 1 else "",
-            what_shows(board, "pairs", "{:.1f}", 100),
+            what_shows(board, kind.items, kind.form, kind.scale),
         ),
     )
 
 
-def _evaluator_table(task: dict[str, Any], scores: pd.DataFrame) -> Table:
-    metrics = list(dict.fromkeys(scores["metric"]))[:METRICS_SHOWN]
-    by_metric = {metric: scores[scores["metric"] == metric].set_index("model")["score"] for metric in metrics}
-    order = by_metric[metrics[0]].sort_values(ascending=False, kind="stable").index.tolist()
+def _short(metric: Metric, main: Metric) -> str:
+    """A title that lets all columns stand side by side in a terminal."""
+    if metric.similarity == main.similarity:
+        return metric.title
+    for word, short in (("Spearman", "Sp."), ("euclidean", "eucl."), ("manhattan", "manh.")):
+        metric = replace(metric, title=metric.title.replace(word, short))
+    return metric.title
+
+
+def _untested_table(results: Results, task: Mapping[str, Any], scores: pd.DataFrame) -> Table:
+    """Scores that have no items behind them, and so neither intervals nor tests."""
+    metrics = results.metrics(task["task"], task["split"])[:METRICS_SHOWN]
+    by_metric = {each: scores[scores["metric"] == each.name].set_index("model")["score"] for each in metrics}
+    main = metrics[0]
+    order = by_metric[main].sort_values(ascending=not main.higher_is_better, kind="stable").index.tolist()
     return Table(
-        f"{task['kind']}: {task['task']} ({task['split']}), {task['samples']} samples",
-        ("Model", *(metric.replace("_", " ") for metric in metrics)),
-        _rows(order, *(_best_in_column([f"{v:.3f}" for v in found.loc[order]]) for found in by_metric.values())),
-        f"Ranked by {metrics[0].replace('_', ' ')}, the task's main score; scores.csv has all metrics.",
+        f"{task.get('kind', kind_named(task['type']).title)}: {task['task']} ({task['split']}), {asked(task)}",
+        ("Model", *(each.title for each in metrics)),
+        _rows(
+            order,
+            *(_best_in_column([f"{v:.3f}" for v in found.loc[order]], each) for each, found in by_metric.items()),
+        ),
+        f"Ranked by {main.title}, the task's main score; scores.csv has all metrics.",
     )
 
 
-def _retrieval_table(results: Results, task: dict[str, Any], scores: pd.DataFrame, k: int) -> Table:
-    by_metric = {name: scores[scores["metric"] == f"{name}@{k}"].set_index("model") for name in TITLES}
+def _retrieval_table(
+    results: Results, task: Mapping[str, Any], scores: pd.DataFrame, metrics: Sequence[Metric], main: Metric
+) -> Table:
     first_stages = {(str(model), NO_RERANKER) for model in scores["model"].unique()}
-    boards = {
-        name: against_best(results, task["task"], task["split"], f"{name}@{k}", first_stages) for name in TITLES
-    }
-    order = boards["ndcg"]["model"].tolist()
+    boards = {each: against_best(results, task["task"], task["split"], each.name, first_stages) for each in metrics}
+    by_metric = {each: scores[scores["metric"] == each.name].set_index("model") for each in metrics}
+    order = boards[main]["model"].tolist()
     labels = [(model, NO_RERANKER) for model in order]
     excluded = task["excluded_queries"]
     return Table(
         f"Retrieval: {task['task']} ({task['split']}), {asked(task)}, {task['documents']} documents",
-        ("Model", "Rank", *(f"{title}@{k}" for title in TITLES.values())),
+        ("Model", "Rank", *(each.title for each in metrics)),
         _rows(
             order,
-            places(labels, boards["ndcg"]),
-            *(marked(_scored(by_metric[name].loc[order], "{:.3f}", 1), labels, boards[name]) for name in TITLES),
+            places(labels, boards[main]),
+            *(
+                marked(_scored(by_metric[each].loc[order], each, "{:.3f}", 1), labels, boards[each])
+                for each in metrics
+            ),
         ),
         _notes(
             INTERVALS if scores["ci_low"].notna().any() else "",
-            "Ranked by nDCG." if len(order) > 1 else "",
+            f"Ranked by {main.title}." if len(order) > 1 else "",
             f"{excluded} more queries have no relevant document and are excluded." if excluded else "",
             TIED if len(order) > 1 else "",
-            what_shows(boards["ndcg"]),
+            what_shows(boards[main]),
         ),
     )
 
 
-def _grid_table(results: Results, task: dict[str, Any], scores: pd.DataFrame, k: int) -> Table:
+def _grid_table(
+    results: Results, task: Mapping[str, Any], scores: pd.DataFrame, metrics: Sequence[Metric], main: Metric
+) -> Table:
     rerankers = list(dict.fromkeys(scores["reranker"]))
     models = list(dict.fromkeys(scores["model"]))
-    boards = {name: against_best(results, task["task"], task["split"], f"{name}@{k}") for name in ("hit_rate", "mrr")}
+    crossed = [metric for metric in metrics if metric.name in {f"{name}@{main.k}" for name in GRID}] or [main]
+    boards = {metric: against_best(results, task["task"], task["split"], metric.name) for metric in crossed}
     columns, titles, half_widths = [], ["Embedder"], []
     for reranker in rerankers:
-        for name, board in boards.items():
-            found = scores[(scores["reranker"] == reranker) & (scores["metric"] == f"{name}@{k}")]
+        for metric, board in boards.items():
+            found = scores[(scores["reranker"] == reranker) & (scores["metric"] == metric.name)]
             by_model = found.set_index("model").reindex(models)
             half_widths.append((by_model["ci_high"] - by_model["ci_low"]).max() / 2)
             values = ["failed" if pd.isna(value) else f"{value:.4f}" for value in by_model["score"]]
-            columns.append(marked(_best_in_column(values), [(model, reranker) for model in models], board))
-            titles.append(f"{'no reranker' if reranker == NO_RERANKER else reranker}: {TITLES[name]}")
+            cells = _best_in_column(values, metric)
+            columns.append(marked(cells, [(model, reranker) for model in models], board))
+            title = metric.title.removesuffix(f"@{main.k}")
+            titles.append(f"{'no reranker' if reranker == NO_RERANKER else reranker}: {title}")
     reach = max(half_widths)
     intervals = f"95 % intervals reach up to ±{reach:.3f} here (scores.csv has each): smaller gaps may be noise."
+    at = "" if main.k is None else f"at {main.k} "
     candidates = results.provenance["candidates"]
     return Table(
-        f"Grid: {task['task']} ({task['split']}), at {k} over {candidates} candidates, {asked(task)}",
+        f"Grid: {task['task']} ({task['split']}), {at}over {candidates} candidates, {asked(task)}",
         tuple(titles),
         _rows(models, *columns),
         _notes("Too few queries for intervals." if pd.isna(reach) else intervals, TIED),
@@ -242,9 +288,11 @@ def _plain(texts: Sequence[str]) -> list[TableCell]:
     return [TableCell(str(text)) for text in texts]
 
 
-def _scored(found: pd.DataFrame, form: str, scale: float, thin: Sequence[bool] = ()) -> list[TableCell]:
+def _scored(
+    found: pd.DataFrame, metric: Metric, form: str, scale: float, thin: Sequence[bool] = ()
+) -> list[TableCell]:
     """Scores with their intervals; the best score marked, which is none of those that are `thin`."""
-    cells = _best_in_column([form.format(scale * value) for value in found["score"]], thin)
+    cells = _best_in_column([form.format(scale * value) for value in found["score"]], metric, thin)
     bounds = zip(found["ci_low"], found["ci_high"], strict=True)
     return [
         replace(cell, text=cell.text + in_brackets(*bound, form, scale))
@@ -252,10 +300,10 @@ def _scored(found: pd.DataFrame, form: str, scale: float, thin: Sequence[bool] =
     ]
 
 
-def _best_in_column(values: Sequence[str], thin: Sequence[bool] = ()) -> list[TableCell]:
-    """The highest shown value, and those shown equal to it, are best; none of those that are `thin`."""
+def _best_in_column(values: Sequence[str], metric: Metric, thin: Sequence[bool] = ()) -> list[TableCell]:
+    """The best shown value, and those shown equal to it, are best; none of those that are `thin`."""
     numbers = [
-        None if value in ("failed", "nan") or is_out else float(value)
+        None if value in ("failed", "nan") or is_out else metric.sign * float(value)
         for value, is_out in zip(values, thin or [False] * len(values), strict=True)
     ]
     top = max((number for number in numbers if number is not None), default=None)

@@ -13,7 +13,6 @@ from evalkit.results.coverage import is_covered
 from evalkit.results.inputs import Label, differing_inputs, of_cell, of_task, tasks_of, why_apart
 from evalkit.results.records import CELL_KEYS
 from evalkit.results.results import Results
-from evalkit.results.scores import ranking_metric
 from evalkit.stats.paired import PairedTests
 from evalkit.types import FloatArray
 
@@ -25,8 +24,6 @@ QUERY_COLUMNS = [
     "task", "split", "model_a", "reranker_a", "model_b", "reranker_b", "query", "text", "value_a", "value_b",
     "difference", "rank_a", "rank_b",
 ]  # fmt: skip
-KINDS = ("hit_rate", "mrr", "ndcg", "recall")
-"""Of the ranking metrics, those that are compared, at the largest k of both runs."""
 NO_TEST, TOO_FEW = "no test", "too few items"
 """Verdicts of cells that are not compared."""
 _TASK = ["task", "split"]
@@ -50,14 +47,15 @@ class Changes:
     """From run A to run B; a difference is B - A, a fraction.
 
     `cells` has a row a task, pair of cells and metric, with `CELL_COLUMNS`: `main` marks the metric that the task is
-    ranked by, `won` and `lost` count the queries whose value went up and down. `p_holm` is corrected for all pairs of
-    a task and metric; `verdict` is "better" or "worse" where that is at most 0.05, "same" where no query differs,
-    "cannot be told" elsewhere, `TOO_FEW` where either cell covers too few of the task's items (see `coverage.FLOOR`),
-    and `NO_TEST` where a score has no queries behind it.
+    ranked by, `won` and `lost` count the queries whose value got better and worse. `p_holm` is corrected for all
+    pairs of a task and metric; `verdict` is "better" or "worse" where that is at most 0.05, "same" where no query
+    differs, "cannot be told" elsewhere, `TOO_FEW` where either cell covers too few of the task's items (see
+    `coverage.FLOOR`), and `NO_TEST` where a score has no queries behind it.
 
     `queries` has a row for each query of a retrieval task whose main value changed, with `QUERY_COLUMNS`, the largest
-    losses first: the ranks are those of its first relevant document, NaN where none was found. `inputs` has a row
-    for each thing that differs: what, a, b. `tasks` is what run B says of its tasks.
+    losses first (here a difference is how much better the query got): the ranks are those of its first relevant
+    document, NaN where none was found. `inputs` has a row for each thing that differs: what, a, b. `tasks` is what
+    run B says of its tasks.
     """
 
     cells: pd.DataFrame
@@ -148,8 +146,8 @@ def _only(
 
 def _cell_rows(label: Label, pairs: Sequence[Pair], a: Results, b: Results) -> Iterator[dict[str, Any]]:
     scores = [of_task(run.scores, label) for run in (a, b)]
-    main = ranking_metric(scores[0])
-    for metric in _metrics(scores, main):
+    main = a.main_metric(*label).name
+    for metric in _metrics(label, a, b):
         by_cell = [
             of.loc[of["metric"] == metric].astype({"model": str, "reranker": str}).set_index(["model", "reranker"])
             for of in scores
@@ -169,12 +167,14 @@ def _cell_rows(label: Label, pairs: Sequence[Pair], a: Results, b: Results) -> I
             }
 
 
-def _metrics(scores: Sequence[pd.DataFrame], main: str) -> list[str]:
-    """The main metric first, then the others that both have."""
-    both = [str(name) for name in scores[0]["metric"].unique() if name in set(scores[1]["metric"])]
-    largest = max((int(name.partition("@")[2]) for name in both if "@" in name), default=0)
-    others = [name for name in both if name in {f"{kind}@{largest}" for kind in KINDS} and name != main]
-    return [*([main] if main in both else []), *others]
+def _metrics(label: Label, a: Results, b: Results) -> list[str]:
+    """The main metric first, then the others of tables that both have, of those with a cut-off at the largest."""
+    main, there = a.main_metric(*label).name, {metric.name for metric in b.metrics(*label)}
+    both = [metric for metric in a.metrics(*label) if metric.name in there]
+    largest = max((metric.k for metric in both if metric.k is not None), default=None)
+    others = [metric for metric in both if metric.in_tables and metric.name != main and metric.similarity is None]
+    kept = [metric.name for metric in others if metric.compared == "means" and metric.k in (None, largest)]
+    return [*(metric.name for metric in both if metric.name == main), *kept]
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,7 @@ class _Values:
     after: FloatArray
     tests: PairedTests
     per_query: bool
+    sign: int
 
 
 def _values(label: Label, metric: str, pairs: Sequence[Pair], a: Results, b: Results) -> _Values | None:
@@ -197,9 +198,9 @@ def _values(label: Label, metric: str, pairs: Sequence[Pair], a: Results, b: Res
     rows = [row_of[identifier] for identifier in old.ids]
     before = old.values[:, [old.cells.index(cell) for cell, _ in pairs]]
     after = new.values[rows][:, [new.cells.index(cell) for _, cell in pairs]]
-    joined = Compared((), old.ids, np.hstack([after, before]), old.gold, old.seed)
+    joined = Compared((), old.ids, np.hstack([after, before]), old.gold, old.seed, old.sign)
     tests = joined.tests([(row, len(pairs) + row) for row in range(len(pairs))])
-    return _Values(before, after, tests, old.gold is None)
+    return _Values(before, after, tests, old.gold is None, old.sign)
 
 
 def _tested(values: _Values | None, row: int, n: int) -> dict[str, Any]:
@@ -207,16 +208,17 @@ def _tested(values: _Values | None, row: int, n: int) -> dict[str, Any]:
     if values is None:
         return {**undefined, "n": n, "verdict": NO_TEST}
     tests = values.tests
-    change = values.after[:, row] - values.before[:, row]
+    change = values.sign * (values.after[:, row] - values.before[:, row])
     sides = np.column_stack([values.before[:, row], values.after[:, row]])
     if not is_covered(sides).all():
         return {**undefined, "n": int(np.isfinite(change).sum()), "verdict": TOO_FEW}
     counts = {"won": (change > 0).sum(), "lost": (change < 0).sum(), "even": (change == 0).sum()}
+    low, high = sorted((values.sign * tests.low[row], values.sign * tests.high[row]))
     significant = tests.p_holm[row] <= LEVEL
     verdict = ("better" if tests.difference[row] > 0 else "worse") if significant else "cannot be told"
     return {
-        "ci_low": tests.low[row],
-        "ci_high": tests.high[row],
+        "ci_low": low,
+        "ci_high": high,
         "p": tests.p[row],
         "p_holm": tests.p_holm[row],
         "n": int(tests.n[row]),
@@ -231,19 +233,19 @@ def _query_rows(label: Label, pairs: Sequence[Pair], a: Results, b: Results) -> 
     """The queries of a retrieval task whose main value changed, the largest losses first."""
     # A baseline keeps no texts.
     texts = max((of_task(run.evidence.queries, label) for run in (a, b)), key=len).set_index("query")["text"]
-    metric = ranking_metric(of_task(a.scores, label))
-    if texts.empty or "@" not in metric:
+    main = a.main_metric(*label)
+    if texts.empty or main.compared != "means":
         return pd.DataFrame(columns=QUERY_COLUMNS)
     parts = []
     for old, new in pairs:
         sides = [of_cell(run.records, label, cell) for run, cell in ((a, old), (b, new))]
-        value = [side[side["metric"] == metric].astype({"id": str}).set_index("id")["value"] for side in sides]
+        value = [side[side["metric"] == main.name].astype({"id": str}).set_index("id")["value"] for side in sides]
         ranks = [
             of_cell(run.evidence.first_relevant, label, cell).astype({"query": str}).set_index("query")["rank"]
             for run, cell in ((a, old), (b, new))
         ]
         frame = pd.DataFrame({"value_a": value[0], "value_b": value[1]})
-        frame["difference"] = frame["value_b"] - frame["value_a"]
+        frame["difference"] = main.sign * (frame["value_b"] - frame["value_a"])
         frame = frame[frame["difference"].abs() > 0].rename_axis("query").reset_index()
         frame["text"] = frame["query"].map(texts)
         frame["rank_a"], frame["rank_b"] = (frame["query"].map(side).astype("float64") for side in ranks)

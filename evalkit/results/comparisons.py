@@ -1,20 +1,20 @@
 """Which differences between cells are more than noise: frames derived from a run's records."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, wraps
+from inspect import signature
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from zlib import crc32
 
 import numpy as np
 import pandas as pd
 
+from evalkit.cell import NO_RERANKER
 from evalkit.errors import ConfigError, did_you_mean
-from evalkit.grid.cells import NO_RERANKER
 from evalkit.results.coverage import is_covered
-from evalkit.results.records import GOLD, SAMPLES
-from evalkit.results.scores import ranking_metric
 from evalkit.stats.correlation import resampled_spearman, spearman_influence
 from evalkit.stats.intervals import percentiles, resampled_means
 from evalkit.stats.paired import PairedTests, compare_correlations, compare_means
@@ -25,11 +25,12 @@ from evalkit.types import FloatArray, IntArray
 if TYPE_CHECKING:
     from evalkit.results.results import Results
 
+Arguments = ParamSpec("Arguments")
+Made = TypeVar("Made")
 LEVEL = 0.05
 """Of the tests: a corrected p at or below it is a difference."""
 FEWEST = 6
 """Queries that two cells need to be told apart: differences of one sign on 5 have a p of 2/32."""
-SPEARMAN = "spearman_"
 ALL = "all"
 """Stands for all embedders together."""
 PLACES = ["rank", "rank_low", "rank_high", "tied"]
@@ -38,23 +39,55 @@ CellLabel = tuple[str, str]
 """Model and reranker."""
 
 
+def _once(function: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
+    """Call a function of results once for each of its arguments: several tables of a page ask the same.
+
+    `cells` may be all of them, or None: the same. A frame is given away as a copy, which its receiver may change.
+    """
+
+    @wraps(function)
+    def kept(*arguments: Arguments.args, **named: Arguments.kwargs) -> Made:
+        call = signature(function).bind(*arguments, **named)
+        results: Any = call.arguments["results"]
+        cells = call.arguments.get("cells")
+        if cells is not None and set(cells) >= _scored(results, *list(call.arguments.values())[1:3]):
+            call.arguments["cells"] = cells = None
+        label = [value for name, value in call.arguments.items() if name not in ("results", "cells")]
+        key = (function.__name__, *label, None if cells is None else frozenset(cells))
+        made = results.once(key, lambda: function(*call.args, **call.kwargs))
+        return cast(Made, made.copy() if isinstance(made, pd.DataFrame) else made)
+
+    return kept
+
+
+def _scored(results: "Results", task: str, split: str) -> set[CellLabel]:
+    """The cells of a task that have records."""
+    records = results.records
+    here = records[(records["task"] == task) & (records["split"] == split)][["model", "reranker"]].drop_duplicates()
+    return {(str(model), str(reranker)) for model, reranker in here.itertuples(index=False)}
+
+
 @dataclass(frozen=True)
 class Compared:
-    """The per-query values of a task's cells: float64 of shape (n_queries, n_cells), and for STS the gold scores."""
+    """The per-query values of a task's cells: float64 of shape (n_queries, n_cells), and for STS the gold scores.
+
+    `sign` is -1 where less is better (see `Metric.sign`): all differences tell how much better a cell is.
+    """
 
     cells: tuple[CellLabel, ...]
     ids: tuple[str, ...]
     values: FloatArray
     gold: FloatArray | None
     seed: int
+    sign: int = 1
 
     @cached_property
     def covered(self) -> FloatArray:
-        """The values, all NaN for a cell that covers too few of the items (see `coverage.FLOOR`).
+        """The values times `sign`, all NaN for a cell that covers too few of the items (see `coverage.FLOOR`).
 
         Comparisons are made of these: such a cell touches no number of the others'.
         """
-        return np.where(is_covered(self.values), self.values, np.nan)
+        return np.where(is_covered(self.values), self.sign * self.values, np.nan)
 
     def tests(self, pairs: Sequence[tuple[int, int]]) -> PairedTests:
         """Paired tests of cells by number: of means, or for STS of Spearman's correlations; NaN for a thin cell."""
@@ -71,7 +104,7 @@ class Compared:
         return told_apart(influence, correlations, level=LEVEL, seed=self.seed)
 
     def resampled(self) -> FloatArray:
-        """Scores of the cells in the same resamples: float64 of shape (n_cells, n_resamples).
+        """Scores of the cells, times `sign`, in the same resamples: float64 of shape (n_cells, n_resamples).
 
         A cell's row does not depend on which others there are; that of a thin one is NaN.
         """
@@ -80,6 +113,7 @@ class Compared:
         return resampled_spearman(self.covered, self.gold, seed=self.seed)
 
 
+@_once
 def compared(
     results: "Results", task: str, split: str, metric: str, cells: Collection[CellLabel] | None = None
 ) -> Compared:
@@ -90,57 +124,45 @@ def compared(
     Raises ConfigError for a metric that the task does not have, or that is no mean over queries nor a Spearman
     correlation: there is nothing to compare by.
     """
-    key = ("compared", task, split, metric, None if cells is None else frozenset(cells))
-    return results.once(key, lambda: _compared(results, task, split, metric, cells))
-
-
-def _compared(
-    results: "Results", task: str, split: str, metric: str, cells: Collection[CellLabel] | None
-) -> Compared:
-    records = results.records
-    records = records[(records["task"] == task) & (records["split"] == split)]
-    metrics = [str(name) for name in records["metric"].unique()]
-    is_sts = GOLD in metrics
-    name = metric.removeprefix(SPEARMAN) if is_sts else metric
-    offered = [SPEARMAN + each for each in metrics if each != GOLD] if is_sts else metrics
-    if SAMPLES in metrics or metric not in offered:
+    known = results.metric(metric)
+    offered = [each.name for each in results.metrics(task, split) if each.compared != "none"]
+    if metric not in offered:
         raise ConfigError(
             f"{metric!r} of {task} ({split}) cannot be compared query by query. {did_you_mean(metric, offered)}"
         )
+    records = results.records
+    records = records[(records["task"] == task) & (records["split"] == split)]
     labels = ["model", "reranker"]
-    wide = records[records["metric"] == name].set_index(["id", *labels])["value"].unstack(labels, sort=False)
+    source = known.similarity or metric
+    wide = records[records["metric"] == source].set_index(["id", *labels])["value"].unstack(labels, sort=False)
     gold = None
-    if is_sts:
-        first = records[(records["metric"] == GOLD) & (records["model"] == wide.columns[0][0])]
-        gold = first.set_index("id")["value"].reindex(wide.index).to_numpy(dtype=np.float64)
+    if known.similarity is not None:
+        held = results.gold[(results.gold["task"] == task) & (results.gold["split"] == split)]
+        by_id = held.astype({"id": str}).set_index("id")["value"]
+        gold = by_id.reindex(wide.index.astype(str)).to_numpy(dtype=np.float64)
     wide = wide[[column for column in wide.columns if cells is None or tuple(column) in cells]]
     left = tuple((str(column[0]), str(column[1])) for column in wide.columns)
-    return Compared(left, tuple(wide.index), wide.to_numpy(dtype=np.float64), gold, results.provenance["seed"])
+    values = wide.to_numpy(dtype=np.float64)
+    return Compared(left, tuple(wide.index), values, gold, results.provenance["seed"], known.sign)
 
 
+@_once
 def against_best(
     results: "Results", task: str, split: str, metric: str, cells: Collection[CellLabel] | None = None
 ) -> pd.DataFrame:
     """Each cell of a task (or of those named) beside the best one: a row a cell, best first, scores as fractions.
 
-    Columns: model, reranker, score, ci_low, ci_high, n; `difference` (best - cell) with `diff_low`, `diff_high` (95
-    %, not corrected), `p` and `p_corrected`, for all pairs of cells here; `sd` of a query's difference; `rank` by
-    score, with its 95 % interval `rank_low`, `rank_high`; `tied`: no other cell is better by more than chance
-    explains. A cell whose score is over too few items (see `coverage.FLOOR`) comes after the others, with NaN for all
-    that compares it and not tied; one without a score is last.
+    Columns: model, reranker, score, ci_low, ci_high, n; `difference` (how much better the best is) with `diff_low`,
+    `diff_high` (95 %, not corrected), `p` and `p_corrected`, for all pairs of cells here; `sd` of a query's
+    difference; `rank` by score, with its 95 % interval `rank_low`, `rank_high`; `tied`: no other cell is better by
+    more than chance explains. A cell whose score is over too few items (see `coverage.FLOOR`) comes after the others,
+    with NaN for all that compares it and not tied; one without a score is last.
 
     The best of many cells is partly the luckiest, so all pairs of cells are tested together (`stats.step_down`), and
     all places follow from the pairs that are told apart at 5 %: a cell's rank is at least one more than the number of
     those better than it, at most the number of those that are not worse (Mogstad, Romano, Shaikh and Wilhelm 2024).
     Raises ConfigError as `compared`.
     """
-    key = ("against best", task, split, metric, None if cells is None else frozenset(cells))
-    return results.once(key, lambda: _against_best(results, task, split, metric, cells)).copy()
-
-
-def _against_best(
-    results: "Results", task: str, split: str, metric: str, cells: Collection[CellLabel] | None
-) -> pd.DataFrame:
     found = compared(results, task, split, metric, cells)
     scores = results.scores
     scores = scores[(scores["task"] == task) & (scores["split"] == split) & (scores["metric"] == metric)]
@@ -149,7 +171,7 @@ def _against_best(
         [row_of[cell] for cell in found.cells]
     ]
     board = board.astype({"model": str, "reranker": str})
-    score = board["score"].to_numpy()
+    score = found.sign * board["score"].to_numpy()
     ranked = np.where(is_covered(found.values), score, np.nan)
     is_ranked = np.isfinite(ranked)
     best = int(np.argmax(np.where(is_ranked, ranked, -np.inf)))
@@ -178,13 +200,14 @@ def _against_best(
     return board.iloc[order].reset_index(drop=True)
 
 
+@_once
 def pairwise(
     results: "Results", task: str, split: str, metric: str, cells: Collection[CellLabel] | None = None
 ) -> pd.DataFrame:
     """All pairs of cells, or of those named.
 
-    Columns: model_a, reranker_a, model_b, reranker_b, difference (a - b, a fraction), ci_low, ci_high, p, p_holm
-    (corrected for all rows), n, sd. Raises ConfigError as `compared`.
+    Columns: model_a, reranker_a, model_b, reranker_b, difference (how much better a is: a fraction), ci_low, ci_high,
+    p, p_holm (corrected for all rows), n, sd. Raises ConfigError as `compared`.
     """
     found = compared(results, task, split, metric, cells)
     pairs = list(combinations(range(len(found.cells)), 2))
@@ -193,12 +216,14 @@ def pairwise(
     return _with_tests(frame, found.tests(pairs), ["difference", "ci_low", "ci_high", "p", "p_holm", "n", "sd"])
 
 
+@_once
 def reranker_gains(results: "Results", task: str, split: str, metric: str) -> pd.DataFrame:
     """What each reranker adds to each embedder, and to all of them together.
 
     Columns: model ("all" for the mean over the embedders, which is compared query by query too), reranker,
-    difference (with - without, a fraction), ci_low, ci_high, p, p_holm (corrected for all rows), n. "all" is over the
-    embedders that have both scores, on enough of the queries. Empty without rerankers; raises ConfigError as
+    difference (how much better it is with the reranker: a fraction), ci_low, ci_high, p, p_holm (corrected for all
+    rows), n. "all" is over the embedders that have both scores, on enough of the queries. Empty without rerankers;
+    raises ConfigError as
     `compared`.
     """
     found = compared(results, task, split, metric)
@@ -244,8 +269,9 @@ def needed(board: pd.DataFrame, difference: float) -> float:
     return queries_needed(difference, float(known["sd"].median())) if len(known) else float("nan")
 
 
+@_once
 def across_tasks(results: "Results") -> pd.DataFrame:
-    """Each cell over all tasks of a kind: a row a kind ("sts", "retrieval") and cell, best mean first.
+    """Each cell over all tasks of a kind: a row a kind (of tasks) and cell, best mean first.
 
     Columns: type, model, reranker, tasks (how many there are), missing (names of those without a score, or with one
     over too few items (see `coverage.FLOOR`), "; " between), then mean (of the main metric, a fraction), mean_rank
@@ -256,11 +282,15 @@ def across_tasks(results: "Results") -> pd.DataFrame:
     whose scores have no queries.
     """
     parts = []
-    for kind in ("sts", "retrieval"):
-        tasks = [(each["task"], each["split"]) for each in results.provenance["tasks"] if each["type"] == kind]
-        scored = {name: rows for task in tasks for name, rows in _main(results, *task)}
-        if len({name for name, _ in tasks}) > 1:
-            parts.append(_across(kind, scored))
+    for kind in dict.fromkeys(str(each["type"]) for each in results.tasks):
+        of_kind = [(each["task"], each["split"]) for each in results.tasks if each["type"] == kind]
+        tasks = [task for task in of_kind if results.metrics(*task)]
+        mains = [results.main_metric(*task) for task in tasks]
+        if len({name for name, _ in of_kind}) > 1 and mains and all(main.compared != "none" for main in mains):
+            signs = {main.sign for main in mains}
+            scored = {name: rows for task in tasks for name, rows in _main(results, *task)}
+            # Of metrics that point both ways the mean says nothing.
+            parts.append(_across(kind, scored, signs.pop() if len(signs) == 1 else math.nan))
     columns = [
         "type",
         "model",
@@ -273,11 +303,11 @@ def across_tasks(results: "Results") -> pd.DataFrame:
 
 
 def _main(results: "Results", task: str, split: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """By the main metric, a task's name and a row a cell: its score, then its scores in resamples."""
+    """By the main metric, a task's name and a row a cell: its score, then its scores in resamples, times the sign."""
     scores = results.scores
     scores = scores[(scores["task"] == task) & (scores["split"] == split)]
     if len(scores):
-        metric = ranking_metric(scores)
+        metric = results.main_metric(task, split).name
         name = f"{task} ({split})"
         # Each task has draws of its own, or tasks of one size would rise and fall together.
         found = replace(
@@ -286,11 +316,11 @@ def _main(results: "Results", task: str, split: str) -> Iterator[tuple[str, pd.D
         of_metric = scores[scores["metric"] == metric].astype({"model": str, "reranker": str})
         observed = of_metric.set_index(["model", "reranker"])["score"]
         rows = pd.DataFrame(found.resampled(), index=_index(found.cells))
-        rows.insert(0, "score", observed.reindex(rows.index).where(is_covered(found.values)))
+        rows.insert(0, "score", found.sign * observed.reindex(rows.index).where(is_covered(found.values)))
         yield name, rows
 
 
-def _across(kind: str, tasks: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def _across(kind: str, tasks: Mapping[str, pd.DataFrame], sign: float) -> pd.DataFrame:
     from scipy.stats import rankdata  # takes a second to import
 
     cells = list(dict.fromkeys(cell for rows in tasks.values() for cell in rows.index))
@@ -304,12 +334,12 @@ def _across(kind: str, tasks: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     # (n_tasks, n_kept, 1 + n_resamples)
     scores = np.stack([rows.loc[kept].to_numpy() for rows in tasks.values()])
     ranks = np.asarray(rankdata(-scores, axis=1, nan_policy="omit")) if kept else scores
-    measured = scores.mean(axis=0), ranks.mean(axis=0), (len(kept) - ranks).sum(axis=0)
+    measured = sign * scores.mean(axis=0), ranks.mean(axis=0), (len(kept) - ranks).sum(axis=0)
     for name, values in zip(MEASURES, measured, strict=True):
         low, high = percentiles(values[:, 1:])
         for bound, found in zip(BOUNDS, (values[:, 0], low, high), strict=True):
             frame[name + bound] = pd.Series(found, index=whole)
-    return frame.sort_values("mean", ascending=False, kind="stable")
+    return frame.sort_values("mean", ascending=sign < 0, kind="stable")
 
 
 def _index(cells: Sequence[CellLabel]) -> pd.MultiIndex:

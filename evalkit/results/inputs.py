@@ -5,11 +5,11 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from evalkit.grid.cells import NO_RERANKER
+from evalkit.cell import NO_RERANKER
 from evalkit.results.comparisons import CellLabel
 from evalkit.results.results import Results
 
-SETTINGS = ("device", "dtype", "seed", "top_k", "candidates", "python", "platform", "git_commit", "command")
+SETTINGS = ("device", "dtype", "seed", "top_k", "candidates", "depth", "python", "platform", "git_commit", "command")
 """What a run says of itself beside models, tasks and packages."""
 Label = tuple[str, str]
 """A task and its split."""
@@ -55,8 +55,8 @@ def why_apart(label: Label, a: Results, b: Results) -> str:
         ("queries", ["query"], "text", "queries"),
         ("judgements", ["query", "document"], "grade", "judgements"),
         ("documents", ["document"], "text", "documents"),
-        ("pairs", ["id"], "sentence1", "first sentences"),
-        ("pairs", ["id"], "sentence2", "second sentences"),
+        ("items", ["id"], "text", "texts"),
+        ("items", ["id"], "second", "second texts"),
     ):
         sides = [of_task(getattr(run.evidence, frame), label).set_index(keys)[value] for run in (a, b)]
         shared = sides[0].index.intersection(sides[1].index)

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from evalkit.cell import NO_RERANKER
 from evalkit.errors import ConfigError
-from evalkit.grid.cells import NO_RERANKER
 from evalkit.results.measurements import Measurements
 from evalkit.results.records import CELL_KEYS
 from evalkit.results.results import Results
@@ -40,7 +40,7 @@ def attribute(results: Results, k: int) -> pd.DataFrame:
     if not 1 <= k <= candidates:
         raise ConfigError(f"k={k} is not from 1 to {candidates}, the number of candidates that were ranked.")
     found = results.evidence.first_relevant
-    if found.empty and any(metric.startswith("hit_rate@") for metric in results.records["metric"].unique()):
+    if found.empty and any(results.metric(str(name)).k is not None for name in results.records["metric"].unique()):
         raise ConfigError("these results hold no evidence of what was found. Run again, or give the whole folder.")
     found = found.astype(dict.fromkeys([*CELL_KEYS, "query"], str))
     first = found[found["reranker"] == NO_RERANKER].drop(columns="reranker")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.grid.cells import NO_RERANKER
+from evalkit.cell import NO_RERANKER
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from evalkit.metrics.metric import Metric
 from evalkit.results.records import CELL_KEYS
 from evalkit.stats.intervals import wilson
 from evalkit.suite.published import PublishedScore
@@ -20,7 +21,7 @@ def published_frame(scores: Sequence[PublishedScore] = ()) -> pd.DataFrame:
     """
     frame = pd.DataFrame([asdict(score) for score in scores], columns=[name for name in COLUMNS if "ci_" not in name])
     bounds = [
-        wilson(score.score, score.n) if score.n and score.metric.startswith("hit_rate@") else (float("nan"),) * 2
+        wilson(score.score, score.n) if score.n and Metric.named(score.metric).binary else (float("nan"),) * 2
         for score in scores
     ]
     frame[["ci_low", "ci_high"]] = pd.DataFrame(bounds, columns=["ci_low", "ci_high"], dtype="float64")

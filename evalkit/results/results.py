@@ -11,23 +11,26 @@ import pandas as pd
 import pyarrow as pa
 
 from evalkit.errors import ConfigError
+from evalkit.metrics.metric import Metric, main_of
 from evalkit.results.comparisons import PLACES, against_best
 from evalkit.results.evidence import Evidence
 from evalkit.results.measurements import Measurements
 from evalkit.results.published import published_frame
-from evalkit.results.records import CELL_KEYS, SAMPLES
-from evalkit.results.scores import ranking_metric, score
+from evalkit.results.records import CELL_KEYS, GOLD_COLUMNS
+from evalkit.results.scores import Known, score
 from evalkit.suite.published import read_published
 
 RECORDS, SCORES, LEADERBOARD, PROVENANCE = "results.parquet", "scores.csv", "leaderboard.csv", "run.json"
-PUBLISHED, EVIDENCE = "published.csv", "evidence"
+PUBLISHED, EVIDENCE, GOLD = "published.csv", "evidence", "gold.parquet"
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Results:
-    """Per-query records (see `records.make_records`) and the provenance of a run (what run.json holds).
+    """Per-item records (see `records`) and the provenance of a run (what run.json holds).
+
+    `gold` holds the gold scores of tasks that have them, once for all models.
 
     `published` holds figures that others report, not measured here (see `published.published_frame`): no score,
     rank or leaderboard has them. `evidence` holds rankings and texts: no score is derived from it. `measurements`
@@ -39,6 +42,7 @@ class Results:
     published: pd.DataFrame = field(default_factory=published_frame)
     evidence: Evidence = field(default_factory=Evidence.none)
     measurements: Measurements = field(default_factory=Measurements.none)
+    gold: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=GOLD_COLUMNS))
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -50,7 +54,32 @@ class Results:
     @cached_property
     def scores(self) -> pd.DataFrame:
         """One row per cell and metric, fractions: task, split, model, reranker, metric, score, ci_low, ci_high, n."""
-        return score(self.records, seed=self.provenance["seed"])
+        return score(self.records, self.gold, self._known)
+
+    @cached_property
+    def _known(self) -> Known:
+        samples = {(task["task"], task["split"]): task["samples"] for task in self.tasks if "samples" in task}
+        named = {data["name"]: Metric.from_data(data) for data in self.provenance.get("metrics", ())}
+        return Known(self.provenance["seed"], named, samples)
+
+    @property
+    def tasks(self) -> list[Mapping[str, Any]]:
+        """What run.json says of each task."""
+        return list(self.provenance.get("tasks", ()))
+
+    def metric(self, name: str) -> Metric:
+        """Look up a metric by name, as it was when the run was made."""
+        return self._known.metric(name)
+
+    def metrics(self, task: str, split: str, *, in_tables: bool = False) -> list[Metric]:
+        """List the metrics that a task has scores in, or only those of tables, in the order of the run."""
+        here = self.records[(self.records["task"] == task) & (self.records["split"] == split)]
+        found = self._known.metrics([str(name) for name in here["metric"].unique()])
+        return [metric for metric in found if metric.in_tables or not in_tables]
+
+    def main_metric(self, task: str, split: str) -> Metric:
+        """Look up the metric that a task's cells are ranked by: see `metric.main_of`."""
+        return main_of(self.metrics(task, split), self.provenance.get("main_metrics", ()))
 
     @property
     def failures(self) -> list[dict[str, str]]:
@@ -65,15 +94,16 @@ class Results:
     def leaderboard(self) -> pd.DataFrame:
         """One row per task, split, model and reranker, one column per metric (fractions), best first in a task.
 
-        Best by `ranking_metric`, of which are rank, rank_low and rank_high (95 %), and tied: no other cell is better
+        Best by `main_metric`, of which are rank, rank_low and rank_high (95 %), and tied: no other cell is better
         by more than chance explains (see `comparisons.against_best`); a task with an evaluator of its own has none.
         A cell that failed is a row of NaN at the task's end; its reason is in `failures`.
         """
         parts = []
         for (task, split), scores in self.scores.groupby(["task", "split"], sort=False):
             wide = scores.set_index([*CELL_KEYS, "metric"])["score"].unstack("metric", sort=False)
-            wide = wide.sort_values(ranking_metric(scores), ascending=False, kind="stable").reset_index()
-            parts.append(self._with_places(wide, str(task), str(split), ranking_metric(scores)))
+            main = self.main_metric(str(task), str(split))
+            wide = wide.sort_values(main.name, ascending=not main.higher_is_better, kind="stable").reset_index()
+            parts.append(self._with_places(wide, str(task), str(split), main.name))
         failed = pd.DataFrame(self.failures, columns=[*CELL_KEYS, "reason"]).drop(columns="reason")
         board = pd.concat([*parts, failed], ignore_index=True)
         order = {name: row for row, name in enumerate(dict.fromkeys(board["task"] + "\0" + board["split"]))}
@@ -89,8 +119,7 @@ class Results:
         return spec
 
     def _with_places(self, board: pd.DataFrame, task: str, split: str, metric: str) -> pd.DataFrame:
-        records = self.records[(self.records["task"] == task) & (self.records["split"] == split)]
-        if (records["metric"] == SAMPLES).any():
+        if self.metric(metric).compared == "none":
             return board
         found = against_best(self, task, split, metric)[["model", "reranker", *PLACES]]
         whole = {**dict.fromkeys(PLACES[:-1], "Int64"), "tied": "boolean"}
@@ -111,6 +140,8 @@ class Results:
         """Write what nothing else can give again: records, evidence, measurements, published figures, run.json."""
         folder.mkdir(parents=True, exist_ok=True)
         self.records.to_parquet(folder / RECORDS, index=False)
+        if len(self.gold):
+            self.gold.to_parquet(folder / GOLD, index=False)
         (folder / PROVENANCE).write_text(self.provenance_text, encoding="utf-8")
         self.evidence.write(folder / EVIDENCE)
         if not self.measurements.cells.empty:
@@ -131,7 +162,9 @@ class Results:
                 raise ValueError(f"{PROVENANCE} holds a {type(provenance).__name__}")
             figures = read_published(folder / PUBLISHED) if provenance.get("published") else ()
             records, evidence = pd.read_parquet(folder / RECORDS), Evidence.read(folder / EVIDENCE)
-            return cls(records, provenance, published_frame(figures), evidence, Measurements.read(folder))
+            measurements = Measurements.read(folder)
+            gold = pd.read_parquet(folder / GOLD) if (folder / GOLD).is_file() else pd.DataFrame(columns=GOLD_COLUMNS)
+            return cls(records, provenance, published_frame(figures), evidence, measurements, gold)
         except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
             raise ConfigError(f"the results in {folder} cannot be read: {error}. Run it again.") from error
 

@@ -1,14 +1,17 @@
 """Scores of cells, with intervals, derived from per-query records."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from evalkit.errors import ConfigError
+from evalkit.metrics.metric import CORRELATIONS, Metric
 from evalkit.metrics.similarity import pearson, spearman
-from evalkit.results.records import CELL_KEYS, GOLD, SAMPLES
+from evalkit.results.records import CELL_KEYS
 from evalkit.stats.correlation import resampled_pearson, resampled_spearman
-from evalkit.stats.intervals import mean_interval, percentiles
+from evalkit.stats.intervals import bounded_mean_interval, percentiles
 from evalkit.terms import SIMILARITIES
 from evalkit.types import FloatArray
 
@@ -17,52 +20,92 @@ METHODS = (("spearman", spearman, resampled_spearman), ("pearson", pearson, resa
 SCORE_COLUMNS = [*CELL_KEYS, "metric", "score", "ci_low", "ci_high", "n"]
 
 
-def score(records: pd.DataFrame, seed: int) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Known:
+    """What a run says of its scores: its seed, its metrics by name, and the samples of tasks scored as a whole."""
+
+    seed: int
+    named: Mapping[str, Metric] = field(default_factory=dict)
+    samples: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    def metric(self, name: str) -> Metric:
+        """Look up a metric, as it was when the run was made."""
+        return self.named.get(name) or Metric.named(name)
+
+    def metrics(self, values: Sequence[str]) -> list[Metric]:
+        """List the metrics that are computed of values of these names: means of them, or correlations with gold."""
+        pairs = [each for each in SIMILARITIES if each in values]
+        correlations = [f"{name}({each})" for each in pairs for name in CORRELATIONS]
+        wanted = [name for name, metric in self.named.items() if metric.similarity is not None]
+        alone = [name for name in values if name not in pairs]
+        return [self.metric(name) for name in (*(n for n in correlations if not wanted or n in wanted), *alone)]
+
+
+def score(records: pd.DataFrame, gold: pd.DataFrame, known: Known) -> pd.DataFrame:
     """One row per cell and metric: score and the bounds of its 95 % interval (fractions), and n.
 
-    `n` is the number of judged queries, or of pairs whose similarity is defined. Retrieval scores are means over
-    queries, with a score interval, which is Wilson's for zeros and ones (`intervals.mean_interval`); STS scores are
-    correlations over pairs, with a bootstrap interval. Scores of a task as a whole have none, since what they are
-    taken over is not known; their `n` is the number of samples.
+    `gold` has the gold scores (see `records.GOLD_COLUMNS`). `n` is the number of items with a defined value. A mean
+    over them has a score interval, which is Wilson's for zeros and ones (`intervals.mean_interval`), or Student's for
+    a metric without bounds; a correlation over pairs has a bootstrap interval. Scores of a task as a whole have none,
+    since what they are taken over is not known; their `n` is the number of samples.
     """
     rows: list[tuple[object, ...]] = []
-    for (_, _), task_records in records.groupby(["task", "split"], observed=True, sort=False):
-        metrics = set(task_records["metric"])
-        if GOLD in metrics:
-            rows += _correlations(task_records, seed)
-        elif SAMPLES in metrics:
-            rows += _wholes(task_records)
+    for (task, split), of_task in records.groupby(["task", "split"], observed=True, sort=False):
+        metrics = known.metrics([str(name) for name in of_task["metric"].unique()])
+        if any(metric.similarity is not None for metric in metrics):
+            held = gold[(gold["task"] == task) & (gold["split"] == split)]
+            if held.empty:
+                raise ConfigError(
+                    f"these results have no gold scores of {task} ({split}) to hold similarities against. Give the "
+                    "whole folder of the run (gold.parquet), or run it again."
+                )
+            rows += _correlations(of_task, held, metrics, known.seed)
+        elif any(metric.compared == "means" for metric in metrics):
+            rows += _means(of_task, metrics)
         else:
-            rows += _means(task_records)
+            rows += _wholes(of_task, known.samples.get((str(task), str(split)), 1))
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
-def _means(records: pd.DataFrame) -> Iterator[tuple[object, ...]]:
+def _means(records: pd.DataFrame, metrics: Sequence[Metric]) -> Iterator[tuple[object, ...]]:
     # A row a query, a column a cell and metric.
     # Not pivot_table: it drops all-NaN columns, or else makes up columns for cells that there are not.
     columns = [*CELL_KEYS, "metric"]
     wide = records.set_index(["id", *columns])["value"].unstack(columns, sort=False).sort_index(axis=1)
     values = wide.to_numpy()
-    low, high = mean_interval(values)
+    known = {metric.name: metric for metric in metrics}
+    of_column = [known[str(column[-1])] for column in wide.columns]
+    # Influences have no bounds of their own; the score that they are of has.
+    no_bounds = (-np.inf, np.inf)
+    within = [no_bounds if metric.influence else (metric.low, metric.high) for metric in of_column]
+    low, high = bounded_mean_interval(values, np.array(within).reshape(-1, 2))
+    low = np.maximum(low, [metric.low for metric in of_column])
+    high = np.minimum(high, [metric.high for metric in of_column])
     for column, key in enumerate(wide.columns):
         defined = values[:, column][np.isfinite(values[:, column])]
         mean = defined.mean() if defined.size else np.nan
         yield (*key, mean, low[column], high[column], defined.size)
 
 
-def _correlations(records: pd.DataFrame, seed: int) -> Iterator[tuple[object, ...]]:
+def _correlations(
+    records: pd.DataFrame, gold: pd.DataFrame, metrics: Sequence[Metric], seed: int
+) -> Iterator[tuple[object, ...]]:
     wide = records.set_index(["id", *CELL_KEYS, "metric"])["value"].unstack([*CELL_KEYS, "metric"], sort=False)
+    held = (
+        gold.astype({"id": str}).set_index("id")["value"].reindex(wide.index.astype(str)).to_numpy(dtype=np.float64)
+    )
     cells = list(dict.fromkeys(column[:-1] for column in wide.columns))
-    gold = wide[(*cells[0], GOLD)].to_numpy()
+    wanted = {metric.name: metric for metric in metrics}
     # A baseline keeps one similarity.
     columns = [column for cell in cells for each in SIMILARITIES if (column := (*cell, each)) in wide.columns]
     values = wide[columns].to_numpy()
-    found = {name: _over_same_pairs(values, gold, resample, seed) for name, _, resample in METHODS}
+    bounds = {name: _over_same_pairs(values, held, resample, seed) for name, _, resample in METHODS}
     for number, (*cell, similarity) in enumerate(columns):
         for name, correlation, _ in METHODS:
-            r = correlation(values[:, number], gold)
-            low, high = found[name][:, number] if np.isfinite(r) else (np.nan, np.nan)
-            yield (*cell, f"{name}_{similarity}", r, low, high, int(np.isfinite(values[:, number]).sum()))
+            if (metric := f"{name}({similarity})") in wanted:
+                r = correlation(values[:, number], held)
+                low, high = bounds[name][:, number] if np.isfinite(r) else (np.nan, np.nan)
+                yield (*cell, metric, r, low, high, int(np.isfinite(values[:, number]).sum()))
 
 
 def _over_same_pairs(values: FloatArray, gold: FloatArray, resample: Resample, seed: int) -> FloatArray:
@@ -76,31 +119,7 @@ def _over_same_pairs(values: FloatArray, gold: FloatArray, resample: Resample, s
     return bounds
 
 
-def _wholes(records: pd.DataFrame) -> Iterator[tuple[object, ...]]:
+def _wholes(records: pd.DataFrame, samples: int) -> Iterator[tuple[object, ...]]:
     for key, cell in records.groupby(CELL_KEYS, observed=True, sort=False):
-        values = dict(zip(cell["metric"], cell["value"], strict=True))
-        samples = int(values.pop(SAMPLES))
-        for metric, value in values.items():
+        for metric, value in zip(cell["metric"], cell["value"], strict=True):
             yield (*key, metric, value, np.nan, np.nan, samples)
-
-
-def metric_names(records: pd.DataFrame) -> set[str]:
-    """Name the metrics that `score` derives from records, without computing any."""
-    names: set[str] = set()
-    for _, of_task in records.groupby(["task", "split"], observed=True, sort=False):
-        there = {str(metric) for metric in of_task["metric"].unique()} - {SAMPLES}
-        if GOLD in there:
-            there = {f"{name}_{similarity}" for name, _, _ in METHODS for similarity in there - {GOLD}}
-        names |= there
-    return names
-
-
-def ranking_metric(scores: pd.DataFrame) -> str:
-    """The metric that a task's cells are ranked by: Spearman of the cosine, nDCG at the largest k, or, of a task
-    with an evaluator of its own, the first.
-    """
-    metrics: list[str] = list(dict.fromkeys(scores["metric"]))
-    if "spearman_cosine" in metrics:
-        return "spearman_cosine"
-    gains = [metric for metric in metrics if metric.startswith("ndcg@")]
-    return max(gains, key=lambda metric: int(metric.removeprefix("ndcg@")), default=metrics[0])

@@ -96,13 +96,13 @@ def _rename(
     provenance = {**run.provenance}
     for key in ROWS:
         provenance[key] = [row(each) for each in run.provenance.get(key, [])]
-    for key in ("specs", "fusions", "model_facts", "given_models", "settings"):
+    for key in ("specs", "fusions", "models", "given_models", "settings"):
         known = run.provenance.get(key, {})
         # The old label stays, for the same spec may be a reranker too.
         provenance[key] = {**known, **{new: known[old] for old, new in models.items() if old in known}}
     evidence = Evidence(**{each.name: frame(getattr(run.evidence, each.name)) for each in fields(Evidence)})
     measured = Measurements(frame(run.measurements.cells), frame(run.measurements.truncated))
-    return Results(frame(run.records), provenance, frame(run.published), evidence, measured)
+    return Results(frame(run.records), provenance, frame(run.published), evidence, measured, frame(run.gold))
 
 
 def _met_before(earlier: Sequence[Results], run: Results) -> tuple[list[tuple[str, ...]], list[str]]:
@@ -155,15 +155,18 @@ def _concatenated(runs: Sequence[Results]) -> Results:
     provenance = dict(first)
     for key in ROWS:
         provenance[key] = _each_once(row for run in runs for row in run.provenance.get(key, []))
-    for key in ("specs", "fusions", "model_facts", "given_models", "settings"):
+    for key in ("specs", "fusions", "models", "given_models", "settings"):
         provenance[key] = {
             label: facts for run in reversed(runs) for label, facts in run.provenance.get(key, {}).items()
         }
+    provenance["metrics"] = list(
+        {data["name"]: data for run in reversed(runs) for data in run.provenance.get("metrics", ())}.values()
+    )
     provenance["top_k"] = sorted({k for run in runs for k in run.provenance["top_k"]})
     records = _stack([run.records for run in runs]).drop_duplicates([*CELL_KEYS, "id", "metric"], ignore_index=True)
     categories = {column: pd.CategoricalDtype(list(pd.unique(records[column]))) for column in records.columns[:-1]}
     evidence = {each.name: _stack([getattr(run.evidence, each.name) for run in runs]) for each in fields(Evidence)}
-    for name, keys in (("queries", ["query"]), ("documents", ["document"]), ("pairs", ["id"])):
+    for name, keys in (("queries", ["query"]), ("documents", ["document"]), ("items", ["id"])):
         evidence[name] = evidence[name].drop_duplicates([*TASK_KEYS, *keys], ignore_index=True)
     evidence["judgements"] = evidence["judgements"].drop_duplicates(ignore_index=True)
     published = _stack([run.published for run in runs]).drop_duplicates(ignore_index=True)
@@ -171,7 +174,8 @@ def _concatenated(runs: Sequence[Results]) -> Results:
         _stack([run.measurements.cells for run in runs]).drop_duplicates(CELL_KEYS, ignore_index=True),
         _stack([run.measurements.truncated for run in runs]).drop_duplicates(ignore_index=True),
     )
-    return Results(records.astype(categories), provenance, published, Evidence(**evidence), measured)
+    gold = _stack([run.gold for run in runs]).drop_duplicates(["task", "split", "id"], ignore_index=True)
+    return Results(records.astype(categories), provenance, published, Evidence(**evidence), measured, gold)
 
 
 def _stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

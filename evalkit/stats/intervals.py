@@ -141,6 +141,26 @@ def mean_interval(values: FloatArray, *, confidence: float = 0.95) -> tuple[Floa
     return low, high
 
 
+def bounded_mean_interval(values: FloatArray, bounds: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the 95 % interval of each column's mean, for values within any bounds: (low, high), (n_columns,) each.
+
+    `bounds` is float64 of shape (n_columns, 2), low and high. Between finite bounds it is `mean_interval`'s, of the
+    values as fractions of the range; without them Student's. NaN with fewer than 2 finite values.
+    """
+    low, high = np.full((2, values.shape[1]), np.nan)
+    finite = np.isfinite(bounds).all(axis=1)
+    if finite.any():
+        least, span = bounds[finite, 0], bounds[finite, 1] - bounds[finite, 0]
+        inner = mean_interval((values[:, finite] - least) / span)
+        low[finite], high[finite] = (least + span * bound for bound in inner)
+    for column in np.flatnonzero(~finite):
+        known = values[np.isfinite(values[:, column]), column]
+        if len(known) >= 2:
+            reach = stdtrit(len(known) - 1, 0.975) * known.std(ddof=1) / np.sqrt(len(known))
+            low[column], high[column] = known.mean() - reach, known.mean() + reach
+    return low, high
+
+
 def _score_bounds(mean: FloatArray, n: IntArray, spread: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The means m whose squared distance from `mean` is at most spread · m(1 - m)/n."""
     ratio = spread / n

@@ -56,6 +56,10 @@ class Problems:
         if self._notes:
             warnings.warn(f"{self._source}: {' '.join(self._notes)}", DataWarning, stacklevel=4)
 
+    def place_of(self, files: Sequence[Path]) -> str:
+        """Name files as problems name them: the file, or their folder."""
+        return self.place(files[0] if len(files) == 1 else files[0].parent)
+
     def place(self, path: Path) -> str:
         """Name a file as problems name it: with its folders from the task's own on."""
         source = Path(self._source)

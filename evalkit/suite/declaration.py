@@ -1,10 +1,11 @@
 """task.yaml: what a task declares about itself."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evalkit.errors import ConfigError, did_you_mean
 
@@ -13,9 +14,14 @@ UNREADABLE_YAML = (OSError, ValueError, RecursionError, yaml.YAMLError)
 """What reading a YAML file may raise; ValueError for what is not UTF-8, and for dates and numbers that cannot be."""
 
 
-class _Declaration(BaseModel):
+class Declaration(BaseModel):
+    """The keys that a task of any kind may have. `type` names the kind, `splits` a file for each split."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    files: ClassVar[tuple[str, ...]] = ()
+    """The keys that name a file or a folder, beside those of the splits."""
+    type: str
     name: str = ""
     description: str = ""
     licence: str = ""
@@ -23,41 +29,8 @@ class _Declaration(BaseModel):
     splits: Annotated[dict[str, str], Field(min_length=1)]
 
 
-class StsDeclaration(_Declaration):
-    """A task of sentence pairs: `splits` names a file of pairs each."""
-
-    type: Literal["sts"]
-    score_range: tuple[FiniteFloat, FiniteFloat] | None = None
-
-    @field_validator("score_range")
-    @classmethod
-    def _ascends(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
-        if bounds and bounds[0] >= bounds[1]:
-            raise ValueError("the first number must be below the second")
-        return bounds
-
-
-class RetrievalDeclaration(_Declaration):
-    """A task of queries over a corpus: `splits` names a file of qrels each.
-
-    `corpus` and `queries` name a file or a folder; None: what is called so. With `ignore_identical_ids` a document
-    with the id of the query is no result of it; None: where it has the same text.
-    """
-
-    type: Literal["retrieval"]
-    corpus: str | None = None
-    queries: str | None = None
-    ignore_identical_ids: bool | None = None
-
-
-_BY_TYPE: dict[str, type[StsDeclaration | RetrievalDeclaration]] = {
-    "sts": StsDeclaration,
-    "retrieval": RetrievalDeclaration,
-}
-
-
-def read_declaration(path: Path) -> StsDeclaration | RetrievalDeclaration:
-    """Read and check a task.yaml.
+def read_declaration(path: Path, kinds: Mapping[str, type[Declaration]]) -> Any:
+    """Read and check a task.yaml, whose type is one of the kinds.
 
     Raises ConfigError if it is not YAML, or has a key or a value that a task of its type cannot have.
     """
@@ -68,9 +41,9 @@ def read_declaration(path: Path) -> StsDeclaration | RetrievalDeclaration:
     if not isinstance(declared, dict):
         raise ConfigError(f"{path}: must hold keys and values: type, splits, ...")
     kind = str(declared.get("type"))
-    if kind not in _BY_TYPE:
-        raise ConfigError(f"{path}: unknown type {kind!r}. {did_you_mean(kind, _BY_TYPE)}")
-    model = _BY_TYPE[kind]
+    if kind not in kinds:
+        raise ConfigError(f"{path}: unknown type {kind!r}. {did_you_mean(kind, kinds)}")
+    model = kinds[kind]
     try:
         return model.model_validate(declared)
     except ValidationError as error:

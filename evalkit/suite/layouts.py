@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 from evalkit.errors import ConfigError
 from evalkit.suite.columns import PAIRS
-from evalkit.suite.declaration import DECLARATION, StsDeclaration, read_declaration
+from evalkit.suite.declaration import DECLARATION, Declaration, read_declaration
 from evalkit.suite.filenames import NAMES, are_parts, check_whole, files_by_split, format_of, stem_of, suffixes_of
+from evalkit.suite.kinds import kinds
+from evalkit.suite.kinds.retrieval import RetrievalDeclaration
 from evalkit.suite.opening import COMPRESSED, UNREADABLE, no_file, open_text
 from evalkit.suite.reading import has_fields
 
@@ -40,20 +41,21 @@ class TaskInfo:
 
     `splits` maps each split to its files: sentence pairs, qrels, or a LlamaIndex dataset that holds everything (then
     `corpus` and `queries` are empty); `corpus` and `queries` have those of each split of a retrieval task. `source`
-    is the folder or file of the task. `ignore_identical_ids` is what it declares, None if it leaves that to its data.
+    is the folder or file of the task, `declared` its task.yaml, if it has one, and `files` has what that
+    names beside the splits. `type` names its kind.
     """
 
     name: str
-    type: Literal["sts", "retrieval"]
+    type: str
     splits: Mapping[str, Files]
     source: Path
     description: str = ""
     licence: str = ""
     language: str = ""
-    score_range: tuple[float, float] | None = None
     corpus: Mapping[str, Files] = field(default_factory=dict)
     queries: Mapping[str, Files] = field(default_factory=dict)
-    ignore_identical_ids: bool | None = None
+    declared: Declaration | None = None
+    files: Mapping[str, Files] = field(default_factory=dict)
 
 
 def describe(path: Path) -> TaskInfo:
@@ -71,7 +73,8 @@ def describe(path: Path) -> TaskInfo:
 
 
 def _declared(folder: Path) -> TaskInfo:
-    declared = read_declaration(folder / DECLARATION)
+    on_disk = {name: kind.declaration for name, kind in kinds().items() if kind.declaration is not None}
+    declared = read_declaration(folder / DECLARATION, on_disk)
     task = TaskInfo(
         name=declared.name or folder.resolve().name,
         type=declared.type,
@@ -80,14 +83,15 @@ def _declared(folder: Path) -> TaskInfo:
         description=declared.description,
         licence=declared.licence,
         language=declared.language,
+        declared=declared,
+        files={key: _named(folder, getattr(declared, key)) for key in declared.files},
     )
-    if isinstance(declared, StsDeclaration):
-        return replace(task, score_range=declared.score_range)
+    if not isinstance(declared, RetrievalDeclaration):
+        return task
     return replace(
         task,
         corpus=_of_each_split(folder, "corpus", declared.corpus, task.splits),
         queries=_of_each_split(folder, "queries", declared.queries, task.splits),
-        ignore_identical_ids=declared.ignore_identical_ids,
     )
 
 

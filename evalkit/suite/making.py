@@ -42,10 +42,10 @@ def make_sts(
     kept = [pair for pair in pairs if math.isfinite(pair[2])]
     if not kept and not problems.fatal:
         problems.add(f"{source}: no sentence pair with a score", fatal=True)
-    sample = [kept[row] for row in _sample(len(kept), max_pairs, seed)]
-    check_gold([pair[2] for pair in kept], [pair[2] for pair in sample], source, problems)
+    taken = [kept[row] for row in sample(len(kept), max_pairs, seed)]
+    check_gold([pair[2] for pair in kept], [pair[2] for pair in taken], source, problems)
     problems.settle(on_bad_data)
-    sentences1, sentences2, scores = zip(*sample, strict=True)
+    sentences1, sentences2, scores = zip(*taken, strict=True)
     gold = np.array(scores, dtype=np.float64)
     return StsTask(
         name=name,
@@ -93,7 +93,7 @@ def make_retrieval(
         problems.add("the corpus has no documents", fatal=True)
     problems.settle(on_bad_data)
     judged = [query for query in kept_queries.values() if is_judged(query.id, qrels)]
-    sampled = tuple(judged[row] for row in _sample(len(judged), max_queries, seed))
+    sampled = tuple(judged[row] for row in sample(len(judged), max_queries, seed))
     sampled_qrels = {query.id: qrels[query.id] for query in sampled}
     left_out = not_for_themselves(corpus, sampled, sampled_qrels, ignore_identical_ids, problems)
     return RetrievalTask(
@@ -110,7 +110,8 @@ def make_retrieval(
     )
 
 
-def _sample(count: int, size: int | None, seed: int) -> IntArray:
+def sample(count: int, size: int | None, seed: int) -> IntArray:
+    """Draw so many of `count` rows by a seed, in their order; all of them if `size` is None or not fewer."""
     if size is None or size >= count:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))

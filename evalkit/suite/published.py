@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.errors import ConfigError
+from evalkit.metrics.metric import Metric
 from evalkit.suite.checks import Problems
 from evalkit.suite.columns import PUBLISHED
 from evalkit.suite.opening import no_file
 from evalkit.suite.reading import read_rows
 from evalkit.suite.rows import Row
-
-RATES = ("hit_rate@", "mrr@", "ndcg@", "precision@", "recall@", "map@")
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,9 @@ def read_published(path: Path) -> list[PublishedScore]:
 
 def _score(row: Row, metric: str) -> float:
     score = row.number("score")
-    low = 0 if metric.startswith(RATES) else -1
+    low = max(Metric.named(metric).low, -1)  # nobody publishes a fraction beyond that
     if math.isfinite(score) and not low <= score <= 1:
-        row.report(f"score of {metric} outside {low} to 1 (scores are fractions, not percent)", fatal=True)
+        row.report(f"score of {metric} outside {low:g} to 1 (scores are fractions, not percent)", fatal=True)
     return score
 
 

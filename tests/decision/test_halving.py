@@ -6,11 +6,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from evalkit.cell import Cell
 from evalkit.compute import Compute, choose_compute
 from evalkit.decision.halving import halve
 from evalkit.errors import ConfigError
 from evalkit.grid import Entrant, Means, run_grid
-from evalkit.grid.cells import Cell
 from evalkit.metrics.ranking import Judgements, judge, ndcg
 from evalkit.models.chosen import choose
 from evalkit.progress import Progress

@@ -11,12 +11,17 @@ from evalkit.decision.recommend import recommend
 from evalkit.decision.requirements import parse_requirements
 from evalkit.errors import ConfigError
 from evalkit.results import Results
+from evalkit.results.facts import NO_WEIGHTS, ModelFacts
 from evalkit.results.measurements import COLUMNS, TRUNCATED_COLUMNS, Measurements
 
 QUESTIONS = 400
 LATENCY = {"large": 80.0, "middle": 20.0, "small": 2.0, "bad": 1.0}
-FACTS = {"large": {"licence": "MIT", "parameters": 300.0}, "middle": {"licence": "Apache-2.0", "parameters": 30.0},
-         "small": {"parameters": 3.0}, "bad": {"licence": "", "parameters": 0.0}}  # fmt: skip
+FACTS = {
+    label: ModelFacts("sbert", label, licence=licence, parameters=parameters).as_data
+    for label, licence, parameters in (
+        ("large", "MIT", 300.0), ("middle", "Apache-2.0", 30.0), ("small", None, 3.0), ("bad", NO_WEIGHTS, 0.0),
+    )
+}  # fmt: skip
 
 
 def hits() -> dict[str, np.ndarray]:
@@ -44,11 +49,11 @@ def results(latency: dict[str, float] = LATENCY) -> Results:
         for model, ms in latency.items()
     ]  # fmt: skip
     measured = Measurements(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(columns=TRUNCATED_COLUMNS))
-    return Results(records, {"seed": 0}, measurements=measured)
+    return Results(records, {"seed": 0, "models": FACTS}, measurements=measured)
 
 
 def decide(require: str = "", margin: float = 0.03, **more):
-    return recommend(results(**more), parse_requirements(require), metric="hit_rate@5", margin=margin, facts=FACTS)
+    return recommend(results(**more), parse_requirements(require), metric="hit_rate@5", margin=margin)
 
 
 def test_the_cheapest_that_is_not_measurably_worse():

@@ -19,7 +19,7 @@ def test_the_example_of_the_manual():
 @pytest.mark.parametrize(
     ("text", "value"),
     [("latency_p50<0.2s", 200), ("memory<2GB", 2000), ("vector_bytes<=1.5kB", 1500), ("parameters<7B", 7000),
-     ("index_time<2min", 120), ("ndcg@10>=0.5", 0.5)],
+     ("index_time<2min", 120), ("nDCG@10>=0.5", 0.5)],
 )  # fmt: skip
 def test_units_become_those_of_the_measurements(text, value):
     assert parse_requirements(text)[0].value == pytest.approx(value)
@@ -59,8 +59,8 @@ def test_what_is_not_known_is_not_met(text, values, verdict):
         ("licence=|mit", ConfigError, "names an empty licence"),
         ("dim<=1.2.3", ConfigError, "with a number"),
         ("latency_p95<.ms", ConfigError, "with a number"),
-        ("ndcg@1>50", ConfigError, "ndcg@1 is a fraction from 0 to 1; for 50 percent write 0.5"),
-        ("ndgc@5>0.5", ConfigError, "unknown ranking metric in 'ndgc@5'.*ndcg"),
+        ("nDCG@1>50", ConfigError, "nDCG@1 is a fraction up to 1; for 50 percent write 0.5"),
+        ("ndgc@5>0.5", ConfigError, "unknown metric 'ndgc@5'.*nDCG@5"),
         ("hit_rate@0>0.5", ConfigError, "K a whole number from 1"),
     ],
 )

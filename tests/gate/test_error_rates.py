@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 COMPARISONS = 200
 OF_FEW_QUERIES = 400
-METRICS = ("hit_rate@5", "mrr@5", "ndcg@5")
+METRICS = ("hit_rate@5", "MRR@5", "nDCG@5")
 CONFIDENCE = 0.95
 
 

@@ -26,7 +26,7 @@ SUITE = {
     "device": "cpu",
 }
 WORSE = "tfidf?min_df=6"
-MAIN = "tfidf on rag-mini (test): ndcg@5"
+MAIN = "tfidf on rag-mini (test): nDCG@5"
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def reason(verdict, name):
     return next(check.reason for check in verdict.checks if check.name == name)
 
 
-def spoilt(run, model="tfidf", metric="ndcg@5", by=0.5, rows=slice(None)):
+def spoilt(run, model="tfidf", metric="nDCG@5", by=0.5, rows=slice(None)):
     """The run, with the values of some of a model's queries made smaller."""
     records = run.records.copy()
     there = np.flatnonzero(
@@ -155,7 +155,7 @@ def test_a_cell_that_is_gone_is_not_decided_unless_another_took_its_place(baseli
     assert verdict.status == 2
     assert outcomes(verdict)["tfidf on rag-mini (test): there"] == "undecided"
     verdict = gate(baseline, run=worse, pairs={"tfidf": WORSE})
-    name = f"{WORSE} on rag-mini (test): ndcg@5"
+    name = f"{WORSE} on rag-mini (test): nDCG@5"
     assert outcomes(verdict)[name] == "fail"
     # Another model has other vectors, on purpose.
     assert outcomes(verdict)[f"{WORSE}: the vectors of before"] == "note"
@@ -267,7 +267,7 @@ def test_an_interrupted_run_is_no_baseline(run):
 
 
 def test_for_machines(run, baseline):
-    verdict = gate(baseline, run=spoilt(run), policy={"drift": "off", "floors": {"mrr@5": 0.99}})
+    verdict = gate(baseline, run=spoilt(run), policy={"drift": "off", "floors": {"MRR@5": 0.99}})
     suite = ElementTree.fromstring(to_junit(verdict))
     by_tag = {tag: len(suite.findall(f"testcase/{tag}")) for tag in ("failure", "skipped", "error")}
     assert (int(suite.get("tests")), int(suite.get("failures"))) == (len(verdict.checks), by_tag["failure"])
@@ -290,7 +290,7 @@ def test_from_the_command_line(evalkit, run, tmp_path, monkeypatch):
     assert evalkit("gate", "baseline.json", "--run", "before")[0] == 0
     status, out, _ = evalkit("gate", "baseline.json", "--run", "after", "--out", "gate")
     assert status == 1
-    assert "FAIL: tfidf on rag-mini (test): ndcg@5: worse by more than the margin of 0.01" in out.replace("\n", " ")
+    assert "FAIL: tfidf on rag-mini (test): nDCG@5: worse by more than the margin of 0.01" in out.replace("\n", " ")
     assert {path.name for path in (tmp_path / "gate").iterdir()} == {"gate.md", "gate.xml", "gate.json"}
     assert evalkit("gate", "baseline.json", "--run", "after", "--margin", "0.9")[0] == 0
     assert evalkit("gate", "baseline.json", "--run", "before", "--floor", "hit_rate@5=0.99")[0] == 1
@@ -298,7 +298,7 @@ def test_from_the_command_line(evalkit, run, tmp_path, monkeypatch):
         (["--run", "nowhere"], "nowhere holds no results"),
         ([], "give one of the two"),
         (["--run", "before", "--slices", "colour"], "'colour'"),
-        (["--run", "before", "--metrics", "ndcg@7"], "ndcg@7"),
+        (["--run", "before", "--metrics", "nDCG@7"], "nDCG@7"),
         (["--run", "before", "--floor", "hit_rate"], "METRIC=SCORE"),
     ):
         status, _, err = evalkit("gate", "baseline.json", *bad)

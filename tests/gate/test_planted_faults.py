@@ -183,7 +183,7 @@ def test_what_is_deployed_has_a_fault(fault, named, worse, baseline, suite, plac
     assert verdict.status == 1
     assert named in found[f"{label}: the vectors of before"]
     # What the score hides is caught all the same.
-    assert set(found) - {f"{label}: the vectors of before"} == ({f"{label} on {TASK}: ndcg@10"} if worse else set())
+    assert set(found) - {f"{label}: the vectors of before"} == ({f"{label} on {TASK}: nDCG@10"} if worse else set())
 
 
 def test_int8_without_rescoring(baseline, suite):
@@ -205,4 +205,4 @@ def test_one_slice_is_broken_behind_a_good_average(baseline, suite, inner):
     spec = suite["models"][0]
     policy = {"slices": ["length"], "drift": "off", "margin": 0.1}
     verdict = judged(baseline, suite, policy, Spoilt(inner, long_queries_broken))
-    assert list(failures(verdict)) == [f"{spec} on {TASK}: ndcg@10, length=40+ words"]
+    assert list(failures(verdict)) == [f"{spec} on {TASK}: nDCG@10, length=40+ words"]

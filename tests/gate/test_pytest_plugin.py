@@ -23,7 +23,7 @@ import pytest
 
 @pytest.mark.evalkit(task="rag-mini", model="bm25", min=0.3, max_queries=60)
 def test_search(evalkit_scores):
-    assert evalkit_scores["hit_rate@5"] >= evalkit_scores["mrr@5"] > 0.3
+    assert evalkit_scores["hit_rate@5"] >= evalkit_scores["MRR@5"] > 0.3
 
 @pytest.mark.evalkit(task="rag-mini", model="tfidf", reranker="bm25", min=0.99, metric="hit_rate@5", max_queries=60)
 def test_too_high():
@@ -78,7 +78,7 @@ def gate_options(results, tmp_path):
     def options(*, was_better):
         records = results.records.copy()
         if was_better:
-            records.loc[(records["model"] == OTHER) & (records["metric"] == "ndcg@5"), "value"] = 1.0
+            records.loc[(records["model"] == OTHER) & (records["metric"] == "nDCG@5"), "value"] = 1.0
         make_baseline(replace(results, records=records)).write(tmp_path / "baseline.json")
         (tmp_path / "suite.yaml").write_text(yaml.safe_dump(SUITE))
         return "--evalkit-suite", "suite.yaml", "--evalkit-baseline", "baseline.json"
@@ -115,7 +115,7 @@ def test_a_gate_that_fails_tells_why_with_any_number_of_workers(run_pytest, gate
         assert "    then: " in text
         assert "Traceback" not in text
     assert found[0][0] == dict.fromkeys(GATE, "PASSED") | {GATE[1]: "FAILED"}
-    assert found[0][1].startswith(f"FAIL: {OTHER} on rag-mini (test): ndcg@5: worse by more than the margin of 0.01")
+    assert found[0][1].startswith(f"FAIL: {OTHER} on rag-mini (test): nDCG@5: worse by more than the margin of 0.01")
     assert found[0] == found[1]
 
 

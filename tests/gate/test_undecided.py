@@ -15,8 +15,14 @@ from evalkit.gate.verdict import UNDECIDED, Verdict
 from evalkit.gating import gate
 from evalkit.report.gate import to_summary
 from evalkit.results import Results
+from evalkit.results.records import GOLD_COLUMNS
 
 ITEMS = 40
+
+
+def gold_frame(task, gold):
+    rows = [(task, "test", f"q{row}", value) for row, value in enumerate(gold)]
+    return pd.DataFrame(rows, columns=GOLD_COLUMNS)
 
 
 def made(kind="sts", models=("m", "other"), values=None, items=ITEMS, task="t"):
@@ -27,9 +33,9 @@ def made(kind="sts", models=("m", "other"), values=None, items=ITEMS, task="t"):
     for model in models:
         own = gold / 5 + rng.normal(0, 0.3, items) if kind == "sts" else rng.random(items).round(2)
         own = own if values is None or model != "m" else values(own)
-        metrics = {"sts": {"cosine": own, "gold": gold}, "retrieval": {"ndcg@5": own, "hit_rate@5": own > 0.3}}
+        metrics = {"sts": {"cosine": own}, "retrieval": {"nDCG@5": own, "hit_rate@5": own > 0.3}}
         if kind == "evaluator":
-            rows += [(model, "all", "v_measure", own[0]), (model, "all", "samples", float(items))]
+            rows += [(model, "all", "v_measure", own[0])]
             continue
         for metric, column in metrics[kind].items():
             rows += [(model, f"q{row}", metric, float(value)) for row, value in enumerate(column)]
@@ -48,6 +54,7 @@ def made(kind="sts", models=("m", "other"), values=None, items=ITEMS, task="t"):
             "seed": 0, "tasks": [told], "cells": cells, "failures": [], "specs": {}, "packages": {}, "top_k": [5],
             "candidates": 10, "given_models": [], "fusions": {},
         },
+        gold=gold_frame(task, gold if kind == "sts" else ()),
     )  # fmt: skip
 
 
@@ -69,7 +76,8 @@ def with_a_task_more():
     records = pd.concat([run.records, more.records])
     keys = [column for column in records.columns if column != "value"]
     tasks = run.provenance["tasks"] + more.provenance["tasks"]
-    return Results(records.astype(dict.fromkeys(keys, "category")), {**run.provenance, "tasks": tasks})
+    gold = pd.concat([run.gold, more.gold])
+    return Results(records.astype(dict.fromkeys(keys, "category")), {**run.provenance, "tasks": tasks}, gold=gold)
 
 
 CASES = {
@@ -132,7 +140,7 @@ def test_an_empty_baseline_is_an_error(tmp_path, tasks):
 
 def test_a_floor_for_a_score_of_few_items_is_not_decided():
     run = made(values=few(np.nan))
-    verdict = decided(run, run, floors={"spearman_cosine": -1})
+    verdict = decided(run, run, floors={"spearman(cosine)": -1})
     outcomes = {check.name.split(" ")[0]: check.outcome for check in verdict.checks if "at least" in check.name}
     assert outcomes == {"m": "undecided", "other": "pass"}
     assert "covers 3 of 40 items" in to_summary(verdict)
@@ -176,10 +184,13 @@ def test_percentages_are_refused(policy, told):
 @pytest.mark.parametrize(
     ("policy", "told"),
     [
-        ({"metrics": ["ndcg@7"]}, r"the run would have no metric 'ndcg@7'.*Did you mean 'ndcg@5'.*top_k, 5"),
+        (
+            {"metrics": ["nDCG@7"]},
+            r"the run would have no metric 'nDCG@7'.*Did you mean 'nDCG@5'.*cuts rankings at 5",
+        ),
         ({"metrics": ["nDCG"]}, r"the run would have no metric 'nDCG'"),
         ({"floors": {"hitrate@5": 0.5}}, r"the run would have no metric 'hitrate@5'.*Did you mean 'hit_rate@5'"),
-        ({"metrics": ["precision@5"]}, r"the baseline has no 'precision@5' to hold a loss against"),
+        ({"metrics": ["P@5"]}, r"the baseline has no 'P@5' to hold a loss against"),
     ],
 )
 def test_unknown_metrics_are_told_before_the_run(policy, told):

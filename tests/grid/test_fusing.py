@@ -6,9 +6,10 @@ from fakes import FakeEmbedder, FakeReranker, entrants, failures, ranked, retrie
 from fakes import run as run_plain
 
 import evalkit as package
+from evalkit.cell import Cell
 from evalkit.compute import Compute
 from evalkit.errors import ConfigError, SpecError, UnknownNameError
-from evalkit.grid import Cell, FusedEntrant, Means, run_grid
+from evalkit.grid import FusedEntrant, Means, run_grid
 from evalkit.llamaindex import EvalkitRetriever, best_retriever, task_nodes
 from evalkit.metrics.ranking import Judgements, judge, ndcg
 from evalkit.progress import Progress

@@ -49,8 +49,8 @@ def assert_others_unaffected(tasks, models, rerankers, bad):
     for cell, ranking in without.rankings.items():
         np.testing.assert_array_equal(outcome.rankings[cell].documents, ranking.documents)
         np.testing.assert_array_equal(outcome.rankings[cell].scores, ranking.scores)
-    for cell, found in without.similarities.items():
-        np.testing.assert_array_equal(outcome.similarities[cell]["cosine"], found["cosine"])
+    for cell, found in without.values.items():
+        np.testing.assert_array_equal(outcome.values[cell]["cosine"], found["cosine"])
     return outcome
 
 
@@ -107,7 +107,7 @@ def test_failing_embedder(bad, reasons):
     models = {"good": FakeEmbedder(VECTORS), "bad": bad, "last": FakeEmbedder(VECTORS)}
     outcome = assert_others_unaffected([PETS, PAIRS, CARS], models, {"r": FakeReranker()}, "bad")
     assert failures(outcome) == reasons
-    done = {(cell.task, cell.model, cell.reranker) for cell in {**outcome.rankings, **outcome.similarities}}
+    done = {(cell.task, cell.model, cell.reranker) for cell in {**outcome.rankings, **outcome.values}}
     assert done == {
         (task, model, reranker)
         for task, reranker in (("pets", "none"), ("pets", "r"), ("cars", "none"), ("cars", "r"), ("pairs", "none"))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import evalkit
-from evalkit.grid.reading import MOST_COUNTED, read_documents, read_pairs, read_sentences, sampled
+from evalkit.grid.reading import MOST_COUNTED, read_documents, read_pairs, read_texts, sampled
 from evalkit.report.tables import make_tables
+from evalkit.suite.kinds import kind_of
 from evalkit.types import Document, Query, RetrievalTask, StsTask
 
 LIMIT = 4
@@ -72,7 +73,7 @@ def test_pairs_are_counted_together():
 
 def test_sentences_are_counted_once_each():
     task = StsTask("pairs", "test", ("a b", "a b"), ("a b c d e", "a"), np.array([1.0, 2.0]), "hash")
-    reading = read_sentences(Words(), task)
+    reading = read_texts(Words(), kind_of(task).texts(task))
     assert (reading.counted, reading.truncated, reading.relevant) == (3, pytest.approx(1 / 3), 0)
     assert reading.notes("sentences") == (
         "It reads 4 tokens and cuts off the rest. Longer: 1 of 3 sentences (up to 5 tokens).",

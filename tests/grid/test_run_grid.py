@@ -14,8 +14,8 @@ from fakes import (
     sts_task,
 )
 
+from evalkit.cell import Cell
 from evalkit.compute import Compute
-from evalkit.grid import Cell
 from evalkit.metrics.similarity import paired_similarities
 from evalkit.models.bm25 import Bm25
 from evalkit.registry.options import Bm25Options
@@ -111,7 +111,7 @@ def test_places_without_a_result_stay_last_and_are_not_scored():
 
 def test_a_retriever_has_no_sts_cell():
     outcome = run([PAIRS, PETS], {"bm25": Bm25("", Bm25Options(), Compute()), "m": FakeEmbedder(BOTH)})
-    assert set(outcome.similarities) == {Cell("pairs", "test", "m")}
+    assert set(outcome.values) == {Cell("pairs", "test", "m")}
     assert {cell.model for cell in outcome.rankings} == {"bm25", "m"}
     assert outcome.failures == []
 
@@ -121,7 +121,7 @@ def test_similarities_are_of_the_pairs_in_order():
     sides = [
         np.array([BOTH[text] for text in side], dtype=np.float32) for side in (PAIRS.sentences1, PAIRS.sentences2)
     ]
-    found = outcome.similarities[Cell("pairs", "test", "m")]
+    found = outcome.values[Cell("pairs", "test", "m")]
     for name, values in paired_similarities(*sides).items():
         np.testing.assert_array_equal(found[name], values)
 
@@ -154,9 +154,9 @@ def test_texts_without_a_known_word_are_reported_and_no_results():
     facts = outcome.facts[Cell("pets", "test", "m")]
     assert (facts.blank, facts.coverage.unknown, facts.coverage.tokens) == (("2", "q2"), 2, 5)
     assert outcome.facts[Cell("pairs", "test", "m")].blank == ("???",)
-    assert np.isnan(outcome.similarities[Cell("pairs", "test", "m")]["cosine"]).tolist() == [True, False]
+    assert np.isnan(outcome.values[Cell("pairs", "test", "m")]["cosine"]).tolist() == [True, False]
 
 
 def test_no_models_no_cells():
     outcome = run([PETS], {}, {"r": FakeReranker()})
-    assert (outcome.rankings, outcome.similarities, failures(outcome)) == ({}, {}, {})
+    assert (outcome.rankings, outcome.values, failures(outcome)) == ({}, {}, {})

@@ -336,7 +336,7 @@ def test_a_table_of_costs(children):
     assert (shown[MINILM]["dim"], shown[MINILM]["bytes a vector"]) == ("384", "1,536")
     assert (shown["bm25"]["dim"], shown["bm25"]["embed ms"]) == ("–", "–")
     assert "of 4 queries." in table.note
-    assert "glove:none.txt × tfidf: no file 'none.txt'" in to_markdown([table])
+    assert "glove:none.txt + tfidf: no file 'none.txt'" in to_markdown([table])
 
 
 KILL = "import os; os.kill(os.getpid(), 9)"

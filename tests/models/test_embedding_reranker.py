@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fakes import FakeEmbedder, FakeVocabulary, ranked, retrieval_task, run
 
-from evalkit.grid import Cell
+from evalkit.cell import Cell
 
 VECTORS = {"east": [2, 0], "north": [0, 3], "both": [1, 1], "west": [-1, 0.5], "up": [0.5, 4]}
 CORPUS = {"d1": "east", "d2": "north", "d3": "", "d4": "both", "d5": "west"}

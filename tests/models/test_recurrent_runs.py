@@ -27,7 +27,7 @@ PAIRS = [
 def scores_of(folder: Path) -> dict[str, float]:
     with (folder / "scores.csv").open(encoding="utf-8") as file:
         return {
-            row["model"]: float(row["score"]) for row in csv.DictReader(file) if row["metric"] == "spearman_cosine"
+            row["model"]: float(row["score"]) for row in csv.DictReader(file) if row["metric"] == "spearman(cosine)"
         }
 
 

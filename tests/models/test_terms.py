@@ -11,9 +11,9 @@ import Stemmer as PyStemmer
 from fakes import retrieval_task, run
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from evalkit.cell import Cell
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
-from evalkit.grid import Cell
 from evalkit.models.terms import make_terms, stop_words
 from evalkit.registry import build, parse_spec
 from evalkit.registry.options import Stemmer, StopWords, TermOptions

@@ -138,7 +138,7 @@ def test_an_installed_package_adds_a_family(install: Install):
     [
         (
             "NOT_A_FAMILY",
-            "entry point 'letters' in group 'evalkit.models' gave a int, not an evalkit.registry.Family; "
+            "entry point 'letters' in group 'evalkit.models' gave a int, not an evalkit.registry.families.Family; "
             "fix or uninstall that package.",
         ),
         (

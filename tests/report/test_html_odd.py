@@ -97,7 +97,7 @@ def test_means_over_tasks_and_published_figures(base, browser, tmp_path):
     assert "Published, not measured here" in text
     assert "Somebody 2020" in text
     # The mean over the two retrieval tasks, by hand.
-    scores = [run.scores[(run.scores["task"] == "rag-mini") & (run.scores["metric"] == "ndcg@3")
+    scores = [run.scores[(run.scores["task"] == "rag-mini") & (run.scores["metric"] == "nDCG@3")
               & (run.scores["model"] == "bm25") & (run.scores["reranker"] == "none")]["score"].iloc[0]
               for run in (base, other)]  # fmt: skip
     assert f"{np.mean(scores):.3f}" in text

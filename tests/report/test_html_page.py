@@ -82,7 +82,7 @@ def test_the_table_is_what_the_results_say(fresh, hostile_run):
     from evalkit.results import Results
     from evalkit.results.comparisons import against_best
 
-    board = against_best(Results.read(hostile_run), "beasts", "test", "ndcg@3")
+    board = against_best(Results.read(hostile_run), "beasts", "test", "nDCG@3")
     assert column(fresh, "nDCG@3")[: len(board)] == [f"{score:.3f}" for score in board["score"]]
     assert fresh.locator("#board .mark").count() == 1 + int(board["tied"].iloc[1:].sum())
     assert fresh.locator("#heat td.shade").count() == len(board)

@@ -19,7 +19,7 @@ from evalkit.report.tables import make_tables
 from evalkit.report.terminal import print_tables
 from evalkit.results import Results
 
-METRICS = ("hit_rate", "mrr", "precision", "recall", "map", "ndcg")
+METRICS = ("hit_rate", "MRR", "nDCG", "R", "P", "AP")
 
 
 def made(values, *, queries=2, excluded=0, failures=(), top_k=(5,), cells=()) -> Results:
@@ -87,7 +87,7 @@ def test_first_stage_in_markdown():
 | sbert | 1 (1–2) | **1.000 (0.342–1.000)** ≈ | {best} | {best} | {best} |
 | bow | 2 (1–2) | **1.000 (0.342–1.000)** | {other} | {other} | {other} |
 
-In brackets: 95 % intervals. Ranked by nDCG. 3 more queries have no relevant document and are excluded. \
+In brackets: 95 % intervals. Ranked by nDCG@5. 3 more queries have no relevant document and are excluded. \
 ≈: cannot be told from the table's best by this metric (paired by query, corrected for all pairs, 5 %). \
 Too few queries for any statement of power.
 """

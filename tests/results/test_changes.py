@@ -29,7 +29,7 @@ def runs():
 PAIRS = {"tfidf": "tfidf?stop_words=english", "bow": "lsa?components=16"}
 
 
-def values(run, model, metric="ndcg@5", reranker="none"):
+def values(run, model, metric="nDCG@5", reranker="none"):
     records = run.records
     rows = records[(records["model"] == model) & (records["reranker"] == reranker) & (records["metric"] == metric)]
     return rows.astype({"id": str}).set_index("id")["value"]
@@ -47,7 +47,7 @@ def test_differences_tests_and_counts(runs):
         change = (new - old[new.index]).to_numpy()
         row = rows.loc[model]
         assert row["model_b"] == other
-        assert row["metric"] == "ndcg@5"
+        assert row["metric"] == "nDCG@5"
         assert row["n"] == 60
         assert (row["score_a"], row["score_b"]) == (pytest.approx(old.mean()), pytest.approx(new.mean()))
         assert row["difference"] == pytest.approx(change.mean())
@@ -66,7 +66,7 @@ def test_differences_tests_and_counts(runs):
     assert rows.loc["bow", "verdict"] in ("better", "worse", "cannot be told")
     assert (rows["verdict"].isin(["better", "worse"]) == (rows["p_holm"] <= 0.05)).all()
     others = changes.cells[~changes.cells["main"].astype(bool)]
-    assert set(others["metric"]) == {"hit_rate@5", "mrr@5", "recall@5"}
+    assert set(others["metric"]) == {"hit_rate@5", "MRR@5", "R@5"}
 
 
 def test_queries_that_changed_with_the_ranks_of_the_answer(runs):
@@ -126,7 +126,7 @@ def test_sts_has_the_difference_of_correlations():
     row = compare_runs(before, after, {"tfidf": "bow"}).cells.iloc[0]
     sides = []
     for run, model in ((before, "tfidf"), (after, "bow")):
-        gold, cosine = values(run, model, "gold"), values(run, model, "cosine")
+        gold, cosine = run.gold.set_index("id")["value"], values(run, model, "cosine")
         sides.append(spearmanr(cosine, gold[cosine.index], nan_policy="omit").statistic)
     assert row["difference"] == pytest.approx(sides[1] - sides[0])
     assert row["ci_low"] < row["difference"] < row["ci_high"]
@@ -136,7 +136,7 @@ def test_sts_has_the_difference_of_correlations():
 
 def test_scores_without_queries_are_compared_without_a_test(runs):
     before, after = runs
-    whole = before.records.head(2).astype(object).assign(task="Bank", id="all", metric=["accuracy", "samples"])
+    whole = before.records.head(2).astype(object).assign(task="Bank", id="all", metric=["accuracy", "f1"])
 
     def with_whole(run, accuracy):
         records = pd.concat([run.records.astype(object), whole.assign(model="bm25", value=[accuracy, 50.0])])

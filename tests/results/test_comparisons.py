@@ -34,7 +34,7 @@ def made(tasks, queries=QUERIES, seed=0):
         for (model, reranker), share in cells.items():
             hits = hard + rng.normal(0, 0.05, queries) < share
             for query, hit in enumerate(hits):
-                for metric in ("hit_rate@5", "ndcg@5"):
+                for metric in ("hit_rate@5", "nDCG@5"):
                     rows.append((task, "test", model, reranker, f"q{query}", metric, float(hit)))
     records = pd.DataFrame(rows, columns=["task", "split", "model", "reranker", "id", "metric", "value"])
     told = [{"task": task, "split": "test", "type": "retrieval"} for task in tasks]
@@ -136,12 +136,12 @@ def test_ranks_their_intervals_and_ties_agree(queries, cells, spread, missing, s
     values = np.round(np.clip(values, 0, 1), 1)
     values[rng.random(values.shape) < missing] = np.nan
     rows = [
-        ("t", "test", f"m{cell}", "none", f"q{query}", "ndcg@5", values[query, cell])
+        ("t", "test", f"m{cell}", "none", f"q{query}", "nDCG@5", values[query, cell])
         for cell in range(cells)
         for query in range(queries)
     ]
     records = pd.DataFrame(rows, columns=["task", "split", "model", "reranker", "id", "metric", "value"])
-    board = against_best(Results(records, {"seed": seed, "failures": []}), "t", "test", "ndcg@5")
+    board = against_best(Results(records, {"seed": seed, "failures": []}), "t", "test", "nDCG@5")
     scored = board[board["rank"].notna()]
     assert scored["rank"].tolist() == scored["score"].rank(ascending=False, method="min").tolist()
     assert (scored["rank_low"] <= scored["rank"]).all()
@@ -167,7 +167,7 @@ def test_a_metric_that_is_no_mean_over_queries_is_refused(results):
 def test_across_tasks(results):
     both = made({"pets": CELLS, "fish": CELLS}, seed=1)
     board = across_tasks(both).set_index(["model", "reranker"])
-    scores = both.scores[both.scores["metric"] == "ndcg@5"].pivot(
+    scores = both.scores[both.scores["metric"] == "nDCG@5"].pivot(
         index=["model", "reranker"], columns="task", values="score"
     )
     ranks = scores.rank(ascending=False)
@@ -178,7 +178,7 @@ def test_across_tasks(results):
         for measure in ("mean", "mean_rank", "borda"):
             assert row[f"{measure}_low"] <= row[measure] <= row[f"{measure}_high"]
     # Two independent tasks: the mean's interval is narrower than each task's by the square root of 2.
-    alone = both.scores[both.scores["metric"] == "ndcg@5"].groupby(["model", "reranker"], observed=True)
+    alone = both.scores[both.scores["metric"] == "nDCG@5"].groupby(["model", "reranker"], observed=True)
     widths = alone.apply(lambda part: np.hypot(*(part["ci_high"] - part["ci_low"])) / 2)
     np.testing.assert_allclose(board["mean_high"] - board["mean_low"], widths.loc[list(board.index)], rtol=0.1)
     assert across_tasks(results).empty
@@ -196,18 +196,19 @@ def test_a_missing_cell_is_named_and_has_no_average():
 
 def test_sentences_by_the_paired_bootstrap_of_spearman(data_dir):
     found = evalkit.run(models="tfidf,bow", tasks="stsb-en", device="cpu", max_queries=300)
-    board = against_best(found, "stsb-en", found.scores["split"][0], "spearman_cosine")
+    board = against_best(found, "stsb-en", found.scores["split"][0], "spearman(cosine)")
     records = found.records.pivot(index="id", columns=["model", "metric"], values="value")
+    gold = found.gold.set_index("id")["value"]
     rho = {
-        m: stats.spearmanr(records[m, "cosine"], records[m, "gold"], nan_policy="omit").statistic
+        m: stats.spearmanr(records[m, "cosine"], gold[records.index], nan_policy="omit").statistic
         for m in ("tfidf", "bow")
     }
     assert dict(zip(board["model"], board["score"], strict=True)) == pytest.approx(rho)
     both = records[records["tfidf", "cosine"].notna() & records["bow", "cosine"].notna()]
-    paired = [stats.spearmanr(both[m, "cosine"], both[m, "gold"]).statistic for m in board["model"]]
+    paired = [stats.spearmanr(both[m, "cosine"], gold[both.index]).statistic for m in board["model"]]
     assert board["difference"].iloc[1] == pytest.approx(paired[0] - paired[1])
-    with pytest.raises(ConfigError, match="'pearson_cosine'"):
-        against_best(found, "stsb-en", found.scores["split"][0], "pearson_cosine")
+    with pytest.raises(ConfigError, match=r"'pearson\(cosine\)'"):
+        against_best(found, "stsb-en", found.scores["split"][0], "pearson(cosine)")
 
 
 def test_queries_needed_and_the_difference_they_show_are_inverse():

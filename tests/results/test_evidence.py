@@ -11,6 +11,7 @@ from fakes import FakeEmbedder, FakeReranker, retrieval_task, run, sts_task, wri
 import evalkit
 from evalkit.results import Results
 from evalkit.results.evidence import COLUMNS, Evidence
+from evalkit.runner.evidence import make_evidence
 from evalkit.types import Query
 
 VECTORS = {"cat": (1, 0), "dog": (0.5, 0.6), "fish": (0, 1), "cats": (1, 0.1), "sea": (0.1, 1)}
@@ -28,7 +29,7 @@ def evidence(task):
     pairs = sts_task([("cat", "dog", 1), ("cat", "cats", 5), ("sea", "fish", 3)])
     reranker = FakeReranker(lambda query, document: -len(document))
     outcome = run([task, other, pairs], {"m": FakeEmbedder(VECTORS)}, {"short": reranker}, candidates=2, depth=3)
-    return Evidence.of(outcome, [task, other, pairs], [1])
+    return make_evidence(outcome, [task, other, pairs], 1)
 
 
 def test_rankings_by_hand(evidence):
@@ -54,7 +55,7 @@ def test_first_relevant_documents_are_told_however_deep(task):
     qrels = {"q1": {"d12": 1, "d14": 1}, "q2": {"d16": 1, "d00": 0}}
     deep = retrieval_task(dict(zip(names, names, strict=True)), {"q1": "q", "q2": "q"}, qrels)
     last_first = FakeReranker(lambda query, document: int(document[1:]))
-    found = Evidence.of(run([deep], {"m": FakeEmbedder(vectors)}, {"r": last_first}, candidates=15), [deep], [5])
+    found = make_evidence(run([deep], {"m": FakeEmbedder(vectors)}, {"r": last_first}, candidates=15), [deep], 5)
     assert found.rankings["rank"].max() == 10
     ranks = found.first_relevant.set_index(["reranker", "query"])["rank"]
     assert ranks.to_dict() == {
@@ -79,8 +80,8 @@ def test_judgements_are_grades_above_0(evidence):
 
 
 def test_sentences_of_sts(evidence):
-    assert list(evidence.pairs["sentence2"]) == ["dog", "cats", "fish"]
-    assert list(evidence.pairs["id"]) == ["0", "1", "2"]
+    assert list(evidence.items["second"]) == ["dog", "cats", "fish"]
+    assert list(evidence.items["id"]) == ["0", "1", "2"]
 
 
 def test_documents_are_those_ranked_or_relevant():
@@ -88,14 +89,14 @@ def test_documents_are_those_ranked_or_relevant():
     vectors = {text: (1, -number) for number, text in enumerate(corpus.values())} | {"ask": (1, 1)}
     task = retrieval_task(corpus, {"q": "ask"}, {"q": {"29": 1}})
     outcome = run([task], {"m": FakeEmbedder(vectors)}, depth=30)
-    assert set(Evidence.of(outcome, [task], [3]).documents["document"]) == {*map(str, range(10)), "29"}
-    assert set(Evidence.of(outcome, [task], [3, 12]).documents["document"]) == {*map(str, range(12)), "29"}
+    assert set(make_evidence(outcome, [task], 3).documents["document"]) == {*map(str, range(10)), "29"}
+    assert set(make_evidence(outcome, [task], 12).documents["document"]) == {*map(str, range(12)), "29"}
 
 
 def test_tags_are_json():
     task = retrieval_task(CORPUS, {"q": "cats"})
     tagged = type(task)(**{**vars(task), "queries": (Query("q", "cats", {"language": "fran\u00e7ais"}),)})
-    evidence = Evidence.of(run([tagged], {"m": FakeEmbedder(VECTORS)}), [tagged], [1])
+    evidence = make_evidence(run([tagged], {"m": FakeEmbedder(VECTORS)}), [tagged], 1)
     assert json.loads(evidence.queries.loc[0, "tags"]) == {"language": "fran\u00e7ais"}
 
 

@@ -16,6 +16,7 @@ from evalkit.config import GivenModel
 from evalkit.errors import ConfigError
 from evalkit.grid import Means
 from evalkit.measure import measure
+from evalkit.metrics.metric import of_rankings
 from evalkit.models.chosen import choose
 from evalkit.progress import Progress
 from evalkit.registry import build, resolve
@@ -24,7 +25,8 @@ from evalkit.report.measurements import loss_tables
 from evalkit.results import Results
 from evalkit.results.evidence import Evidence
 from evalkit.results.losses import PARTS, attribute
-from evalkit.results.records import make_records
+from evalkit.runner.evidence import make_evidence
+from evalkit.runner.records import make_gold, make_records
 from evalkit.spending import Spending
 from evalkit.suite import load_task
 from evalkit.suite.reference import bundled_tasks
@@ -200,7 +202,8 @@ def by_hand(reranker, qrels, vectors, queries) -> Results:
         "tasks": [{"task": "pets", "split": "test", "type": "retrieval"}],
         "failures": [],
     }
-    return Results(make_records(outcome, tasks, [2]), told, evidence=Evidence.of(outcome, tasks, [2]))
+    records, evidence = make_records(outcome, tasks, of_rankings((), [2]), 2), make_evidence(outcome, tasks, 2)
+    return Results(records, told, evidence=evidence, gold=make_gold(tasks))
 
 
 class KeepsTheLast:
@@ -246,5 +249,5 @@ def test_refused_or_nothing_to_tell():
     pairs = sts_task([("a", "b", 1), ("b", "c", 5), ("a", "c", 3)])
     for tasks, models in (([pairs], {"m": FakeEmbedder(vectors)}), ([retrieval_task({"a": "a"}, {"q": "x"})], {})):
         outcome = run(tasks, models)
-        records, evidence = make_records(outcome, tasks, [1]), Evidence.of(outcome, tasks, [1])
-        assert attribute(Results(records, {"candidates": 3}, evidence=evidence), 1).empty
+        records, evidence = make_records(outcome, tasks, of_rankings((), [1]), 1), make_evidence(outcome, tasks, 1)
+        assert attribute(Results(records, {"candidates": 3, "seed": 0}, evidence=evidence), 1).empty

@@ -18,9 +18,9 @@ from evalkit.stats.intervals import wilson
 FIGURES = """\
 task,split,model,reranker,metric,score,n,source
 pets,test,bow,none,hit_rate@5,0.876404,178,Somebody 2023
-pets,test,bow,none,mrr@5,0.718165,178,Somebody 2023
+pets,test,bow,none,MRR@5,0.718165,178,Somebody 2023
 pets,test,retired,bm25,hit_rate@5,0.999,,Somebody 2023
-elsewhere,test,bow,none,spearman_cosine,0.5,10,"Another, 2019"
+elsewhere,test,bow,none,spearman(cosine),0.5,10,"Another, 2019"
 """
 
 
@@ -88,10 +88,10 @@ def test_tables_mark_them_and_set_the_runs_own_score_beside(pets: str, figures: 
     own_task, other_task = (table for table in tables if table.title.startswith("Published"))
     assert "published" not in to_markdown([table for table in tables if table not in (own_task, other_task)]).lower()
     here = results.scores.set_index(["model", "reranker", "metric"])["score"]
-    hit, mrr = (here["bow", "none", metric] for metric in ("hit_rate@5", "mrr@5"))
+    hit, mrr = (here["bow", "none", metric] for metric in ("hit_rate@5", "MRR@5"))
     assert to_markdown([own_task]) == (
         "### Published, not measured here: pets (test)\n\n"
-        "| Model | Reranker | hit\\_rate@5 | here | mrr@5 | here |\n| --- | --- | ---: | ---: | ---: | ---: |\n"
+        "| Model | Reranker | hit\\_rate@5 | here | MRR@5 | here |\n| --- | --- | ---: | ---: | ---: | ---: |\n"
         f"| published: bow | none | 0.8764 (0.820–0.917) | {hit:.4f} | 0.7182 | {mrr:.4f} |\n"
         "| published: retired | bm25 | 0.9990 | – | – | – |\n\n"
         "Source: Somebody 2023. Column 'here': this run's own score, where it has one of that name. "
@@ -113,4 +113,4 @@ def test_on_the_command_line_and_in_a_suite(evalkit, pets: str, figures: Path, t
     figures.write_text(FIGURES.replace("0.5,10", "50,10"), encoding="utf-8")
     status, _, errors = evalkit("run", suite, "--out", tmp_path / "suite")
     assert status == 2
-    assert "score of spearman_cosine outside -1 to 1" in errors
+    assert "score of spearman(cosine) outside -1 to 1" in errors

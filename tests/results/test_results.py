@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,9 @@ from scipy import stats
 
 import evalkit
 from evalkit.errors import ConfigError
+from evalkit.metrics.metric import of_rankings
 from evalkit.results import Results
-from evalkit.results.records import make_records
+from evalkit.runner.records import make_gold, make_records
 
 COLUMNS = ["task", "split", "model", "reranker", "metric", "score", "ci_low", "ci_high", "n"]
 CELL = COLUMNS[:4]
@@ -55,9 +57,9 @@ def test_records_by_hand(results):
     log3 = 1 / np.log2(3)
     expected = pd.DataFrame(
         {
-            "hit_rate@1": (0, 1, 0), "hit_rate@3": (1, 1, 0), "mrr@1": (0, 1, 0), "mrr@3": (0.5, 1, 0),
-            "ndcg@1": (0, 1, 0), "ndcg@3": (log3, 1, 0), "precision@1": (0, 1, 0), "precision@3": (1 / 3, 1 / 3, 0),
-            "recall@1": (0, 1, 0), "recall@3": (1, 1, 0), "map@1": (0, 1, 0), "map@3": (0.5, 1, 0),
+            "hit_rate@1": (0, 1, 0), "hit_rate@3": (1, 1, 0), "MRR@1": (0, 1, 0), "MRR@3": (0.5, 1, 0),
+            "nDCG@1": (0, 1, 0), "nDCG@3": (log3, 1, 0), "P@1": (0, 1, 0), "P@3": (1 / 3, 1 / 3, 0),
+            "R@1": (0, 1, 0), "R@3": (1, 1, 0), "AP@1": (0, 1, 0), "AP@3": (0.5, 1, 0),
         },
         index=["q1", "q2", "q3"],
     )  # fmt: skip
@@ -83,12 +85,14 @@ def test_retrieval_scores_are_means_of_records(results, on_disk):
 
 def test_sts_scores_are_correlations_of_records(results, on_disk):
     wide = results.records[results.records["task"] == "pairs"].pivot(index="id", columns="metric", values="value")
+    gold = results.gold.set_index("id")["value"]
+    assert len(gold) == 6, "once, however many models there are"
     scores = on_disk[on_disk["task"] == "pairs"].set_index("metric")
     assert set(scores["model"]) == {"tfidf"}
     for similarity in ("cosine", "dot", "euclidean", "manhattan"):
         for name, method in (("spearman", stats.spearmanr), ("pearson", stats.pearsonr)):
-            expected = method(wide[similarity], wide["gold"]).statistic
-            assert scores.loc[f"{name}_{similarity}", "score"] == pytest.approx(expected, abs=1e-8)
+            expected = method(wide[similarity], gold[wide.index]).statistic
+            assert scores.loc[f"{name}({similarity})", "score"] == pytest.approx(expected, abs=1e-8)
     assert set(scores["n"]) == {6}
 
 
@@ -149,9 +153,9 @@ def test_provenance(folder, suite):
 def test_leaderboard_is_best_first_with_failed_cells_last(results):
     board = results.leaderboard()
     pets = board[board["task"] == "pets"]
-    done = pets.dropna(subset="ndcg@3")
+    done = pets.dropna(subset="nDCG@3")
     assert len(done) == 4
-    assert done["ndcg@3"].is_monotonic_decreasing
+    assert done["nDCG@3"].is_monotonic_decreasing
     assert pets[["model", "reranker"]].to_numpy().tolist()[-2:] == [[MISSING, "none"], [MISSING, "bm25"]]
     assert pets.iloc[-2:, 4:].isna().all(axis=None)
     assert board["task"].tolist() == ["pets"] * 6 + ["pairs"] * 2, "a task's rows stand together"
@@ -170,13 +174,14 @@ def test_leaderboard_ranks_by_ndcg_at_the_largest_k():
     assert board["model"].tolist() == ["sharp", "broad"]
     worse = FakeEmbedder({**documents, "a": (1, 0), "b": (0.1, 1)})
     board = of_grid([task], {"sharp": models["sharp"], "best": worse}, (1, 3)).leaderboard()
-    assert board["ndcg@1"].nunique() == 1
+    assert board["nDCG@1"].nunique() == 1
     assert board["model"].tolist() == ["best", "sharp"]
 
 
 def of_grid(tasks, models, top_k=(1,)) -> Results:
     outcome = run(tasks, models, depth=max(top_k))
-    return Results(make_records(outcome, tasks, top_k), {"seed": 0, "failures": []})
+    records = make_records(outcome, tasks, of_rankings((), top_k), max(top_k))
+    return Results(records, {"seed": 0, "failures": []}, gold=make_gold(tasks))
 
 
 def test_undefined_scores_are_on_the_leaderboard():
@@ -187,7 +192,12 @@ def test_undefined_scores_are_on_the_leaderboard():
     assert set(results.scores["n"]) == {3}
     board = results.leaderboard()
     assert board["model"].tolist() == ["m"]
-    assert board["spearman_cosine"].isna().all()
+    assert board["spearman(cosine)"].isna().all()
+
+
+def test_without_gold_scores_there_is_no_correlation(results):
+    with pytest.raises(ConfigError, match=r"no gold scores of pairs \(pairs\).*gold.parquet"):
+        _ = replace(results, gold=results.gold.iloc[:0]).scores
 
 
 def test_n_is_the_pairs_with_a_defined_similarity():
@@ -196,14 +206,14 @@ def test_n_is_the_pairs_with_a_defined_similarity():
     scores = of_grid([task], {"m": FakeVocabulary(vectors)}).scores.set_index("metric")
     unit = {text: np.array(vector) / np.linalg.norm(vector) for text, vector in vectors.items()}
     cosines = [unit["a"] @ unit["b"], unit["b"] @ unit["c"], unit["a"] @ unit["c"], unit["c"] @ unit["d"]]
-    assert scores.loc["spearman_cosine", "n"] == 4
-    assert scores.loc["pearson_cosine", "score"] == pytest.approx(stats.pearsonr(cosines, [4, 3, 1, 0]).statistic)
+    assert scores.loc["spearman(cosine)", "n"] == 4
+    assert scores.loc["pearson(cosine)", "score"] == pytest.approx(stats.pearsonr(cosines, [4, 3, 1, 0]).statistic)
 
 
 def test_cells_that_are_not_in_the_records_have_no_scores():
     """Behind "a" the reranker "r" was run, behind "b" it was not."""
     rows = [
-        ("t", "test", model, reranker, query, "ndcg@1", 0.5)
+        ("t", "test", model, reranker, query, "nDCG@1", 0.5)
         for model, reranker in (("a", "none"), ("a", "r"), ("b", "none"))
         for query in ("q1", "q2")
     ]

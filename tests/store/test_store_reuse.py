@@ -7,8 +7,8 @@ from fakes import FakeEmbedder, FakeReranker, failures, retrieval_task, run, sts
 from store_models import Counting
 
 import evalkit
+from evalkit.cell import Cell
 from evalkit.compute import Compute
-from evalkit.grid import Cell
 from evalkit.models.bm25 import Bm25
 from evalkit.models.words import load_word2vec
 from evalkit.registry import expand
@@ -29,13 +29,13 @@ READ = 5 + 3 + 5
 def same(first, second):
     assert not failures(first)
     assert first.rankings.keys() == second.rankings.keys()
-    assert first.similarities.keys() == second.similarities.keys()
+    assert first.values.keys() == second.values.keys()
     for cell, ranking in first.rankings.items():
         np.testing.assert_array_equal(ranking.documents, second.rankings[cell].documents)
         np.testing.assert_array_equal(ranking.scores, second.rankings[cell].scores)
-    for cell, found in first.similarities.items():
+    for cell, found in first.values.items():
         for name, values in found.items():
-            np.testing.assert_array_equal(values, second.similarities[cell][name])
+            np.testing.assert_array_equal(values, second.values[cell][name])
 
 
 @pytest.mark.parametrize("batches", ["one", "many"])

@@ -506,7 +506,7 @@ def test_questions_in_every_format(name, content, tmp_path):
 def test_published_figures_in_every_format(form, tmp_path):
     suffix, to_bytes = FORMATS[form]
     figures = pd.DataFrame(
-        {"task": ["t"], "split": ["s"], "model": ["m"], "reranker": ["none"], "metric": ["mrr@5"], "score": [0.5],
+        {"task": ["t"], "split": ["s"], "model": ["m"], "reranker": ["none"], "metric": ["MRR@5"], "score": [0.5],
          "n": [178], "source": ["a post"]}
     )  # fmt: skip
     (tmp_path / f"figures{suffix}").write_bytes(to_bytes(figures))

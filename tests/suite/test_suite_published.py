@@ -25,30 +25,32 @@ def write(tmp_path: Path):
 
 
 def test_rows_become_scores(write):
-    path = write("pets,test,bow,none,hit_rate@5,0.5,178,A paper", 'pairs,dev,sbert,none,spearman_cosine,-0.2,,"B, C"')
+    path = write(
+        "pets,test,bow,none,hit_rate@5,0.5,178,A paper", 'pairs,dev,sbert,none,spearman(cosine),-0.2,,"B, C"'
+    )
     assert read_published(path) == [
         PublishedScore("pets", "test", "bow", "none", "hit_rate@5", 0.5, 178, "A paper"),
-        PublishedScore("pairs", "dev", "sbert", "none", "spearman_cosine", -0.2, None, "B, C"),
+        PublishedScore("pairs", "dev", "sbert", "none", "spearman(cosine)", -0.2, None, "B, C"),
     ]
 
 
 def test_every_problem_is_told_at_once(write):
     path = write(
         "pets,test,bow,none,hit_rate@5,87.6,178,A",
-        "pets,test,bow,none,mrr@5,-0.1,178,A",
-        "pairs,test,bow,none,spearman_cosine,-1.5,178,A",
-        "pets,test,bow,none,ndcg@5,high,178,A",
-        "pets,test,,none,recall@5,0.5,1.5,A",
-        "pets,test,bow,none,mrr@5,0.2,0,A",
-        "pets,test,bow,none,map@5,0.2,3",
+        "pets,test,bow,none,MRR@5,-0.1,178,A",
+        "pairs,test,bow,none,spearman(cosine),-1.5,178,A",
+        "pets,test,bow,none,nDCG@5,high,178,A",
+        "pets,test,,none,R@5,0.5,1.5,A",
+        "pets,test,bow,none,MRR@5,0.2,0,A",
+        "pets,test,bow,none,AP@5,0.2,3",
     )
     with pytest.raises(DataError) as caught:
         read_published(path)
     told = "\n".join(caught.value.problems)
     for problem in (
         r"score of hit_rate@5 outside 0 to 1 \(scores are fractions, not percent\) \(1\): line 2",
-        r"score of mrr@5 outside 0 to 1 .*: line 3",
-        r"score of spearman_cosine outside -1 to 1 .*: line 4",
+        r"score of MRR@5 outside 0 to 1 .*: line 3",
+        r"score of spearman\(cosine\) outside -1 to 1 .*: line 4",
         r"score is not a number \(1\): line 5",
         r"model is empty \(1\): line 6",
         r"n is not a whole number of at least 1 \(2\): line 6, line 7",
@@ -61,7 +63,7 @@ def test_every_problem_is_told_at_once(write):
 @pytest.mark.parametrize("column", COLUMNS.split(","))
 def test_a_missing_column_is_named(column: str, write):
     header = ",".join(name for name in COLUMNS.split(",") if name != column)
-    values = {"task": "t", "split": "s", "model": "m", "reranker": "none", "metric": "mrr@5", "score": "1", "n": "",
+    values = {"task": "t", "split": "s", "model": "m", "reranker": "none", "metric": "MRR@5", "score": "1", "n": "",
               "source": "x"}  # fmt: skip
     with pytest.raises(DataError, match=f"no field '{column}'"):
         read_published(write(",".join(values[name] for name in header.split(",")), header=header))
@@ -83,7 +85,7 @@ def test_the_boosting_rag_table_is_whole_numbers_of_178_questions():
         assert abs(figure.score * 178 - round(figure.score * 178)) < 2e-4
     by_key = {(figure.model, figure.reranker, figure.metric): figure.score for figure in figures}
     assert by_key["openai-ada-002", "none", "hit_rate@5"] == 0.876404
-    assert by_key["jina-base", "bge-reranker-large", "mrr@5"] == 0.868539
+    assert by_key["jina-base", "bge-reranker-large", "MRR@5"] == 0.868539
     assert {key[0] for key in by_key} == {e.name for e in catalogue().values() if "boosting-rag" in e.sources} - {
         key[1] for key in by_key
     }

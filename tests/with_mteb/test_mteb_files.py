@@ -63,7 +63,7 @@ def test_mteb_s_loaders_read_what_is_exported(evalkit, run_folder, tmp_path):
             for scores in subsets:
                 subset = scores["hf_subset"]
                 name = f"mteb:{result.task_name}" + ("" if subset == "default" else f"?subset={subset}")
-                main = {"STSBenchmark": "spearman_cosine", "SciFact": "ndcg@10", "Tatoeba": "f1"}[result.task_name]
+                main = {"STSBenchmark": "spearman(cosine)", "SciFact": "nDCG@10", "Tatoeba": "f1"}[result.task_name]
                 assert scores["main_score"] == expected[name, main]
     tatoeba = next(result for result in plain.task_results if result.task_name == "Tatoeba")
     assert set(tatoeba.hf_subsets) == {"deu-eng", "fra-eng"}
@@ -90,7 +90,7 @@ def test_a_model_of_the_registry_is_exported_under_its_own_name(feed, sts_data, 
     board = cache.load_results(tasks=benchmark).get_benchmark_result()
     assert len(board) == 1
     assert "e5-base-v2" in board["Model"].item()
-    scores = results.scores[results.scores["metric"] == "spearman_cosine"].set_index("model")["score"]
+    scores = results.scores[results.scores["metric"] == "spearman(cosine)"].set_index("model")["score"]
     assert board["STS"].item() == pytest.approx(scores[f"mteb:{E5}"], abs=1e-4)
 
 
@@ -144,9 +144,9 @@ def test_published_results_are_rows_of_reference(evalkit, tmp_path):
     assert list(rows.columns) == COLUMNS
     found = {tuple(row) for row in rows[["task", "split", "model", "metric", "score"]].to_numpy().tolist()}
     assert found == {
-        ("mteb:STSBenchmark", "test", "org/first", "spearman_cosine", 0.82),
-        ("mteb:STSBenchmark", "test", "org/first", "pearson_manhattan", 0.8),
-        ("mteb:SciFact", "test", "org/first", "ndcg@10", 0.71),
+        ("mteb:STSBenchmark", "test", "org/first", "spearman(cosine)", 0.82),
+        ("mteb:STSBenchmark", "test", "org/first", "pearson(manhattan)", 0.8),
+        ("mteb:SciFact", "test", "org/first", "nDCG@10", 0.71),
         ("mteb:SciFact", "test", "org/first", "hit_rate@5", 0.8),
         *(
             (f"mteb:Tatoeba?subset={subset}", "test", "org/second", metric, score)

@@ -75,21 +75,15 @@ def test_a_run_has_mteb_s_score_with_the_prompts_of_the_task(entry, minilm, feed
     task = feed("STSBenchmark", few)
     entry(E5, minilm, loader_kwargs={"model_prompts": {"STSBenchmark": "Weather, sports and cats. "}})
     results = package.run(models=f"mteb:{E5},sbert:all-MiniLM-L6-v2", tasks="mteb:STSBenchmark", device="cpu")
-    scores = results.scores[results.scores["metric"] == "spearman_cosine"].set_index("model")["score"]
+    scores = results.scores[results.scores["metric"] == "spearman(cosine)"].set_index("model")["score"]
     expected = mteb.evaluate(mteb.get_model(E5, device="cpu"), task, cache=None, co2_tracker=False)
     assert scores[f"mteb:{E5}"] == pytest.approx(expected.task_results[0].main_score, abs=1e-6)
     assert scores[f"mteb:{E5}"] != scores["sbert:all-MiniLM-L6-v2"]
-    assert results.provenance["model_facts"] == {
-        f"mteb:{E5}": {
-            "name": E5,
-            "revision": "1c644c92ad3ba1efdad3f1451a637716616a20e8",
-            "kinds": ["dense"],
-            "dim": 768,
-            "max_length": 512,
-            "licence": "mit",
-            "prompts": {"STSBenchmark": "Weather, sports and cats. "},
-        }
-    }
+    facts = results.provenance["models"][f"mteb:{E5}"]
+    assert (facts["family"], facts["weights"], facts["licence"], facts["max_length"]) == ("mteb", E5, "mit", 512)
+    assert facts["revision"] == "1c644c92ad3ba1efdad3f1451a637716616a20e8"
+    assert facts["dim"] == 384, "of its vectors, which are not those that the registry tells of"
+    assert facts["price"] is None, "the registry has models behind paid APIs too"
 
 
 def test_options_derive_from_one_encoding_and_weights_are_in_the_identity(entry, minilm, data_dir):

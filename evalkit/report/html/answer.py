@@ -5,10 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from evalkit.grid.cells import NO_RERANKER
-from evalkit.report.html.units import Unit, metric_label
+from evalkit.cell import NO_RERANKER, cell_name
+from evalkit.report.html.units import Unit
 from evalkit.results.comparisons import LEVEL
 from evalkit.results.coverage import in_words, is_thin
+from evalkit.suite.kinds import kind_named
 
 KEEPS = 0.9
 """A cheaper cell is worth naming if it cannot be told from the best, or keeps this share of its score."""
@@ -20,11 +21,11 @@ NAMED = 3
 
 def answer(unit: Unit) -> list[str]:
     """Sentences about a task, the best cell first."""
-    if not unit.main or unit.boards[unit.main]["score"].isna().all():
+    if unit.main is None or unit.boards[unit.main.name]["score"].isna().all():
         return [f"Nothing could be scored: {_failures(unit) or 'every score is undefined'}."]
-    cells = pd.concat([unit.cells, unit.boards[unit.main].reset_index(drop=True)], axis=1)
+    cells = pd.concat([unit.cells, unit.boards[unit.main.name].reset_index(drop=True)], axis=1)
     scored = cells[cells["rank"].notna()]
-    told = [best(scored, metric_label(unit.main)), ties(scored)] if len(scored) else []
+    told = [best(scored, unit.main.title), ties(scored)] if len(scored) else []
     if len(scored) > 1:
         told += [fast(scored), small(scored)]
     told += thin(cells, unit.facts)
@@ -35,11 +36,7 @@ def answer(unit: Unit) -> list[str]:
 
 def name(cell: pd.Series) -> str:
     """A cell in words."""
-    return (
-        str(cell["model"])
-        if cell["reranker"] == NO_RERANKER
-        else f"{cell['model']} with {cell['reranker']} behind it"
-    )
+    return cell_name(str(cell["model"]), str(cell["reranker"]))
 
 
 def best(cells: pd.DataFrame, metric: str) -> str:
@@ -73,7 +70,7 @@ def ties(cells: pd.DataFrame) -> str:
 
 def thin(cells: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
     """Which cells have a score over too few items to have a rank."""
-    things = "pairs" if "pairs" in facts else "queries"
+    things = kind_named(facts["type"]).items
     return [
         f"{name(cell)} {in_words(int(cell['n']), facts[things], things)}: it has no rank, and is not compared."
         for _, cell in cells[is_thin(cells)].iterrows()
@@ -114,9 +111,8 @@ def small(cells: pd.DataFrame) -> str:
 
 def _cheapest(cells: pd.DataFrame, column: str) -> pd.Series | None:
     """The lowest of those that tie with the best or keep `KEEPS` of its score, the better of two."""
-    near = cells[
-        (cells["tied"].eq(True) | (cells["score"] >= KEEPS * cells["score"].iloc[0])) & cells[column].notna()
-    ]
+    near_enough = (cells["score"] - cells["score"].iloc[0]).abs() <= (1 - KEEPS) * abs(cells["score"].iloc[0])
+    near = cells[(cells["tied"].eq(True) | near_enough) & cells[column].notna()]
     return None if near.empty else near.loc[near[column].astype(float).idxmin()]
 
 
@@ -130,7 +126,7 @@ def _loss(pick: pd.Series) -> str:
     if pick["tied"] is True:
         return f"{pick['score']:.3f}, which cannot be told from the best"
     bounds = "" if pd.isna(pick["diff_low"]) else f" ({pick['diff_low']:.3f} to {pick['diff_high']:.3f})"
-    return f"{pick['score']:.3f}, {pick['difference']:.3f}{bounds} lower than the best"
+    return f"{pick['score']:.3f}, {pick['difference']:.3f}{bounds} worse than the best"
 
 
 def _failures(unit: Unit) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from evalkit.report.changes import cell_name, change_tables, headline
+from evalkit.report.changes import change_tables, headline, pair_name
 from evalkit.report.html.page import environment, own_file, require_report
 from evalkit.results import Results
 from evalkit.results.changes import Changes
@@ -56,7 +56,7 @@ def _pairs(changes: Changes, runs: tuple[Results, Results]) -> Iterator[dict[str
             documents = of_task(run.evidence.documents, label)
             texts |= dict(zip(documents["document"], documents["text"], strict=True))
         yield {
-            "title": f"{cell_name(first)}: {label[0]} ({label[1]})",
+            "title": f"{pair_name(first)}: {label[0]} ({label[1]})",
             "groups": [
                 (what, [_query(row, sides, relevant.get(row["query"], set()), texts) for _, row in part.iterrows()])
                 for what, part in (("lost", lost.head(QUERIES)), ("won", won.tail(QUERIES).iloc[::-1]))

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evalkit.grid.cells import NO_RERANKER
+from evalkit.cell import NO_RERANKER
 from evalkit.report.html.plain import plain
 from evalkit.results import Results
-from evalkit.results.records import GOLD
 from evalkit.types import IntArray
 
 SHOWN = 600
@@ -118,23 +117,25 @@ def _values(
 
 
 def pack_pairs(results: Results, task: str, split: str, models: Sequence[str]) -> dict[str, Any]:
-    """Gold and predicted similarity (cosine) of each pair and model of an STS task, and the sentences if kept."""
+    """Gold and predicted similarity (the main one) of each pair and model of a task, and the sentences if kept."""
     records = _of(results.records, task, split)
-    wide = records[records["metric"] == "cosine"].pivot(index="id", columns="model", values="value")
-    gold = records[records["metric"] == GOLD].drop_duplicates("id").set_index("id")["value"].reindex(wide.index)
+    similarity = results.main_metric(task, split).similarity
+    wide = records[records["metric"] == similarity].pivot(index="id", columns="model", values="value")
+    held = _of(results.gold, task, split)
+    gold = held.astype({"id": str}).set_index("id")["value"].reindex(wide.index.astype(str))
     total = len(wide)
     if total > PAIRS_SHOWN:
         chosen = np.random.default_rng(results.provenance["seed"]).choice(total, PAIRS_SHOWN, replace=False)
         wide, gold = wide.iloc[np.sort(chosen)], gold.iloc[np.sort(chosen)]
-    pairs = _of(results.evidence.pairs, task, split)
+    pairs = _of(results.evidence.items, task, split)
     sentences = pairs.assign(id=pairs["id"].astype(str)).set_index("id").reindex(wide.index.astype(str))
     return {
         "total": total,
         "id": wide.index.astype(str).tolist(),
         "gold": plain(gold.tolist()),
         "predicted": [plain(wide[model].round(4).tolist()) if model in wide else None for model in models],
-        "sentence1": plain(sentences["sentence1"].tolist()) if len(pairs) else None,
-        "sentence2": plain(sentences["sentence2"].tolist()) if len(pairs) else None,
+        "sentence1": plain(sentences["text"].tolist()) if len(pairs) else None,
+        "sentence2": plain(sentences["second"].tolist()) if len(pairs) else None,
     }
 
 

@@ -16,6 +16,7 @@ from evalkit.report.html.drilldown import pack_pairs, pack_queries
 from evalkit.report.html.plain import compressed, plain, to_json
 from evalkit.report.html.units import Unit, across, make_units
 from evalkit.report.published import published_tables
+from evalkit.report.sections import added_tables
 from evalkit.results import Results
 from evalkit.results.notes import read_notes
 from evalkit.results.together import put_together
@@ -74,7 +75,7 @@ def render(runs: Mapping[str, Results]) -> str:
             ],
             answers=[(unit, answer(unit)) for unit in units],
             units=units,
-            published=published_tables(results),
+            tables=[*published_tables(results), *added_tables(results)],
             several_tasks=len(units) > 1,
             settings=SETTINGS,
             as_json=lambda value: json.dumps(value, indent=2, ensure_ascii=False),
@@ -89,7 +90,8 @@ def render(runs: Mapping[str, Results]) -> str:
 
 SETTINGS = {
     "started": "Started (UTC)", "seconds": "Seconds", "command": "Command", "seed": "Seed", "device": "Device",
-    "dtype": "dtype", "top_k": "Cut-offs", "candidates": "Candidates reranked", "python": "Python",
+    "dtype": "dtype", "top_k": "Cut-offs", "candidates": "Candidates reranked",
+    "depth": "Documents ranked", "python": "Python",
     "platform": "Platform", "git_commit": "git commit", "reused": "Texts and pairs from the store",
     "computed": "Texts and pairs computed",
 }  # fmt: skip
@@ -114,9 +116,9 @@ def _said(results: Results) -> list[str]:
 
 def _evidence(results: Results, unit: Unit) -> dict[str, Any] | None:
     cells = list(zip(unit.cells["model"].astype(str), unit.cells["reranker"].astype(str), strict=True))
-    if unit.kind == "retrieval":
-        return pack_queries(results, unit.task, unit.split, cells, unit.metrics)
-    if unit.kind == "sts" and unit.main:
+    if unit.kind.ranks:
+        return pack_queries(results, unit.task, unit.split, cells, tuple(unit.metrics))
+    if unit.main is not None and unit.main.similarity is not None:
         return pack_pairs(results, unit.task, unit.split, [model for model, _ in cells])
     return None
 

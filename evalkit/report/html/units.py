@@ -6,14 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from evalkit.report.html.facts import cell_facts
+from evalkit.cell import cell_name
+from evalkit.metrics.metric import Metric
 from evalkit.report.html.plain import plain
-from evalkit.report.significance import asked, if_sample, what_shows
-from evalkit.report.tables import TITLES
+from evalkit.report.significance import if_sample, what_shows
 from evalkit.results import Results
 from evalkit.results.comparisons import across_tasks, against_best, reranker_gains
 from evalkit.results.coverage import is_enough
-from evalkit.results.scores import ranking_metric
+from evalkit.results.facts import ModelFacts, cell_facts
+from evalkit.suite.kinds import TaskKind, kind_named
 
 BOARD = [
     "score", "ci_low", "ci_high", "n", "difference", "diff_low", "diff_high", "p_corrected", "tied", "rank",
@@ -33,7 +34,7 @@ MEASURED = {
 @dataclass(frozen=True)
 class Unit:
     """A task and split. `cells` has a row a cell, best first by `main`, failed ones (with a `reason`) last: model,
-    reranker, the facts of `facts.Facts`, latency_ms where it was measured. `boards` has, by metric, a row a cell in
+    reranker, the facts of `_facts`, latency_ms where it was measured. `boards` has, by metric, a row a cell in
     the same order with the columns `BOARD`; `tied` is missing where no paired test applies. `power` has, by metric, a
     sentence on the differences that the data show.
     """
@@ -41,17 +42,17 @@ class Unit:
     task: str
     split: str
     facts: Mapping[str, Any]
-    metrics: tuple[str, ...]
-    main: str
+    metrics: Mapping[str, Metric]
+    main: Metric | None
     cells: pd.DataFrame
     boards: Mapping[str, pd.DataFrame]
     gains: Mapping[str, pd.DataFrame]
     power: Mapping[str, str]
 
     @property
-    def kind(self) -> str:
-        """sts, retrieval, or evaluator."""
-        return str(self.facts["type"])
+    def kind(self) -> TaskKind[Any]:
+        """The kind of the task."""
+        return kind_named(self.facts["type"])
 
     @property
     def title(self) -> str:
@@ -66,11 +67,7 @@ class Unit:
     @property
     def size(self) -> str:
         """What the scores are taken over, in words."""
-        if self.kind == "sts":
-            return f"{asked(self.facts, ',')} of sentences"
-        if self.kind == "evaluator":
-            return f"{self.facts['samples']:,} samples"
-        return f"{asked(self.facts, ',')} over {self.facts['documents']:,} documents"
+        return self.kind.size(self.facts, ",")
 
     def data(self) -> dict[str, Any]:
         """What the page's script needs, as plain data; columns are lists over the cells."""
@@ -78,12 +75,16 @@ class Unit:
         data: dict[str, Any] = plain(
             {
                 "title": self.title,
-                "kind": self.kind,
+                "ranks": self.kind.ranks,
+                "pairs": self.main is not None and self.main.similarity is not None,
                 "size": self.size,
-                "n": self.facts.get("queries") or self.facts.get("pairs") or self.facts.get("samples"),
+                "n": self.facts[self.kind.items],
                 "excluded": excluded,
-                "metrics": [{"name": name, "label": metric_label(name)} for name in self.metrics],
-                "main": self.main,
+                "metrics": [
+                    {"name": name, "label": metric.title, "sign": metric.sign, "k": metric.k}
+                    for name, metric in self.metrics.items()
+                ],
+                "main": "" if self.main is None else self.main.name,
                 "cells": _columns(self.cells),
                 "boards": {metric: _columns(board) for metric, board in self.boards.items()},
                 "gains": {metric: found.to_dict("records") for metric, found in self.gains.items()},
@@ -91,17 +92,6 @@ class Unit:
             }
         )
         return data
-
-
-def metric_label(metric: str) -> str:
-    """A metric as people write it: nDCG@10, Spearman (cosine)."""
-    name, at, k = metric.partition("@")
-    if at:
-        return f"{TITLES.get(name, name)}@{k}"
-    kind, _, similarity = metric.partition("_")
-    if kind in ("spearman", "pearson") and similarity:
-        return f"{kind.capitalize()} ({similarity})"
-    return metric.replace("_", " ")
 
 
 def make_units(results: Results) -> list[Unit]:
@@ -119,59 +109,57 @@ def _unit(results: Results, facts: Mapping[str, Any]) -> Unit | None:
     failed = _of(pd.DataFrame(unscored, columns=["task", "split", "model", "reranker", "reason"]), task, split)
     if scores.empty and failed.empty:
         return None
-    main = ranking_metric(scores) if len(scores) else ""
-    metrics = _offered(scores, facts["type"], main)
-    boards = {metric: _board(results, facts, metric) for metric in metrics}
+    main = results.main_metric(task, split) if len(scores) else None
+    metrics = {} if main is None else _offered(results.metrics(task, split, in_tables=True), main)
+    boards = {name: _board(results, facts, metric) for name, metric in metrics.items()}
     scored = scores[["model", "reranker"]].astype(str)
-    first = boards[main][["model", "reranker"]] if main else scored
+    first = boards[main.name][["model", "reranker"]] if main is not None else scored
     cells = pd.concat([first, scored, failed[["model", "reranker", "reason"]]], ignore_index=True)
     cells = cells.drop_duplicates(["model", "reranker"], ignore_index=True)
     keys = pd.MultiIndex.from_frame(cells[["model", "reranker"]].astype(str))
-    known = pd.DataFrame([cell_facts(model, reranker, results.provenance) for model, reranker in keys])
-    things = "pairs" if facts["type"] == "sts" else "queries"
-    has_rerankers = scores["reranker"].nunique() > 1 and facts["type"] == "retrieval"
+    known = pd.DataFrame([_facts(cell_facts(model, reranker, results.provenance)) for model, reranker in keys])
+    things = kind_named(facts["type"]).items
+    has_rerankers = scores["reranker"].nunique() > 1
     return Unit(
         task,
         split,
         facts,
-        tuple(metrics),
+        metrics,
         main,
         _with_measured(pd.concat([cells, known], axis=1), _of(results.measurements.cells, task, split)),
         {metric: board.set_index(["model", "reranker"]).reindex(keys)[BOARD] for metric, board in boards.items()},
-        {metric: reranker_gains(results, task, split, metric) for metric in metrics if has_rerankers},
-        {metric: what_shows(board, things) for metric, board in boards.items() if _tested(metric, facts["type"])},
+        {name: reranker_gains(results, task, split, name) for name in metrics if has_rerankers},
+        {name: what_shows(board, things) for name, board in boards.items() if metrics[name].compared != "none"},
     )
+
+
+def _facts(facts: ModelFacts) -> dict[str, Any]:
+    """What the page shows of a cell's facts."""
+    shown = {name: getattr(facts, name) for name in ("family", "licence", "dim", "parameters")}
+    return {**shown, "usd": facts.usd_per_million_tokens}
 
 
 def _of(frame: pd.DataFrame, task: str, split: str) -> pd.DataFrame:
     return frame[(frame["task"] == task) & (frame["split"] == split)]
 
 
-def _offered(scores: pd.DataFrame, kind: str, main: str) -> list[str]:
-    """The metrics that the page shows, the main one first; of retrieval those of the tables, by falling k."""
-    there = list(dict.fromkeys(scores["metric"]))
-    if kind == "retrieval":
-        cut = [(name, int(k)) for name, _, k in (metric.partition("@") for metric in there) if name in TITLES]
-        there = [f"{name}@{k}" for name, k in sorted(cut, key=lambda each: -each[1])]
-    return sorted(there, key=lambda metric: metric != main)
+def _offered(metrics: Sequence[Metric], main: Metric) -> dict[str, Metric]:
+    """The metrics that the page shows by name: the main one first, then by falling k."""
+    by_k = sorted(metrics, key=lambda metric: -(metric.k or 0))
+    return {metric.name: metric for metric in sorted(by_k, key=lambda metric: metric.name != main.name)}
 
 
-def _tested(metric: str, kind: str) -> bool:
-    """Whether cells can be compared pair by pair: not where only a score of the whole is known, or of Pearson's."""
-    return kind == "retrieval" or (kind == "sts" and metric.startswith("spearman_"))
-
-
-def _board(results: Results, facts: Mapping[str, Any], metric: str) -> pd.DataFrame:
+def _board(results: Results, facts: Mapping[str, Any], metric: Metric) -> pd.DataFrame:
     task, split = facts["task"], facts["split"]
-    if _tested(metric, facts["type"]):
-        board = against_best(results, task, split, metric)
+    if metric.compared != "none":
+        board = against_best(results, task, split, metric.name)
         return board.assign(tied=board["tied"].astype(object))
     found = _of(results.scores, task, split)
-    found = found[found["metric"] == metric].sort_values("score", ascending=False, kind="stable")
-    # Of an evaluator's task all samples count.
-    ranked = found["score"].where(is_enough(found["n"], facts.get("pairs", 0)))
-    ranks = ranked.rank(ascending=False, method="min")
-    below = ranked.max() - ranked
+    down = metric.higher_is_better
+    found = found[found["metric"] == metric.name].sort_values("score", ascending=not down, kind="stable")
+    ranked = found["score"].where(is_enough(found["n"], facts[kind_named(facts["type"]).items]))
+    ranks = ranked.rank(ascending=not down, method="min")
+    below = (metric.sign * ranked).max() - metric.sign * ranked
     board = found.assign(rank=ranks, difference=below).reindex(columns=["model", "reranker", *BOARD])
     return board.astype({"model": str, "reranker": str})
 
@@ -194,7 +182,7 @@ def _columns(frame: pd.DataFrame) -> dict[str, Sequence[Any]]:
 
 def across(results: Results, units: Sequence[Unit]) -> dict[str, Any] | None:
     """All cells over all tasks: their means, mean ranks and Borda counts by kind of task; None for a single task."""
-    if len([unit for unit in units if unit.main]) < 2:
+    if len([unit for unit in units if unit.main is not None]) < 2:
         return None
     listed = pd.concat([unit.cells[["model", "reranker"]] for unit in units], ignore_index=True)
     rows = listed.astype(str).drop_duplicates(ignore_index=True)
@@ -207,9 +195,14 @@ def across(results: Results, units: Sequence[Unit]) -> dict[str, Any] | None:
         told = found.set_index(["model", "reranker"]).drop(columns=["type", "tasks", "missing"])
         renamed = told.add_prefix(f"{kind!s}_").reset_index()
         rows = rows.merge(renamed, on=["model", "reranker"], how="left")
-        rows = rows.sort_values(f"{kind!s}_mean", ascending=False, kind="stable")
+        # The best mean first, those without one last.
+        places = pd.Series(range(len(told)), index=told.index)
+        cells = pd.MultiIndex.from_frame(rows[["model", "reranker"]])
+        rows = rows.iloc[places.reindex(cells).fillna(len(told)).to_numpy().argsort(kind="stable")]
         left_out += [
-            f"{row.model} with {row.reranker} on {row.missing!s}" for row in found.itertuples() if row.missing
+            f"{cell_name(str(row.model), str(row.reranker))} on {row.missing!s}"
+            for row in found.itertuples()
+            if row.missing
         ]
     about = "Each task by its main metric. Colours compare cells within a task."
     if columns:

@@ -27,11 +27,14 @@ const between = (low, high, digits = 3) => (has(low) ? `${fixed(low, digits)}–
 function cellName(unit, cell) {
   const model = unit.cells.model[cell];
   const reranker = unit.cells.reranker[cell];
-  return reranker === "none" ? model : `${model} → ${reranker}`;
+  return reranker === "none" ? model : `${model} + ${reranker}`;
 }
 
 const cellNumbers = (unit) => unit.cells.model.map((_, cell) => cell);
-const metricLabel = (unit, metric) => unit.metrics.find((each) => each.name === metric)?.label ?? metric;
+const metricOf = (unit, metric) => unit.metrics.find((each) => each.name === metric) ?? { label: metric, sign: 1, k: null };
+const metricLabel = (unit, metric) => metricOf(unit, metric).label;
+/** A score as a number that is higher the better it is. */
+const gain = (unit, metric, score) => metricOf(unit, metric).sign * score;
 
 /** best, tied or other, by the paired test; other where there is none. */
 function standing(unit, metric, cell) {

@@ -43,7 +43,7 @@ function cellRows(unit, metric, cells) {
 }
 
 function drawForest(unit, metric, cells) {
-  const rows = cellRows(unit, metric, cells).sort((a, b) => b.ranked - a.ranked || b.score - a.score);
+  const rows = cellRows(unit, metric, cells).sort((a, b) => b.ranked - a.ranked || gain(unit, metric, b.score - a.score));
   byId("s-forest").hidden = rows.length === 0;
   if (rows.length) chart("forest", page.charts.forest, rows);
 }
@@ -54,7 +54,7 @@ function drawGains(unit, metric) {
   if (!found.length) return;
   const rows = found.filter((row) => has(row.difference)).map((row) => ({
     ...row,
-    label: `${row.model === "all" ? "all embedders" : row.model} → ${row.reranker}`,
+    label: `${row.model === "all" ? "all embedders" : row.model} + ${row.reranker}`,
     sure: has(row.p_holm) && row.p_holm < 0.05 ? (row.difference > 0 ? "gain" : "loss") : "unsure",
     told: `${signed(row.difference)} (${signed(row.ci_low)} to ${signed(row.ci_high)})`,
   }));
@@ -85,11 +85,12 @@ function drawTrade(unit, metric, cells) {
   const [key, title, scale] = offered.find(([name]) => name === select.value);
   const rows = all.filter((row) => has(unit.cells[key][row.cell]))
     .map((row) => ({ ...row, cost: unit.cells[key][row.cell], cost_told: counted(unit.cells[key][row.cell]) }))
-    .sort((a, b) => a.cost - b.cost || b.score - a.score);
+    .sort((a, b) => a.cost - b.cost || gain(unit, metric, b.score - a.score));
   let best = -Infinity;
   for (const row of rows) {
-    row.front = row.ranked && row.score > best;
-    if (row.ranked) best = Math.max(best, row.score);
+    const score = gain(unit, metric, row.score);
+    row.front = row.ranked && score > best;
+    if (row.ranked) best = Math.max(best, score);
     // Names grow into the chart, from either side; on a narrow one they would cover each other.
     row.named = row.front && byId("trade").clientWidth > 560 && (row.cost * row.cost > rows[0].cost * rows.at(-1).cost ? "right" : "left");
   }

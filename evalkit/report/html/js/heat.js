@@ -10,11 +10,12 @@ function shaded(value, share, standing, small) {
   return cell;
 }
 
-/** Where each value stands between the lowest and the highest. */
-function shares(values) {
+/** Where each value stands between the worst and the best; `sign` is -1 where less is better. */
+function shares(values, sign) {
   const found = values.filter(has);
   const [low, high] = [Math.min(...found), Math.max(...found)];
-  return (value) => (high > low ? (value - low) / (high - low) : 0.5);
+  const from = sign > 0 ? low : high;
+  return (value) => (high > low ? Math.abs(value - from) / (high - low) : 0.5);
 }
 
 function drawHeat(unit, metric) {
@@ -24,7 +25,7 @@ function drawHeat(unit, metric) {
   const ordered = ["none", ...rerankers.filter((name) => name !== "none")].filter((name) => rerankers.includes(name));
   const models = [...new Set(unit.cells.model)];
   const board = unit.boards[metric];
-  const share = shares(board?.score ?? []);
+  const share = shares(board?.score ?? [], metricOf(unit, metric).sign);
   const at = new Map(cellNumbers(unit).map((cell) => [`${unit.cells.model[cell]}\0${unit.cells.reranker[cell]}`, cell]));
   const head = el("tr", {}, el("th", { scope: "col" }, "Embedder"),
     ...ordered.map((name) => el("th", { scope: "col", class: "num" }, name === "none" ? "no reranker" : name)));
@@ -50,7 +51,7 @@ function drawAcross() {
   const columns = units.map((unit) => {
     const scores = unit.boards[unit.main].score;
     const at = new Map(cellNumbers(unit).map((cell) => [cellName(unit, cell), cell]));
-    return { unit, scores, at, share: shares(scores) };
+    return { unit, scores, at, share: shares(scores, metricOf(unit, unit.main).sign) };
   });
   const rows = page.across.rows;
   const means = page.across.columns.filter((column) => rows.some((row) => has(row[column.key])));
@@ -58,7 +59,7 @@ function drawAcross() {
     ...columns.map(({ unit }) => el("th", { scope: "col", class: "num" }, `${unit.title}: ${metricLabel(unit, unit.main)}`)),
     ...means.map((column) => el("th", { scope: "col", class: "num" }, column.title)));
   const body = rows.map((row) => {
-    const name = row.reranker === "none" ? row.model : `${row.model} → ${row.reranker}`;
+    const name = row.reranker === "none" ? row.model : `${row.model} + ${row.reranker}`;
     return el("tr", {}, el("th", { scope: "row" }, name), ...columns.map(({ unit, scores, at, share }) => {
       const cell = at.get(name);
       if (cell === undefined) return el("td", {}, "–");

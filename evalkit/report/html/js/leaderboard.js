@@ -5,7 +5,7 @@ const COLUMNS = [
   { key: "model", title: "Embedder", head: true },
   { key: "reranker", title: "Reranker", needs: (unit) => unit.cells.reranker.some((name) => name !== "none") },
   { key: "score", num: true },
-  { key: "difference", title: "Below the best", num: true, needs: (unit, board) => board.difference.some(has) },
+  { key: "difference", title: "Behind the best", num: true, needs: (unit, board) => board.difference.some(has) },
   { key: "metrics" },
   { key: "family", title: "Family" },
   { key: "licence", title: "Licence" },
@@ -20,8 +20,8 @@ const COLUMNS = [
 /** The columns of a task's table that have anything in them, the other metrics among them. */
 function boardColumns(unit, metric) {
   const board = unit.boards[metric] ?? { difference: [] };
-  const cut = metric.split("@")[1];
-  const others = unit.metrics.filter((each) => each.name !== metric && each.name.split("@")[1] === cut).slice(0, 4);
+  const cut = metricOf(unit, metric).k;
+  const others = unit.metrics.filter((each) => each.name !== metric && each.k === cut).slice(0, 4);
   return COLUMNS.flatMap((column) => {
     if (column.key === "metrics") return others.map((each) => ({ key: each.name, title: each.label, num: true }));
     if (column.key === "score") return [{ ...column, title: metricLabel(unit, metric) }];
@@ -113,9 +113,14 @@ function aboutBoard(unit, metric) {
   return `${unit.title}: ${unit.size}.${excluded}${power}`;
 }
 
+/** Whether a metric's best scores come first when the highest do. */
+const bestFirst = (unit, metric) => metricOf(unit, metric).sign > 0;
+
 function sortBoard(column) {
   const again = shown.sort.key === column.key;
-  const best = column.num && column.key !== "rank" && column.key !== "difference";
+  const { unit, metric } = shown;
+  const scores = column.key === "score" ? metric : column.key;
+  const best = scores in unit.boards ? bestFirst(unit, scores) : column.num && column.key !== "rank" && column.key !== "difference";
   shown.sort = { key: column.key, down: again ? !shown.sort.down : best };
   draw();
   const place = boardColumns(shown.unit, shown.metric).findIndex((each) => each.key === column.key);

@@ -17,7 +17,7 @@ function drawMetric() {
 
 function chooseUnit(number) {
   const unit = page.units[number];
-  Object.assign(shown, { unit, metric: unit.main, sort: { key: "score", down: true } });
+  Object.assign(shown, { unit, metric: unit.main, sort: { key: "score", down: bestFirst(unit, unit.main) } });
   fill(byId("metric"), unit.metrics.map((each) => [each.name, each.label]), unit.main);
   makeFilters(unit);
   drawFailed(unit);
@@ -34,11 +34,12 @@ byId("theme").addEventListener("click", () => {
 });
 
 if (page.units.length) {
-  const most = page.units.findIndex((unit) => unit.kind === "retrieval");
+  const most = page.units.findIndex((unit) => unit.ranks);
   fill(byId("unit"), page.units.map((unit, number) => [number, unit.title]), Math.max(most, 0));
   byId("unit").addEventListener("change", (event) => chooseUnit(Number(event.target.value)));
   byId("metric").addEventListener("change", (event) => {
     shown.metric = event.target.value;
+    if (shown.sort.key === "score") shown.sort.down = bestFirst(shown.unit, shown.metric);
     drawMetric();
   });
   byId("cost").addEventListener("change", draw);

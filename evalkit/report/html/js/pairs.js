@@ -3,7 +3,7 @@
 const FURTHEST = 10;
 
 async function drawPairs(unit) {
-  byId("s-pairs").hidden = unit.kind !== "sts" || !unit.evidence;
+  byId("s-pairs").hidden = !unit.pairs || !unit.evidence;
   if (byId("s-pairs").hidden) return;
   const data = await unpack(unit.evidence);
   const select = byId("pairs-model");

@@ -11,7 +11,7 @@ const asked = { unit: null, data: null, a: 0, b: 0, order: "hard", text: "", cou
 
 /** Draws the part for a task, or says why there is none. The evidence is unpacked when this first comes into view. */
 async function drawQueries(unit, metric) {
-  byId("s-queries").hidden = unit.kind !== "retrieval";
+  byId("s-queries").hidden = !unit.ranks;
   if (byId("s-queries").hidden || !asked.seen) return;
   if (!unit.evidence) {
     byId("queries").replaceChildren(el("p", { class: "notice" },
@@ -84,16 +84,17 @@ function listQueries(metric) {
   const text = asked.text.trim().toLowerCase();
   let rows = data.queries.text.map((words, query) => ({ query, words }))
     .filter(({ query, words }) => !text || words.toLowerCase().includes(text) || data.queries.id[query].toLowerCase().includes(text));
+  const { sign } = metricOf(asked.unit, metric);
   for (const row of rows) {
     row.mean = queryMean(metric, row.query);
     row.a = queryValue(metric, a, row.query);
     row.b = queryValue(metric, b, row.query);
-    row.gap = has(row.a) && has(row.b) ? row.a - row.b : null;
+    row.gap = has(row.a) && has(row.b) ? sign * (row.a - row.b) : null; // how much better A is
   }
   const compared = rows.filter((row) => row.gap !== null);
   const won = compared.filter((row) => row.gap > 0).length;
   const lost = compared.filter((row) => row.gap < 0).length;
-  if (order === "hard") rows.sort((x, y) => (x.mean ?? 2) - (y.mean ?? 2) || x.query - y.query);
+  if (order === "hard") rows.sort((x, y) => sign * ((x.mean ?? sign * 2) - (y.mean ?? sign * 2)) || x.query - y.query);
   if (order === "wins") rows = compared.filter((row) => row.gap > 0).sort((x, y) => y.gap - x.gap || x.query - y.query);
   if (order === "losses") rows = compared.filter((row) => row.gap < 0).sort((x, y) => x.gap - y.gap || x.query - y.query);
   byId("query-count").textContent = `${rows.length} of ${data.queries.id.length} queries. `
@@ -105,6 +106,6 @@ function listQueries(metric) {
     el("tbody", {}, ...rows.slice(0, asked.count).map((row) => el("tr", { "aria-current": asked.query === row.query ? "true" : null, "data-query": row.query },
       el("th", { scope: "row" }, el("button", { type: "button", class: "link", click: () => showQuery(row.query, true) }, row.words || data.queries.id[row.query])),
       el("td", { class: "num" }, fixed(row.mean, 2)), el("td", { class: "num" }, fixed(row.a, 2)),
-      el("td", { class: "num" }, fixed(row.b, 2)), el("td", { class: "num" }, signed(row.gap, 2))))));
+      el("td", { class: "num" }, fixed(row.b, 2)), el("td", { class: "num" }, signed(row.gap === null ? null : sign * row.gap, 2))))));
   byId("more").hidden = rows.length <= asked.count;
 }

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -14,15 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import __version__
+from evalkit.cell import NO_RERANKER, Cell
 from evalkit.compute import Compute
 from evalkit.config import RunConfig
 from evalkit.grid import Outcome
-from evalkit.grid.cells import NO_RERANKER, Cell, ModelFacts
+from evalkit.grid.cells import CellFacts
+from evalkit.metrics.metric import Metric
+from evalkit.registry import families
+from evalkit.results.facts import ModelFacts
 from evalkit.secrets import hide
 from evalkit.spending import Spending, Spent
 from evalkit.store import Store
+from evalkit.suite.kinds import kind_of
 from evalkit.suite.published import PublishedScore
-from evalkit.types import EvaluatorTask, StsTask, Task
+from evalkit.types import Task
 
 SCHEMA = 1
 PACKAGES = (
@@ -37,7 +43,7 @@ def make_provenance(
     compute: Compute,
     specs: Mapping[str, str],
     fusions: Mapping[str, Sequence[str]],
-    model_facts: Mapping[str, Mapping[str, Any]],
+    models: Mapping[str, ModelFacts],
     given: Mapping[str, Mapping[str, object]],
     tasks: Sequence[Task],
     outcome: Outcome,
@@ -48,10 +54,11 @@ def make_provenance(
 ) -> dict[str, Any]:
     """The content of run.json. `started` is a time.time().
 
-    By label: `specs` has a model's full spec, `fusions` the labels of a fusion's models, `model_facts` what a
-    registry says of a model that is from one, `given` the identity of one that the caller made, and `settings` how a
+    By label: `specs` has a model's full spec, `fusions` the labels of a fusion's models, `models` what is known
+    of a model beside its scores, `given` the identity of one that the caller made, and `settings` how a
     model was run.
     """
+    settings = _settings(outcome.facts)
     return {
         "schema": SCHEMA,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
@@ -60,14 +67,17 @@ def make_provenance(
         "config": config.model_dump(mode="json", exclude={"out", "store", "published", "description", "sizes"}),
         "seed": config.seed,
         "top_k": list(config.top_k),
+        "metrics": [metric.as_data() for metric in _metrics(config, tasks)],
+        "main_metrics": list(config.main_metrics),
         "candidates": config.rerank_depth,
+        "depth": config.depth,
         "device": compute.device,
         "dtype": compute.dtype,
         "specs": dict(specs),
         "fusions": {label: list(parts) for label, parts in fusions.items()},
-        "model_facts": {label: dict(facts) for label, facts in model_facts.items()},
+        "models": {label: _measured(facts, settings.get(label, {})).as_data for label, facts in models.items()},
         "given_models": {label: dict(identity) for label, identity in given.items()},
-        "settings": _settings(outcome.facts),
+        "settings": settings,
         "tasks": [_task(task) for task in tasks],
         "published": _published(config.published, published),
         "cells": [{**vars(cell), **_facts(facts)} for cell, facts in outcome.facts.items()],
@@ -80,6 +90,22 @@ def make_provenance(
         "platform": platform.platform(),
         "git_commit": _git_commit(),
     }
+
+
+def _metrics(config: RunConfig, tasks: Sequence[Task]) -> list[Metric]:
+    """What is computed by item, with all that reports ask of it; what a user named is in their tables."""
+    named = {Metric.parse(name).name for name in config.metrics}
+    computed = [metric for task in tasks for metric in kind_of(task).metrics(task, config.metrics, config.top_k)]
+    return [replace(metric, in_tables=metric.in_tables or metric.name in named) for metric in dict.fromkeys(computed)]
+
+
+def _measured(facts: ModelFacts, settings: Mapping[str, Mapping[str, Any]]) -> ModelFacts:
+    """The facts of a model, with what it said of itself when it was run in place of what was said of it elsewhere."""
+    told = {fact: settings.get(name, {}).get("value") for fact, name in (("dim", "dimension"), ("max_length",) * 2)}
+    if facts.family in families() and families()[facts.family].sparse:
+        told.pop("dim")
+    measured: dict[str, Any] = {fact: value for fact, value in told.items() if isinstance(value, int)}
+    return replace(facts, **measured)
 
 
 def package_versions() -> dict[str, str]:
@@ -96,17 +122,12 @@ def _published(path: Path | None, scores: Sequence[PublishedScore]) -> dict[str,
 
 
 def _task(task: Task) -> dict[str, Any]:
-    facts: dict[str, Any] = {"task": task.name, "split": task.split, "content_hash": task.content_hash}
-    if isinstance(task, EvaluatorTask):
-        return {**facts, "type": "evaluator", "kind": task.kind, "samples": task.samples}
-    facts |= {"notes": list(task.notes), "sampled_from": task.sampled_from}
-    if isinstance(task, StsTask):
-        return {**facts, "type": "sts", "pairs": len(task.gold)}
-    counts = {"documents": len(task.corpus), "queries": len(task.queries), "excluded_queries": task.excluded}
-    return {**facts, "type": "retrieval", **counts, "queries_not_for_themselves": len(task.not_for_themselves)}
+    facts = {"task": task.name, "split": task.split, "content_hash": task.content_hash, "type": task.type}
+    told = {"notes": list(getattr(task, "notes", ())), "sampled_from": getattr(task, "sampled_from", None)}
+    return {**facts, **kind_of(task).facts(task), **told}
 
 
-def _facts(facts: ModelFacts) -> dict[str, Any]:
+def _facts(facts: CellFacts) -> dict[str, Any]:
     data: dict[str, Any] = {"fingerprint": facts.fingerprint, "seconds": round(facts.seconds, 3)}
     if facts.coverage is not None:
         rate = facts.coverage.oov_rate
@@ -122,7 +143,7 @@ def _facts(facts: ModelFacts) -> dict[str, Any]:
     return data
 
 
-def _settings(facts: Mapping[Cell, ModelFacts]) -> dict[str, dict[str, Any]]:
+def _settings(facts: Mapping[Cell, CellFacts]) -> dict[str, dict[str, Any]]:
     """By label, each setting of a model with its value and where it is from; by task where tasks differ in it."""
     by_label: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
     for cell, known in facts.items():
