@@ -29,6 +29,7 @@ from evalkit.results import Results
 from evalkit.results.changes import compare_runs
 from evalkit.results.comparisons import against_best
 from evalkit.suite import load_task
+from evalkit.types import Run
 
 
 @given(name=st.sampled_from(sorted(RANKING_METRICS)), k=st.integers(1, 10**9 - 1))
@@ -266,3 +267,51 @@ def test_without_the_library_the_error_says_what_to_install(monkeypatch):
     with pytest.raises(OptionalDependencyError, match="pip install 'ir-measures"):
         Metric.parse("Bpref")
     assert Metric.parse("nDCG@10").k == 10
+
+
+def test_a_measure_that_leaves_out_documents_sees_more_than_its_cut():
+    """The first five documents are unjudged, the sixth is relevant: without the unjudged it is the first."""
+    documents = np.arange(6, dtype=np.int64)[None, :]
+    run = Run(documents, -documents.astype(np.float64))
+    ids = [f"d{row}" for row in range(6)]
+    found = ir.values("nDCG(judged_only=True)@5", run, {"q": {"d5": 1.0}}, ids, ["q"])
+    assert found.tolist() == [1.0]
+    config = read_config({"models": "bm25", "tasks": "rag-mini", "metrics": "nDCG(judged_only=True)@5"})
+    assert config.depth == 1000
+
+
+def test_two_spellings_are_one_metric():
+    for text in ("MAP@5", "P(rel=1)@5", "P(cutoff=5)", " AP@5 "):
+        assert Metric.parse(text) == Metric.named(Metric.parse(text).name)
+    found = evalkit.run(models="bm25", tasks="rag-mini", device="cpu", metrics=iter(["AP@5", "MAP@5"]))
+    assert list(found.scores["metric"]) == ["AP@5"]
+
+
+def test_what_has_no_paired_test_ranks_only_where_nothing_else_is_there(tmp_path):
+    how = {"models": "tfidf,bow", "tasks": "sts-mini", "device": "cpu", "out": tmp_path / "run"}
+    both = evalkit.run(**how, metrics="pearson(dot),spearman(dot)")
+    assert both.main_metric("sts-mini", "test").name == "spearman(dot)"
+    alone = evalkit.run(**how, metrics="pearson(dot)")
+    assert alone.leaderboard()["pearson(dot)"].is_monotonic_decreasing
+    assert "Pearson dot" in (tmp_path / "run" / "leaderboard.md").read_text()
+
+
+def test_what_is_given_wins_over_the_suite(tmp_path):
+    suite = tmp_path / "suite.yaml"
+    suite.write_text("models: bm25\ntasks: rag-mini\ndevice: cpu\ntop_k: [5]\n")
+    assert list(evalkit.run(suite, metrics="nDCG@10").scores["metric"]) == ["nDCG@10"]
+    suite.write_text("models: bm25\ntasks: rag-mini\ndevice: cpu\nmetrics: nDCG@10\n")
+    assert set(evalkit.run(suite, top_k=3).provenance["top_k"]) == {3}
+
+
+def test_runs_whose_metrics_look_at_other_depths_say_so():
+    how = {"models": "bm25", "tasks": "rag-mini", "device": "cpu", "metrics": "AP"}
+    alone, behind = evalkit.run(**how), evalkit.run(**how, rerankers="bow")
+    inputs = compare_runs(alone, behind).inputs.set_index("what")
+    assert inputs.loc["depth"].tolist() == ["1000", "10"]
+
+
+def test_names_with_brackets_in_requirements():
+    first, second = parse_requirements("P(rel=2,cutoff=5)>=0.1, IPrec@0.1>0.2")
+    assert (first.column, second.column) == ("P(rel=2)@5", "IPrec@0.1")
+    assert first.is_score
