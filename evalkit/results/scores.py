@@ -11,7 +11,7 @@ from evalkit.metrics.metric import CORRELATIONS, Metric
 from evalkit.metrics.similarity import pearson, spearman
 from evalkit.results.records import CELL_KEYS
 from evalkit.stats.correlation import resampled_pearson, resampled_spearman
-from evalkit.stats.intervals import bounded_mean_interval, percentiles
+from evalkit.stats.intervals import bounded_mean_interval, influence_interval, percentiles
 from evalkit.terms import SIMILARITIES
 from evalkit.types import FloatArray
 
@@ -75,12 +75,12 @@ def _means(records: pd.DataFrame, metrics: Sequence[Metric]) -> Iterator[tuple[o
     values = wide.to_numpy()
     known = {metric.name: metric for metric in metrics}
     of_column = [known[str(column[-1])] for column in wide.columns]
-    # Influences have no bounds of their own; the score that they are of has.
-    no_bounds = (-np.inf, np.inf)
-    within = [no_bounds if metric.influence else (metric.low, metric.high) for metric in of_column]
-    low, high = bounded_mean_interval(values, np.array(within).reshape(-1, 2))
-    low = np.maximum(low, [metric.low for metric in of_column])
-    high = np.minimum(high, [metric.high for metric in of_column])
+    is_mean = np.array([not metric.influence for metric in of_column], dtype=bool)
+    within = np.array([(metric.low, metric.high) for metric in of_column]).reshape(-1, 2)
+    low, high = np.full((2, len(of_column)), np.nan)
+    low[is_mean], high[is_mean] = bounded_mean_interval(values[:, is_mean], within[is_mean])
+    for column in np.flatnonzero(~is_mean).tolist():
+        low[column], high[column] = influence_interval(values[:, column])
     for column, key in enumerate(wide.columns):
         defined = values[:, column][np.isfinite(values[:, column])]
         mean = defined.mean() if defined.size else np.nan
