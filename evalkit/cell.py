@@ -1,22 +1,13 @@
 """A cell of a run: a model, the reranker behind it if there is one, and the task that they are scored on."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evalkit.types import Task
 
 NO_RERANKER = "none"
 """The reranker of a cell that has none."""
-
-
-class Named(Protocol):
-    """What has a name and a split, as a task has."""
-
-    @property
-    def name(self) -> str:
-        """The name."""
-
-    @property
-    def split(self) -> str:
-        """The split."""
 
 
 @dataclass(frozen=True, order=True)
@@ -29,7 +20,7 @@ class Cell:
     reranker: str = NO_RERANKER
 
     @classmethod
-    def of(cls, task: Named, model: str, reranker: str = NO_RERANKER) -> "Cell":
+    def of(cls, task: "Task", model: str, reranker: str = NO_RERANKER) -> "Cell":
         """Make the cell of a task, by labels."""
         return cls(task.name, task.split, model, reranker)
 

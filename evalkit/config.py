@@ -211,7 +211,7 @@ class RunConfig(BaseModel):
 
     @property
     def ranking_metrics(self) -> tuple[Metric, ...]:
-        """What is computed of rankings."""
+        """Choose what is computed of rankings."""
         return of_rankings(self.metrics, self.top_k)
 
     @property

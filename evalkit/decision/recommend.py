@@ -29,7 +29,7 @@ from evalkit.decision.requirements import Requirement
 from evalkit.errors import ConfigError
 from evalkit.results import Results
 from evalkit.results.comparisons import LEVEL
-from evalkit.results.facts import NO_WEIGHTS, model_facts
+from evalkit.results.facts import NO_WEIGHTS, parts_of
 from evalkit.results.records import CELL_KEYS
 from evalkit.stats.paired import compare_means
 from evalkit.stats.power import queries_needed, smallest_difference
@@ -110,8 +110,8 @@ def recommend(
 ) -> Recommendation:
     """Decide between the cells of a run with one document set: its splits are chunkings with the same questions.
 
-    `margin` is in the metric's units (a fraction). Raises ConfigError for a
-    metric that the run does not have, or a margin that is no fraction.
+    `margin` is in the metric's units (a fraction). Raises ConfigError for a metric that the run does not have, or a
+    margin that is no fraction.
     """
     check_margin(margin)
     records = results.records[results.records["metric"] == metric]
@@ -298,9 +298,7 @@ def _values(results: Results, cell: tuple[str, str, str]) -> dict[str, object]:
             values["usd_per_million_tokens"] = 0.0
         if math.isnan(_or_infinite(values["embed_p50_ms"], math.nan)):  # it has no vectors, so none take room
             values.update(dim=0.0, vector_bytes=0.0, corpus_bytes=0.0)
-    fusions = results.provenance.get("fusions", {})
-    takes_part = [part for label in cell[1:] if label != NO_RERANKER for part in fusions.get(label, [label])]
-    known = [model_facts(label, results.provenance) for label in takes_part]
+    known = [facts for label in cell[1:] if label != NO_RERANKER for facts in parts_of(label, results.provenance)]
     values["licence"] = tuple(each.licence for each in known if each.licence != NO_WEIGHTS)
     sizes: list[Any] = [each.parameters for each in known]
     values["parameters"] = math.nan if None in sizes else float(sum(sizes))

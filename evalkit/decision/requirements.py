@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from evalkit.config import split_list
 from evalkit.errors import ConfigError, UnknownNameError, did_you_mean
 from evalkit.metrics import ir
 from evalkit.metrics.metric import Metric
@@ -87,7 +88,7 @@ class Requirement:
 
 def parse_requirements(text: str) -> tuple[Requirement, ...]:
     """The requirements in a comma-separated string. Raises UnknownNameError for a name, ConfigError for the rest."""
-    return tuple(_parse(part.strip()) for part in re.split(r",(?![^()]*\))", text) if part.strip())
+    return tuple(_parse(part) for part in split_list(text))
 
 
 def _parse(text: str) -> Requirement:

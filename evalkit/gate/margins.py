@@ -160,7 +160,7 @@ def _sides(before: Results, after: Results, changes: Changes, metrics: Sequence[
         label = (str(row.task), str(row.split))
         place = Place(label, (str(row.model_a), str(row.reranker_a)), (str(row.model_b), str(row.reranker_b)))
         main = before.metric(str(row.metric))
-        # Of the metrics named, those that the task has.
+        # A task is held to those of the named metrics that it has.
         there = {metric.name for metric in before.metrics(*label)}
         named = [metric for metric in metrics if metric in there]
         default = f"hit_rate@{main.k}" if label in rechunked and main.k is not None else main.name

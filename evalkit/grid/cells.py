@@ -40,7 +40,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class CellFacts:
-    """What is known of a cell: the model's fingerprint there, how it is run, and how much of the texts it knows.
+    """The facts of a cell tell the model's fingerprint there, how it is run, and how much of the texts it knows.
 
     `blank` lists the ids of texts without a known word, `wordless` those among them that have no word at all, or none
     but stop words; `seconds` is wall-clock time from texts to ranking.
@@ -63,7 +63,7 @@ class CellFacts:
 
 @dataclass
 class Outcome:
-    """What a grid gives: a ranking, or the values of each item, for each cell that worked, a reason for others.
+    """A grid gives a ranking, or the values of each item, for each cell that worked, a reason for others.
     `interrupted` by Ctrl-C, it lacks the cells that were not reached.
     """
 

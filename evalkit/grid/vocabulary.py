@@ -13,7 +13,7 @@ TEXTS_AT_ONCE = 16_384
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """How much of the texts is known, and the ids of texts of which nothing is; see `cells.CellFacts`."""
+    """It tells how much of the texts is known, and the ids of texts of which nothing is; see `cells.CellFacts`."""
 
     coverage: Coverage | None = None
     blank: tuple[str, ...] = ()

@@ -111,7 +111,7 @@ class Metric:
 
 
 _SPOKEN = {"recall": "R", "precision": "P", "map": "AP", "success": "hit_rate", "rr": "MRR"}
-"""What others call some of evalkit's metrics of rankings."""
+"""Others call some of evalkit's metrics of rankings by these words."""
 _CORRELATED = tuple(f"{name}({similarity})" for similarity in SIMILARITIES for name in CORRELATIONS)
 
 

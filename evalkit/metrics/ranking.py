@@ -179,7 +179,7 @@ def _over(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class RankingMetric:
-    """How a metric of rankings is computed, and what is known of it; its score is the mean over the queries.
+    """A metric of rankings says how it is computed, and what is known of it; its score is the mean over the queries.
 
     `per_query` is called with the judged rankings and a rank k, and gives float64 of shape (n_queries,): a value from
     `low` to `high` for each query, NaN where nothing is relevant. `title` is what tables call it. One that is not

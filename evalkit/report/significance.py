@@ -47,7 +47,7 @@ def _range(row: Any) -> str:
 def thin_cells(board: pd.DataFrame, items: int, things: str) -> str:
     """Which cells have a score over too few items, as sentences; empty if none has."""
     thin = board[coverage.is_thin(board)]
-    told = [f"{_label(row)} {coverage.in_words(int(row['n']), items, things)}" for _, row in thin.iterrows()]
+    told = [f"{row_name(row)} {coverage.in_words(int(row['n']), items, things)}" for _, row in thin.iterrows()]
     return f"{'; '.join(told)}: no rank, and no part in comparisons, marks and means." if told else ""
 
 
@@ -118,13 +118,13 @@ def _across(results: Results, kind: str, rows: pd.DataFrame) -> Table:
     ]
     missing = rows[rows["missing"] != ""]
     left_out = [
-        f"{_label(row)} has no score, or one over too few items, on {row['missing']}, and so no mean."
+        f"{row_name(row)} has no score, or one over too few items, on {row['missing']}, and so no mean."
         for _, row in missing.iterrows()
     ]
     return Table(
         f"Over {rows['tasks'].iloc[0]} tasks: {kind}, {', '.join(sorted(metrics))}{', on samples' * sampled}",
         ("Model", "Mean", "Mean rank", "Borda"),
-        tuple(zip([TableCell(_label(row)) for _, row in rows.iterrows()], *columns, strict=True)),
+        tuple(zip([TableCell(row_name(row)) for _, row in rows.iterrows()], *columns, strict=True)),
         " ".join(
             ["In brackets: 95 % intervals, for these tasks. Borda: cells left behind, over all tasks.", *left_out]
         ),
@@ -135,5 +135,6 @@ def _rows(frame: pd.DataFrame) -> list[Any]:
     return list(frame.itertuples())
 
 
-def _label(row: pd.Series) -> str:
+def row_name(row: pd.Series) -> str:
+    """Put the cell that a row of a frame is about in words."""
     return cell_name(str(row["model"]), str(row["reranker"]))

@@ -60,7 +60,7 @@ class ModelFacts:
 
 def model_facts(label: str, provenance: Mapping[str, Any]) -> ModelFacts:
     """Look up what a run says of a model; of a fusion all its models together."""
-    parts = _parts(label, provenance)
+    parts = parts_of(label, provenance)
     if label not in provenance.get("fusions", {}):
         return parts[0]
     dims = [part.dim for part in parts if part.dim is not None]
@@ -72,11 +72,12 @@ def cell_facts(model: str, reranker: str, provenance: Mapping[str, Any]) -> Mode
     first = model_facts(model, provenance)
     if reranker == NO_RERANKER:
         return first
-    parts = [*_parts(model, provenance), *_parts(reranker, provenance)]
+    parts = [*parts_of(model, provenance), *parts_of(reranker, provenance)]
     return replace(_together(parts), family=first.family, dim=first.dim)
 
 
-def _parts(label: str, provenance: Mapping[str, Any]) -> list[ModelFacts]:
+def parts_of(label: str, provenance: Mapping[str, Any]) -> list[ModelFacts]:
+    """Look up what is known of each model that a label stands for: those of a fusion, or the one of that name."""
     known = provenance.get("models", {})
     labels = provenance.get("fusions", {}).get(label, [label])
     return [ModelFacts.from_data(known[part]) if part in known else ModelFacts("not known") for part in labels]

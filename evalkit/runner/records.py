@@ -20,9 +20,10 @@ def make_records(outcome: Outcome, tasks: Sequence[Task], metrics: Sequence[Metr
     A metric of ir_measures looks at the first `depth` documents, and cuts them itself.
     """
     parts = [
-        _rows(cell, kind_of(task).ids(task), metric, values)
+        _rows(cell, ids, metric, values)
         for task in tasks
-        for cell, metric, values in _task_records(outcome, task, metrics, depth)
+        for ids in [kind_of(task).ids(task)]
+        for cell, metric, values in _task_records(outcome, task, ids, metrics, depth)
     ]
     columns = [*CELL_KEYS, "id", "metric", "value"]
     records = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
@@ -59,19 +60,18 @@ def make_gold(tasks: Sequence[Task]) -> pd.DataFrame:
 
 
 def _task_records(
-    outcome: Outcome, task: Task, metrics: Sequence[Metric], depth: int
+    outcome: Outcome, task: Task, ids: Sequence[str], metrics: Sequence[Metric], depth: int
 ) -> Iterator[tuple[Cell, str, FloatArray]]:
     label = task.name, task.split
     if isinstance(task, RetrievalTask):
-        judgements = Judgements.of(task.qrels, task.document_ids, [query.id for query in task.queries])
+        judgements = Judgements.of(task.qrels, task.document_ids, ids)
         for cell, run in outcome.rankings.items():
             if (cell.task, cell.split) == label:
                 judged = judge(run, judgements)
                 for metric in metrics:
-                    if metric.definition is not None and metric.k is not None:
-                        values = metric.definition.per_query(judged, metric.k)
+                    if (own := metric.definition) is not None and metric.k is not None:
+                        values = own.per_query(judged, metric.k)
                     else:
-                        ids = [query.id for query in task.queries]
                         values = ir.values(metric.name, run.cut(depth), task.qrels, task.document_ids, ids)
                     yield cell, metric.name, values
     for cell, observed in outcome.values.items():

@@ -161,19 +161,19 @@ def bounded_mean_interval(values: FloatArray, bounds: FloatArray) -> tuple[Float
     return low, high
 
 
-def influence_interval(values: FloatArray, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval (low, high) of a statistic from 0 to 1 with these influence values: float64 (n_items,).
+def influence_interval(values: FloatArray) -> tuple[float, float]:
+    """Return the 95 % interval (low, high) of a statistic from 0 to 1 with these influence values: float64
+    (n_items,).
 
     As `mean_interval`, with the dispersion of the values in place of that of graded ones: towards 0 and 1 it is not
     symmetric, as a statistic is not that cannot pass them. NaN with fewer than 2 values, or where one is NaN.
     """
-    check_confidence(confidence)
     n, mean = len(values), float(np.clip(values.mean(), 0, 1)) if len(values) else math.nan
     if n < 2 or math.isnan(mean):
         return math.nan, math.nan
     largest = mean * (1 - mean)
     dispersion = 1.0 if largest == 0 else (n * values.var(ddof=1) + PRIOR * largest) / ((n + PRIOR) * largest)
-    quantile = stdtrit(n - 1, (1 + confidence) / 2)
+    quantile = stdtrit(n - 1, 0.975)
     low, high = _score_bounds(np.asarray(mean), np.asarray(n), np.asarray(quantile**2 * dispersion))
     return float(low), float(high)
 

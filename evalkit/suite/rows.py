@@ -51,6 +51,13 @@ class Row:
             self._report_no_string(field)
         return text
 
+    def written(self, field: str) -> str:
+        """The field as a string, after noting that there is none, or that nothing is written in it."""
+        text = self.text(field)
+        if text is not None and not text.strip():
+            self.report(f"{field} with no text")
+        return text or ""
+
     def identifier(self, field: str) -> str | None:
         """The id in the field as a string (whole numbers too); None after noting that there is none."""
         identifier = as_identifier(self.get(field))

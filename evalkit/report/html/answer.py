@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from evalkit.cell import NO_RERANKER, cell_name
+from evalkit.cell import NO_RERANKER
 from evalkit.report.html.units import Unit
+from evalkit.report.significance import row_name
 from evalkit.results.comparisons import LEVEL
 from evalkit.results.coverage import in_words, is_thin
 from evalkit.suite.kinds import kind_named
@@ -34,16 +35,11 @@ def answer(unit: Unit) -> list[str]:
     return [sentence for sentence in told if sentence]
 
 
-def name(cell: pd.Series) -> str:
-    """A cell in words."""
-    return cell_name(str(cell["model"]), str(cell["reranker"]))
-
-
 def best(cells: pd.DataFrame, metric: str) -> str:
     """The first cell, its score and interval. Cells come best first."""
     top = cells.iloc[0]
     interval = "" if pd.isna(top["ci_low"]) else f" (95 % interval {top['ci_low']:.3f} to {top['ci_high']:.3f})"
-    return f"{name(top)} has the best {metric}, {top['score']:.3f}{interval}."
+    return f"{row_name(top)} has the best {metric}, {top['score']:.3f}{interval}."
 
 
 def ties(cells: pd.DataFrame) -> str:
@@ -61,10 +57,9 @@ def ties(cells: pd.DataFrame) -> str:
     if len(tied) == len(others):
         return f"None of the other {len(others)} can be told from it on this data: the lead may be noise."
     if len(tied) > NAMED:
-        return (
-            f"{len(tied)} of the other {len(others)} cannot be told from it, {name(tied.iloc[0])} first among them."
-        )
-    names = _listed([name(cell) for _, cell in tied.iterrows()])
+        first = row_name(tied.iloc[0])
+        return f"{len(tied)} of the other {len(others)} cannot be told from it, {first} first among them."
+    names = _listed([row_name(cell) for _, cell in tied.iterrows()])
     return f"{names} cannot be told from it on this data."
 
 
@@ -72,7 +67,7 @@ def thin(cells: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
     """Which cells have a score over too few items to have a rank."""
     things = kind_named(facts["type"]).items
     return [
-        f"{name(cell)} {in_words(int(cell['n']), facts[things], things)}: it has no rank, and is not compared."
+        f"{row_name(cell)} {in_words(int(cell['n']), facts[things], things)}: it has no rank, and is not compared."
         for _, cell in cells[is_thin(cells)].iterrows()
     ]
 
@@ -94,7 +89,7 @@ def fast(cells: pd.DataFrame) -> str:
     pick = alone.iloc[0]
     return (
         "If it must be fast (latency was not measured, but no reranker is one model fewer to run for each query): "
-        f"{name(pick)}, {_loss(pick)}."
+        f"{row_name(pick)}, {_loss(pick)}."
     )
 
 
@@ -118,8 +113,8 @@ def _cheapest(cells: pd.DataFrame, column: str) -> pd.Series | None:
 
 def _picked(pick: pd.Series, top: pd.Series, what: str) -> str:
     if pick.name == top.name:
-        return f"still {name(pick)}, {what}"
-    return f"{name(pick)}, {what}, {_loss(pick)}"
+        return f"still {row_name(pick)}, {what}"
+    return f"{row_name(pick)}, {what}, {_loss(pick)}"
 
 
 def _loss(pick: pd.Series) -> str:
@@ -134,7 +129,7 @@ def _failures(unit: Unit) -> str:
         return ""
     failed = unit.cells[unit.cells["reason"].notna()]
     return (
-        _listed([name(cell) for _, cell in failed.iterrows()])
+        _listed([row_name(cell) for _, cell in failed.iterrows()])
         if len(failed) <= NAMED
         else f"{len(failed)} cells failed"
     )

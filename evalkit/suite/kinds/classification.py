@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -189,10 +190,8 @@ def _f1(gold: IntArray, told: IntArray, n_labels: int) -> FloatArray:
     return influence_values(gold * n_labels + told, macro)
 
 
-def _labelled(path: Any, problems: Problems) -> Iterator[tuple[str, str]]:
+def _labelled(path: Path, problems: Problems) -> Iterator[tuple[str, str]]:
     for row in read_rows(path, LABELLED, problems):
-        text, label = row.text("text"), row.identifier("label")
-        if text is not None and not text.strip():
-            row.report("text with no text")
+        text, label = row.written("text"), row.identifier("label")
         if label is not None:
-            yield text or "", label
+            yield text, label

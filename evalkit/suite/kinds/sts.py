@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,15 +109,12 @@ def why_undefined(similarities: Mapping[str, FloatArray]) -> tuple[str, ...]:
     return (f"All its similarities are equal ({known.size:,} pairs): no correlation is defined.",)
 
 
-def _pairs(path: Any, bounds: tuple[float, float] | None, problems: Problems) -> Iterator[tuple[str, str, float]]:
+def _pairs(path: Path, bounds: tuple[float, float] | None, problems: Problems) -> Iterator[tuple[str, str, float]]:
     for row in read_rows(path, PAIRS, problems):
-        sentences = {key: row.text(key) for key in ("sentence1", "sentence2")}
-        for key, sentence in sentences.items():
-            if sentence is not None and not sentence.strip():
-                row.report(f"{key} with no text")
+        first, second = row.written("sentence1"), row.written("sentence2")
         score = row.number("score")
         if bounds and math.isfinite(score):
             low, high = bounds
             if not low <= score <= high:
                 row.report(f"score outside {low:g} to {high:g}")
-        yield sentences["sentence1"] or "", sentences["sentence2"] or "", score
+        yield first, second, score
