@@ -194,9 +194,11 @@ def opened(folder: Folder) -> lance.LanceDataset | None:
     try:
         return lance.dataset(str(folder))
     except ValueError as error:
-        if "was not found" in str(error) and not (folder / DATA).files():
-            return None
-        raise
+        if "was not found" not in str(error):
+            raise
+    if not (folder / DATA).files():
+        return None
+    return lance.dataset(str(folder))  # another process made the table and wrote rows since the first look
 
 
 def check_layout(dataset: lance.LanceDataset, folder: Folder) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lance
 import numpy as np
 import pytest
 from fakes import FakeReranker, failures, retrieval_task, run, write_tasks
@@ -11,7 +12,9 @@ from store_models import Counting, check_that_processes_lose_nothing, glove_file
 
 from evalkit.store import Store, reuse
 from evalkit.store import table as table_module
+from evalkit.store.folder import Folder
 from evalkit.store.keys import fingerprint, text_keys
+from evalkit.store.table import Table
 
 SLOW = """
 import sys, time
@@ -56,6 +59,22 @@ def test_after_a_kill_only_the_batch_in_flight_is_computed_again(evalkit, tmp_pa
 def test_processes_that_write_at_once_lose_nothing(tmp_path):
     check_that_processes_lose_nothing(str(tmp_path), 3)
     assert {path.name for path in tmp_path.iterdir()} == {"0.lance", "1.lance", "2.lance"}
+
+
+def test_a_table_that_another_process_makes_while_one_looks_is_found(tmp_path, monkeypatch):
+    folder = Folder(str(tmp_path / "0.lance"))
+    look, looks = lance.dataset, []
+
+    def one_that_comes_between(place):
+        looks.append(place)
+        try:
+            return look(place)
+        finally:
+            if len(looks) == 1:
+                Table(folder, {}).append(text_keys(["a"], ""), np.ones((1, 4), dtype=np.float32))
+
+    monkeypatch.setattr(table_module.lance, "dataset", one_that_comes_between)
+    assert len(Table(folder, {})) == 1
 
 
 def test_a_table_killed_while_it_was_made_is_no_table(store):
