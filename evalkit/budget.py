@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from evalkit.cell import NO_RERANKER, Cell
+from evalkit.cell import Cell
 from evalkit.config import RunConfig
+from evalkit.context import RunContext
 from evalkit.decision.halving import Round, halve
-from evalkit.pipeline import Interrupted, LineUp, run_tasks
+from evalkit.grid import GridPlan
+from evalkit.pipeline import Interrupted, run_tasks
+from evalkit.registry.selection import Participants
+from evalkit.results import Results
 from evalkit.results.records import CELL_KEYS
 from evalkit.types import FloatArray, IntArray, RetrievalTask
 
@@ -30,26 +34,32 @@ class Fitted:
     told: str
 
 
-def fit(config: RunConfig, line_up: LineUp, tasks: Sequence[RetrievalTask], metric: str, budget: float) -> Fitted:
+def fit(
+    config: RunConfig,
+    participants: Participants,
+    tasks: Sequence[RetrievalTask],
+    context: RunContext,
+    metric: str,
+    budget: float,
+) -> Fitted:
     """Decide which cells are computed on all questions, for a `budget` in seconds.
 
     Two samples of the questions are run first: the corpus is encoded then and kept in the store, and the second tells
     how long a question takes. If all cells fit into the budget on all questions, all are computed. Otherwise they
     are halved (see `decision.halving`), with the same questions first, so that what was computed is used again.
-    Halving makes the work less, it does not promise the time: that is known only afterwards.
+    Halving makes the work less, it does not promise the time: that is known only afterwards. Raises Interrupted after
+    Ctrl-C, with what was finished on the questions of that sample.
     """
     started = time.perf_counter()
-    cells = [
-        Cell.of(task, model, reranker)
-        for task in tasks
-        for model in (*line_up.models, *line_up.fusions)
-        for reranker in (NO_RERANKER, *line_up.rerankers)
-    ]
+    cells = list(GridPlan(tasks, participants, config.rerank_depth, config.depth).cells())
     questions = len(tasks[0].queries)
 
     def score(items: Sequence[Cell], rows: IntArray) -> FloatArray:
         sample = [replace(task, queries=tuple(task.queries[row] for row in rows)) for task in tasks]
-        return _values(config, line_up, sample, items, metric)
+        results = run_tasks(config, participants, sample, context, wanted=frozenset(items))
+        if results.missing:
+            raise Interrupted(results)
+        return _values(results, items, metric)
 
     if questions <= 2 * SAMPLE:
         return Fitted(None, (), f"With {questions} questions all {len(cells)} choices are computed on all of them.")
@@ -73,16 +83,8 @@ def fit(config: RunConfig, line_up: LineUp, tasks: Sequence[RetrievalTask], metr
     )
 
 
-def _values(
-    config: RunConfig, line_up: LineUp, tasks: Sequence[RetrievalTask], items: Sequence[Cell], metric: str
-) -> FloatArray:
-    """The metric of each question and cell: float64 of shape (n_questions, n_items); NaN for a cell that failed.
-
-    Raises Interrupted after Ctrl-C, with what was finished on these questions.
-    """
-    results = run_tasks(config, line_up, tasks, wanted=frozenset(items))
-    if results.missing:
-        raise Interrupted(results)
+def _values(results: Results, items: Sequence[Cell], metric: str) -> FloatArray:
+    """The metric of each question and cell: float64 of shape (n_questions, n_items); NaN for a cell that failed."""
     records = results.records[results.records["metric"] == metric].astype(dict.fromkeys(CELL_KEYS, str))
     wide: Any = records.pivot(index="id", columns=CELL_KEYS, values="value")
     labels = [(item.task, item.split, item.model, item.reranker) for item in items]

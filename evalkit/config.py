@@ -1,7 +1,6 @@
 """What a run is made of: the same keys in a suite file, on the command line and in Python."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -25,6 +24,7 @@ from evalkit.compute import DeviceChoice, Dtype
 from evalkit.errors import ConfigError, UnknownNameError, did_you_mean
 from evalkit.metrics.metric import Metric, of_pairs, of_rankings
 from evalkit.registry import refuse_cut_paths, split_models, tidy
+from evalkit.registry.reference import ModelRef
 from evalkit.suite.checks import OnBadData
 from evalkit.suite.declaration import UNREADABLE_YAML
 from evalkit.suite.reference import bundled_tasks
@@ -83,24 +83,16 @@ def _task_names(value: Any) -> Any:
 Names = Annotated[tuple[Annotated[str, BeforeValidator(_place)], ...], BeforeValidator(_task_names)]
 
 
-@dataclass(frozen=True)
-class GivenModel:
-    """A model that the caller made, and its label in every table. Its own repr, which may hold keys, is not shown."""
-
-    label: str
-    model: Any = field(repr=False)
-
-
-def _name_or_model(value: Any) -> str | GivenModel:
+def _name_or_model(value: Any) -> str | ModelRef:
     if isinstance(value, str):
         return tidy(value)
-    if isinstance(value, GivenModel):
+    if isinstance(value, ModelRef):
         return value
     raise PydanticCustomError("name_or_model", "Input should be a valid string or a model")
 
 
 Models = Annotated[
-    tuple[Annotated[str | GivenModel, PlainValidator(_name_or_model)], ...],
+    tuple[Annotated[str | ModelRef, PlainValidator(_name_or_model)], ...],
     BeforeValidator(lambda value: split_models(value) if isinstance(value, str) else _listed(value)),
     PlainSerializer(lambda names: tuple(name if isinstance(name, str) else name.label for name in names)),
 ]
@@ -243,13 +235,13 @@ class RunConfig(BaseModel):
 
 
 def _given(value: Any) -> Any:
-    """Models that are no strings, and pairs of label and model, as `GivenModel`s."""
+    """Models that are no strings, and pairs of label and model, as `ModelRef`s."""
     if isinstance(value, str | Path) or value is None:
         return _place(value)
     if isinstance(value, Mapping) or not isinstance(value, Collection | Iterator) or _is_pair(value):
         value = [value]
     # What YAML can hold in a list of names by mistake is told as such; anything else may be a model.
-    named = str | Path | GivenModel | int | float | None
+    named = str | Path | ModelRef | int | float | None
     return [_place(each) if isinstance(each, named) else _given_model(each) for each in value]
 
 
@@ -259,8 +251,8 @@ def _is_pair(value: Any) -> bool:
     )
 
 
-def _given_model(value: Any) -> GivenModel:
-    return GivenModel(*value) if _is_pair(value) else GivenModel(type(value).__name__, value)
+def _given_model(value: Any) -> ModelRef:
+    return ModelRef.from_object(*value) if _is_pair(value) else ModelRef.from_object(type(value).__name__, value)
 
 
 def read_config(given: Mapping[str, Any]) -> RunConfig:

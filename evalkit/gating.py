@@ -1,7 +1,7 @@
 """Compose a gate: a run, the canaries of its models, costs side by side, and the checks of a policy."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,14 @@ from evalkit.gate.common import on_the_same, rechunked_labels, with_reasons
 from evalkit.gate.policy import Policy, read_policy
 from evalkit.gate.retrieved import retrieved
 from evalkit.gate.verdict import Verdict
-from evalkit.grid import Means
-from evalkit.measure import measure
+from evalkit.measure import Limits, measure
 from evalkit.metrics.metric import Metric
-from evalkit.models.chosen import Chosen, adapt, choose
 from evalkit.models.weights import at_hand, file_facts
 from evalkit.mteb.reference import is_mteb
-from evalkit.pipeline import choose_line_up, load_tasks, open_store, run_config
+from evalkit.pipeline import load_tasks, open_context, run_config
 from evalkit.progress import Progress
-from evalkit.registry import ModelSpec
+from evalkit.registry.reference import ModelRef
+from evalkit.registry.selection import choose, choose_participants
 from evalkit.results import Results
 from evalkit.results.changes import Changes, compare_runs
 from evalkit.spending import Spending
@@ -50,7 +49,7 @@ def make_baseline(results: Results, models: Mapping[str, object] | None = None) 
     for label in _models(results):
         embedder = _embedder(results, label, models or {})
         if embedder is not None:
-            canaries[label] = _canaries(embedder, compute)
+            canaries[label] = _of_model(embedder, embedder.load(compute, Spending()))
     return freeze(results, canaries)
 
 
@@ -85,10 +84,12 @@ def gate(
     if suite is not None:
         config = read_config(dict(suite) if isinstance(suite, Mapping) else read_suite(suite))
         _check_metrics(held_to, frozen, config)
-        line_up = choose_line_up(config)
-        heard = {label: _Heard(**vars(model)) for label, model in line_up.models.items()}
-        after = run_config(config, replace(line_up, models=heard))
-        now = {label: model.canaries[0] for label, model in heard.items() if model.canaries}
+
+        def take_canaries(reference: ModelRef, model: Any) -> None:
+            if isinstance(model, Embedder):
+                now[reference.label] = _of_model_or_why_not(reference, model)
+
+        after = run_config(config, take_canaries)
     else:
         after = run if isinstance(run, Results) else Results.read(Path(str(run)))
     cut_anew = rechunked_labels(rechunked or {}, frozen, after)
@@ -133,54 +134,36 @@ def _models(results: Results) -> list[str]:
     return [label for label in labels if label not in fusions]
 
 
-def _embedder(results: Results, label: str, objects: Mapping[str, object]) -> Chosen | None:
+def _embedder(results: Results, label: str, objects: Mapping[str, object]) -> ModelRef | None:
     """A model of a run, if it is one that has vectors."""
     if label in objects:
-        model = adapt(objects[label])
-        return Chosen(label, objects[label], model, frozenset({"embedder"})) if isinstance(model, Embedder) else None
-    if label in results.provenance["given_models"]:
+        chosen = ModelRef.from_object(label, objects[label])
+    elif label in results.provenance["given_models"]:
         raise ConfigError(f"{label!r} was an object when it was run: give it in models={{{label!r}: ...}}.")
-    chosen = next(iter(choose([results.provenance["specs"][label]], {"embedder", "retriever"}).values()))
+    else:
+        chosen = next(iter(choose([results.provenance["specs"][label]], {"embedder", "retriever"}).values()))
     return chosen if "embedder" in chosen.kinds else None
 
 
-@dataclass(frozen=True)
-class _Heard(Chosen):
-    """A model of a run whose canaries are taken when it is loaded, so that it is loaded once."""
-
-    canaries: list[Canaries | str] = field(default_factory=list, compare=False)
-
-    def load(self, compute: Compute, spending: Spending) -> Any:
-        """The model."""
-        model = super().load(compute, spending)
-        if isinstance(model, Embedder):
-            self.canaries[:] = [_of_model_or_why_not(model, self)]
-        return model
-
-
-def _canaries(embedder: Chosen, compute: Compute) -> Canaries:
-    return _of_model(embedder.load(compute, Spending()), embedder)
-
-
-def _canaries_or_why_not(embedder: Chosen, compute: Compute) -> Canaries | str:
+def _canaries_or_why_not(embedder: ModelRef, compute: Compute) -> Canaries | str:
     try:
         model = embedder.load(compute, Spending())
     except EvalkitError as error:
         return f"it cannot be loaded to compare its vectors: {error}"
-    return _of_model_or_why_not(model, embedder)
+    return _of_model_or_why_not(embedder, model)
 
 
-def _of_model_or_why_not(model: Embedder, chosen: Chosen) -> Canaries | str:
+def _of_model_or_why_not(embedder: ModelRef, model: Embedder) -> Canaries | str:
     try:
-        return _of_model(model, chosen)
+        return _of_model(embedder, model)
     except Exception as error:  # as in a grid, whatever a model raises is the reason that it has none
         return f"it gives no vectors of the canary texts: {type(error).__name__}: {error}"
 
 
-def _of_model(model: Embedder, chosen: Chosen) -> Canaries:
-    folder = None
-    if isinstance(chosen.source, ModelSpec) and chosen.source.name:
-        folder = at_hand(chosen.source.name, getattr(chosen.source.options, "revision", None))
+def _of_model(embedder: ModelRef, model: Embedder) -> Canaries:
+    """The canaries of a model that is loaded."""
+    spec = embedder.spec
+    folder = at_hand(spec.name, getattr(spec.options, "revision", None)) if spec is not None and spec.name else None
     return encode_canaries(model, file_facts(folder) if folder else None)
 
 
@@ -233,8 +216,9 @@ def _ratios(
         elif fusions & {model_a, model_b}:
             yield Check(name, "note", "the costs of a fusion are not compared; those of its models are.")
         else:
+            limits = Limits(policy.measure_queries, policy.measure_seconds, config.seed)
             rounds = [("old", old), ("new", new)] * ROUNDS
-            cells = pd.concat([_cost(specs, tasks, config).assign(side=side) for side, specs in rounds])
+            cells = pd.concat([_cost(specs, tasks, config, limits).assign(side=side) for side, specs in rounds])
             for limit, column, what in (
                 (policy.latency_ratio, "latency_p50_ms", "latency"),
                 (policy.memory_ratio, "peak_memory_mb", "memory"),
@@ -243,16 +227,13 @@ def _ratios(
                     yield _ratio(f"{cell_name(model_b, reranker_b)}: {what}", cells, column, limit)
 
 
-def _cost(specs: Sequence[str], tasks: Sequence[RetrievalTask], config: RunConfig) -> pd.DataFrame:
+def _cost(specs: Sequence[str], tasks: Sequence[RetrievalTask], config: RunConfig, limits: Limits) -> pd.DataFrame:
     """What the cell of a model, and a reranker if there is one, costs: a row a task (see `measure`)."""
-    models, rerankers = choose(specs[:1], {"embedder", "retriever"}), choose(specs[1:], {"embedder", "reranker"})
+    participants = choose_participants(specs[:1], specs[1:])
     with Progress() as progress:
-        means = Means(choose_compute(config.device, config.dtype), open_store(config), progress)
-        spending = Spending(config.max_cost)
-        cells = measure(
-            tasks, models, rerankers, candidates=config.rerank_depth, means=means, spending=spending, seed=config.seed
-        ).cells
-    return cells[cells["reranker"] == next(iter(rerankers), NO_RERANKER)]
+        context = replace(open_context(config), progress=progress)
+        cells = measure(tasks, participants, candidates=config.rerank_depth, context=context, limits=limits).cells
+    return cells[cells["reranker"] == next(iter(participants.rerankers), NO_RERANKER)]
 
 
 def _ratio(name: str, cells: pd.DataFrame, column: str, limit: float) -> Check:

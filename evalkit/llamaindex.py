@@ -17,16 +17,15 @@ from scipy.sparse import csr_matrix
 
 from evalkit.cell import NO_RERANKER
 from evalkit.compute import DeviceChoice, Dtype, choose_compute
-from evalkit.config import GivenModel
+from evalkit.context import RunContext
 from evalkit.contracts import Embedder, Fittable
 from evalkit.errors import ConfigError
-from evalkit.grid import Means
 from evalkit.grid.fusing import shares
 from evalkit.grid.live import LiveCell
-from evalkit.models.chosen import choose
-from evalkit.progress import Progress
 from evalkit.registry import Kind
 from evalkit.registry.fusion import is_fusion, parse_fusions
+from evalkit.registry.reference import ModelRef
+from evalkit.registry.selection import choose
 from evalkit.results import Results
 from evalkit.search.fusion import Fusion
 from evalkit.spending import Spending
@@ -121,13 +120,13 @@ class EvalkitRetriever(BaseRetriever):
                 f"candidates={candidates} is fewer than similarity_top_k={similarity_top_k}; give at least as many."
             )
         self._top_k = similarity_top_k
-        means = Means(choose_compute(device, dtype), None if no_store else Store(store or default_root()), Progress())
+        context = RunContext(choose_compute(device, dtype), None if no_store else Store(store or default_root()))
         self._cell = LiveCell.start(
             [Document(node.node_id, node.get_content(metadata_mode=MetadataMode.EMBED)) for node in nodes],
             *_first_stage(model, objects or {}, device, dtype),
             None if reranker == NO_RERANKER else _load(reranker, {"embedder", "reranker"}, device, dtype),
             candidates,
-            means,
+            context,
         )
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
@@ -204,7 +203,7 @@ def _first_stage(
 
 
 def _load(model: object, allowed: set[Kind], device: DeviceChoice, dtype: Dtype) -> Any:
-    name = model if isinstance(model, str) else GivenModel(type(model).__name__, model)
+    name = model if isinstance(model, str) else ModelRef.from_object(type(model).__name__, model)
     chosen = list(choose([name], allowed).values())
     if len(chosen) != 1:
         raise ConfigError(f"{model!r} stands for {len(chosen)} models; give one.")

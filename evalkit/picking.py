@@ -17,13 +17,11 @@ from evalkit.decision.recommend import Recommendation, check_margin, recommend
 from evalkit.decision.requirements import parse_requirements
 from evalkit.documents import Chunk, Chunking, Folder, chunk_statistics, count_tokens, read_folder, split
 from evalkit.errors import ConfigError, did_you_mean
-from evalkit.grid import Means
-from evalkit.measure import MeasuringInterrupted, measure
+from evalkit.measure import Limits, MeasuringInterrupted, measure
 from evalkit.metrics.metric import Metric
-from evalkit.models.chosen import hybrids
 from evalkit.models.free import FreeModels, free_models
 from evalkit.models.llamaindex_class import load_llm
-from evalkit.pipeline import Interrupted, LineUp, choose_line_up, open_store, raise_what_failed, run_tasks
+from evalkit.pipeline import Interrupted, open_context, participants_of, raise_what_failed, run_tasks
 from evalkit.progress import Progress
 from evalkit.questions import (
     QuestionSet,
@@ -40,7 +38,6 @@ from evalkit.report.markdown import to_markdown
 from evalkit.report.recommendation import in_short, llamaindex_code, sentence_transformers_code, to_text
 from evalkit.report.write import CHUNKINGS, RECOMMENDATION, Reports, write_results, write_run
 from evalkit.results import Results
-from evalkit.results.measurements import Measurements
 from evalkit.types import RetrievalTask
 
 if TYPE_CHECKING:
@@ -73,6 +70,8 @@ def pick(
     metric: str | None = None,
     budget: float | None = None,
     hybrid: bool = True,
+    measure_queries: int = 50,
+    measure_seconds: float = 5.0,
     **keys: Any,
 ) -> Pick:
     """Which model, reranker and chunking to use on one's own documents, told from one's own questions.
@@ -86,7 +85,8 @@ def pick(
     of `decision`; `metric` is hit rate at the largest k unless it is given. With a `budget`, in seconds, choices are
     cut on part of the questions if all of them would take longer (see `budget.fit`). With `hybrid`, BM25 takes part,
     and its fusions with each embedder: by ranks, and by scores whose weight the questions choose (see
-    `search.fusion`). `keys` are those of `run`, without tasks; without models, those that can be tried here for
+    `search.fusion`). What each choice costs is measured on at most `measure_queries`, for about `measure_seconds` a
+    stage. `keys` are those of `run`, without tasks; without models, those that can be tried here for
     nothing take part (see `models.free`), and their reasons are in the provenance.
 
     Everything is checked before a model is loaded: raises EvalkitError. Raises Interrupted after Ctrl-C, when the
@@ -107,18 +107,18 @@ def pick(
         if required.is_score:
             _metric(required.column, config)
     chunkings = _chunkings(chunk_size, chunk_overlap)
-    line_up = choose_line_up(config)
+    context = open_context(config)
+    participants = participants_of(config)
     if hybrid:
-        models, fusions = hybrids(line_up.models)
-        line_up = replace(line_up, models=models, fusions={**line_up.fusions, **fusions})
+        participants = participants.with_hybrids()
     folder = read_folder(Path(documents))
     asked = _questions(questions, llm, passages, folder, config)
     chunks = {chunking: split(folder, chunking) for chunking in chunkings}
     tasks = _tasks(folder, chunks, asked, config)
     fitted = None
     try:
-        fitted = None if budget is None else fit(config, line_up, tasks, metric, budget)
-        results = run_tasks(config, line_up, tasks, None if fitted is None else fitted.wanted)
+        fitted = None if budget is None else fit(config, participants, tasks, context, metric, budget)
+        results = run_tasks(config, participants, tasks, context, None if fitted is None else fitted.wanted)
     except Interrupted as interrupted:  # while samples were taken
         results = interrupted.results
     results = replace(results, provenance={**results.provenance, "pick": _provenance(folder, asked, free, fitted)})
@@ -127,9 +127,17 @@ def pick(
     if config.out is not None:
         # What is measured next takes a while; it may fail, or be interrupted too.
         write_results(results, config.out)
-    measured = None if config.out is None else config.out / MEASURED
     try:
-        results = replace(results, measurements=_measured(config, line_up, tasks, measured))
+        with Progress() as progress:
+            measurements = measure(
+                tasks,
+                participants,
+                candidates=config.rerank_depth,
+                context=replace(context, progress=progress),
+                limits=Limits(measure_queries, measure_seconds, config.seed),
+                kept=None if config.out is None else config.out / MEASURED,
+            )
+        results = replace(results, measurements=measurements)
     except MeasuringInterrupted as interrupted:
         raise _interrupted(replace(results, measurements=interrupted.measurements), config.out) from None
     if config.out is not None:
@@ -219,21 +227,6 @@ def _tasks(
     name = folder.path.resolve().name
     sample: Any = {"max_queries": config.max_queries, "seed": config.seed}
     return [make_task(name, folder, chunking, found, questions, **sample) for chunking, found in chunks.items()]
-
-
-def _measured(config: RunConfig, line_up: LineUp, tasks: Sequence[RetrievalTask], kept: Path | None) -> Measurements:
-    with Progress() as progress:
-        return measure(
-            tasks,
-            line_up.models,
-            line_up.rerankers,
-            line_up.fused,
-            candidates=config.rerank_depth,
-            means=Means(line_up.compute, open_store(config), progress),
-            spending=line_up.spending,
-            seed=config.seed,
-            kept=kept,
-        )
 
 
 def _free(keys: Mapping[str, Any]) -> FreeModels:

@@ -197,8 +197,8 @@ def _results_of(item: pytest.Item, marker: pytest.Mark) -> "Results":
 def _run(built: dict[str, Any], *, task: str, model: str, reranker: str = NO_RERANKER, **keys: Any) -> "Results":
     """The results of a cell. A model is built once: `built` has those that were. Raises EvalkitError."""
     from evalkit.compute import choose_compute
-    from evalkit.models.chosen import choose
     from evalkit.pipeline import run
+    from evalkit.registry.selection import choose
     from evalkit.spending import Spending
 
     compute = choose_compute(keys.get("device", "auto"), keys.get("dtype", "float32"))

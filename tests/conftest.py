@@ -51,15 +51,6 @@ def _shared_store(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["EVALKIT_STORE"] = str(of_all / "store")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _short_measurements() -> None:
-    """What cells cost is measured briefly where a test does not say how long."""
-    from evalkit.measure import measure
-
-    assert measure.__kwdefaults__.keys() >= {"seconds", "queries"}
-    measure.__kwdefaults__.update(seconds=0.5, queries=10)
-
-
 @pytest.fixture
 def evalkit(monkeypatch, capsys):
     """Calls the command line: exit status, standard output, standard error."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,9 +11,14 @@ import numpy as np
 
 from evalkit.cell import Cell
 from evalkit.compute import Compute
+from evalkit.context import RunContext
 from evalkit.contracts import Coverage, no_progress
-from evalkit.grid import Entrant, Means, Outcome, run_grid
-from evalkit.progress import Progress
+from evalkit.engine import LOCAL
+from evalkit.grid import GridPlan, Outcome, run_grid
+from evalkit.registry.fusion import OPTIONS, FusionSpec
+from evalkit.registry.reference import ModelRef
+from evalkit.registry.selection import Participants
+from evalkit.search.fusion import Fusion
 from evalkit.types import Document, Query, RetrievalTask, StsTask
 
 
@@ -99,32 +105,46 @@ def sts_task(pairs, name="pairs") -> StsTask:
     return StsTask(name, "test", first, second, np.array(gold, dtype=np.float64), uuid4().hex)
 
 
-def entrants(models, loads: list[str] | None = None) -> list[Entrant]:
-    """Entrants of a mapping from label to model, or to an exception that loading raises; `loads` notes loading."""
+@dataclass(frozen=True)
+class FakeRef(ModelRef):
+    """A model, or an exception that loading it raises; `loads` notes what is loaded."""
 
-    def loader(label, model):
-        def load():
-            if loads is not None:
-                loads.append(label)
-            if isinstance(model, Exception):
-                raise model
-            return model
+    loads: list[str] = field(default_factory=list)
 
-        return load
-
-    return [Entrant(label, loader(label, model)) for label, model in models.items()]
+    def load(self, compute, spending):
+        self.loads.append(self.label)
+        if isinstance(self.given, Exception):
+            raise self.given
+        return self.given
 
 
-def run(tasks, models, rerankers=None, *, candidates=2, depth=1, loads=None, store=None, time_limit=None) -> Outcome:
+def participants(models, rerankers=None, fusions=None, loads=None) -> Participants:
+    """Who takes part, of mappings from label to model, or to the parts and the fusion of a fusion's rankings."""
+
+    def references(given):
+        notes = [] if loads is None else loads
+        return {label: FakeRef(label, given=model, loads=notes) for label, model in given.items()}
+
+    made = {
+        label: FusionSpec(fusion.method, parts, fusion_options(fusion))
+        for label, (parts, fusion) in (fusions or {}).items()
+    }
+    return Participants(references(models), references(rerankers or {}), made)
+
+
+def fusion_options(fusion: Fusion):
+    """The options of a spec that has this fusion."""
+    chosen = OPTIONS[fusion.method]
+    return chosen(**{name: getattr(fusion, name) for name in chosen.model_fields})
+
+
+def run(
+    tasks, models, rerankers=None, fusions=None, *, candidates=2, depth=1, loads=None, store=None, time_limit=None,
+    engine=LOCAL, wanted=None,
+) -> Outcome:  # fmt: skip
     """`run_grid` over mappings from label to model."""
-    return run_grid(
-        tasks,
-        entrants(models, loads),
-        entrants(rerankers or {}, loads),
-        candidates=candidates,
-        depth=depth,
-        means=Means(Compute(), store, Progress(), time_limit=time_limit),
-    )
+    plan = GridPlan(tasks, participants(models, rerankers, fusions, loads), candidates, depth, wanted)
+    return run_grid(plan, RunContext(Compute(), store, engine=engine, time_limit=time_limit))
 
 
 def ranked(outcome: Outcome, task: RetrievalTask, model: str, reranker="none") -> dict[str, list[str]]:

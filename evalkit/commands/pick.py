@@ -54,6 +54,8 @@ def pick(
     metric: Annotated[str | None, typer.Option(help="Default: hit_rate at the largest k.")] = None,
     hybrid: Annotated[bool, typer.Option(help="Fuse each embedder with BM25, by ranks and by scores.")] = True,
     budget: Annotated[str | None, typer.Option(help="Time, such as 10m: choices are cut on samples to fit.")] = None,
+    measure_queries: Annotated[int, typer.Option(help="Queries that are timed at most, for each choice.")] = 50,
+    measure_seconds: Annotated[float, typer.Option(help="Seconds that each stage is timed for, about.")] = 5.0,
     top_k: TopK = None,
     metrics: Metrics = None,
     candidates: Candidates = None,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from evalkit.errors import ConfigError, did_you_mean
 from evalkit.suite.declaration import UNREADABLE_YAML
@@ -35,6 +35,8 @@ class Policy(BaseModel):
     must_pass: tuple[str, ...] = Field((), description="queries whose answer must be among the first k")
     latency_ratio: PositiveFloat | None = Field(None, description="new over old median latency, at most")
     memory_ratio: PositiveFloat | None = Field(None, description="new over old peak memory, at most")
+    measure_queries: PositiveInt = Field(50, description="that are timed at most, for the two ratios")
+    measure_seconds: PositiveFloat = Field(5.0, description="that a stage is timed for, about")
     cosine: float = Field(0.999, ge=-1, le=1, description="of canary texts' vectors then and now, at least")
     neighbours: float = Field(0.9, ge=0, le=1, description="share of canaries' neighbours that stay, at least")
     drift: Literal["fail", "warn", "off"] = Field("fail", description="what a change of canaries' vectors is")

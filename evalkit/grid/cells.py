@@ -1,33 +1,12 @@
-"""The values of a grid: who takes part, and what came of its cells."""
+"""What came of the cells of a grid."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
 
 from evalkit.cell import Cell
-from evalkit.contracts import Coverage, Embedder, ListReranker, Reranker, Retriever
+from evalkit.contracts import Coverage
 from evalkit.grid.description import Description
-from evalkit.search.fusion import Fusion
 from evalkit.types import FloatArray, Run
-
-Model = TypeVar("Model", bound=Embedder | Retriever | Reranker | ListReranker, covariant=True)
-
-
-@dataclass(frozen=True)
-class Entrant(Generic[Model]):
-    """A model that takes part: its label in every table, and how to get it (called once, when its turn comes)."""
-
-    label: str
-    load: Callable[[], Model]
-
-
-@dataclass(frozen=True)
-class FusedEntrant:
-    """A first stage that takes part and is made of others, by their labels."""
-
-    label: str
-    parts: tuple[str, ...]
-    fusion: Fusion
 
 
 @dataclass(frozen=True)

@@ -76,11 +76,11 @@ class _Whole:
     """An embedder that does nothing but encode, as one whose vectors can be kept: the role stands for the prompt."""
 
     embedder: Embedder
-    context: Mapping[str, object]
+    learned: Mapping[str, object]
 
     @property
     def raw_identity(self) -> Mapping[str, object]:
-        return {"embedder": dict(self.embedder.identity), **self.context}
+        return {"embedder": dict(self.embedder.identity), **self.learned}
 
     def prompt(self, role: Role) -> str:
         return role
@@ -104,11 +104,11 @@ def encode(
     store: Store | None,
     advance: Advance,
     engine: Engine = LOCAL,
-    context: Callable[[], Mapping[str, object]] = dict,
+    learned: Callable[[], Mapping[str, object]] = dict,
 ) -> VectorRows:
     """Vectors of `texts`, held to be scorable; those of a dense model come from the store if it has them.
 
-    `context` gives what `learned_from` says of the embedder.
+    `learned` gives what `learned_from` says of the embedder.
 
     Raises VectorError, naming the model and the texts' ids, for vectors of the wrong shape, not finite, or
     all zero; zero is allowed for models with a closed vocabulary, where it means "no known word".
@@ -130,7 +130,7 @@ def encode(
         return encode_once(store, embedder, label, texts, role, check, advance, engine)
     if store is not None and not isinstance(embedder, NotStored):
         with suppress(_SparseError):  # known once it has encoded something
-            return encode_once(store, _Whole(embedder, context()), label, texts, role, check, advance)
+            return encode_once(store, _Whole(embedder, learned()), label, texts, role, check, advance)
     vectors = embedder.encode(texts, role, advance)
     check(vectors, np.arange(len(texts)))
     return vectors

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from evalkit.errors import ConfigError
-from evalkit.grid.cells import CellFacts, FusedEntrant
+from evalkit.grid.cells import CellFacts
 from evalkit.grid.notes import of_first_stage
 from evalkit.metrics.ranking import Judgements, judge, ndcg
 from evalkit.search.fusion import WEIGHTS, Fusion, Pooled, best_weight, fuse, halves, pool
@@ -16,7 +16,7 @@ from evalkit.types import FloatArray, IntArray, RetrievalTask, Run
 
 
 def fused_stage(
-    entrant: FusedEntrant,
+    fusion: Fusion,
     task: RetrievalTask,
     parts: Sequence[tuple[Run, CellFacts]],
     depth: int,
@@ -33,13 +33,13 @@ def fused_stage(
     started = time.perf_counter()
     document_ids = task.document_ids
     id_rank = id_ranks(document_ids)
-    pooled = pool([run for run, _ in parts], entrant.fusion)
+    pooled = pool([run for run, _ in parts], fusion)
     weights: Mapping[str, float] = {}
-    if entrant.fusion.method == "weighted" and entrant.fusion.weight is None:
+    if fusion.method == "weighted" and fusion.weight is None:
         run, weights = _cross_fitted(pooled, task, document_ids, id_rank, depth, k)
     else:
-        run = fuse(pooled, shares(entrant.fusion, len(parts)), id_rank, depth)
-    identity = {"fusion": vars(entrant.fusion), "parts": [facts.fingerprint for _, facts in parts]}
+        run = fuse(pooled, shares(fusion, len(parts)), id_rank, depth)
+    identity = {"fusion": vars(fusion), "parts": [facts.fingerprint for _, facts in parts]}
     seconds = sum(facts.seconds for _, facts in parts) + time.perf_counter() - started
     return run, CellFacts(fingerprint(identity), seconds, weights=weights, notes=of_first_stage(run))
 

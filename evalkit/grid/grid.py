@@ -1,182 +1,151 @@
 """Run a grid: each model is loaded once, and a cell that fails does not sink the others."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from evalkit.cell import NO_RERANKER, Cell
-from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever
+from evalkit.cell import Cell
+from evalkit.context import RunContext
+from evalkit.contracts import Embedder
 from evalkit.errors import reason_of
-from evalkit.grid.cells import Entrant, Failure, FusedEntrant, Outcome
+from evalkit.grid.cells import Failure, Outcome
 from evalkit.grid.fusing import fused_stage
 from evalkit.grid.limit import within
-from evalkit.grid.stages import Means, ask_company, first_stage, observe, second_stage
+from evalkit.grid.plan import GridPlan
+from evalkit.grid.stages import ask_company, first_stage, observe, second_stage
+from evalkit.registry.reference import ModelRef
 from evalkit.search.fusion import LIST_DEPTH
 from evalkit.types import RetrievalTask, Run, Task
 
 Result = TypeVar("Result")
 
 
-def run_grid(
-    tasks: Sequence[Task],
-    models: Sequence[Entrant[Embedder | Retriever]],
-    rerankers: Sequence[Entrant[Embedder | Reranker | ListReranker]],
-    fusions: Sequence[FusedEntrant] = (),
-    *,
-    candidates: int,
-    depth: int,
-    means: Means,
-    wanted: Container[Cell] | None = None,
-) -> Outcome:
-    """Every model on every task, fusions of their rankings, then every reranker behind all of these.
+def run_grid(plan: GridPlan, context: RunContext) -> Outcome:
+    """Compute the cells of a plan.
 
-    First-stage rankings hold max(depth, candidates) documents, reranked ones `candidates`; fusions and rerankers take
-    part in retrieval tasks. The parts of a fusion are among the models. A model that is a Retriever only (BM25) has
-    no vectors, and so cells of retrieval tasks only. Ctrl-C ends it with the cells that are finished;
-    `Outcome.interrupted` tells. With `wanted`, only these cells are computed, and the first stages that they stand
-    on.
+    A model that is a Retriever only (BM25) has no vectors, and so cells of retrieval tasks only. Ctrl-C ends the grid
+    with the cells that are finished; `Outcome.interrupted` tells.
     """
-    outcome = Outcome()
-    retrieval_tasks = [task for task in tasks if isinstance(task, RetrievalTask)]
-    behind = [reranker.label for reranker in rerankers]
-    kept = max(depth, candidates)
+    grid = _Grid(plan, context)
     try:
-        deep: dict[Cell, Run] = {}
-        for entrant in models:
-            fused = [fusion.label for fusion in fusions if entrant.label in fusion.parts]
-            found = max(kept, LIST_DEPTH) if fused else kept
-            _first_stages(outcome, entrant, tasks, found, means, behind, fused, wanted)
-            for task in retrieval_tasks if fused else ():
-                cell = Cell.of(task, entrant.label)
-                if cell in outcome.rankings:
-                    deep[cell] = outcome.rankings[cell]
-                    outcome.rankings[cell] = deep[cell].cut(kept)
-        for fusion in fusions:
-            _fused_stages(outcome, fusion, retrieval_tasks, deep, kept, depth, behind, means, wanted)
-        first = [*(model.label for model in models), *(fusion.label for fusion in fusions)]
-        for reranker in rerankers:
-            _second_stages(outcome, reranker, retrieval_tasks, first, candidates, means, wanted)
+        grid.run()
     except KeyboardInterrupt:
-        outcome.interrupted = True
-    return outcome
+        grid.outcome.interrupted = True
+    return grid.outcome
 
 
-def _first_stages(
-    outcome: Outcome,
-    entrant: Entrant[Embedder | Retriever],
-    tasks: Sequence[Task],
-    depth: int,
-    means: Means,
-    rerankers: Sequence[str],
-    fusions: Sequence[str],
-    wanted: Container[Cell] | None,
-) -> None:
-    def cells(task: Task) -> list[Cell]:
-        # Itself, if nothing but a fusion needs it: that asks whether it failed.
-        return _wanted(task, entrant.label, rerankers, wanted) or [Cell.of(task, entrant.label)]
+@dataclass
+class _Grid:
+    """A grid at work. `deep` holds the longer rankings of models that are parts of fusions."""
 
-    def needed(task: Task) -> bool:
-        return any(_wanted(task, label, rerankers, wanted) for label in (entrant.label, *fusions))
+    plan: GridPlan
+    context: RunContext
+    outcome: Outcome = field(default_factory=Outcome)
+    deep: dict[Cell, Run] = field(default_factory=dict)
 
-    tasks = [task for task in tasks if needed(task)]
-    if not tasks:
-        return
-    with means.progress.step(f"loading {entrant.label}", 1, "models"):
-        model = _attempt(entrant.load, outcome, [cell for task in tasks for cell in cells(task)], means)
-    if model is None:
-        return
-    for task in tasks:
-        cell = Cell.of(task, entrant.label)
-        if isinstance(task, RetrievalTask):
-            work = partial(first_stage, model, entrant.label, task, depth, means)
-            ranking = _attempt(work, outcome, cells(task), means)
+    @property
+    def retrieval_tasks(self) -> list[RetrievalTask]:
+        return [task for task in self.plan.tasks if isinstance(task, RetrievalTask)]
+
+    def run(self) -> None:
+        for model in self.plan.participants.models.values():
+            self._first_stages(model)
+        for label in self.plan.participants.fusions:
+            self._fused_stages(label)
+        for reranker in self.plan.participants.rerankers.values():
+            self._second_stages(reranker)
+
+    def _first_stages(self, model: ModelRef) -> None:
+        """One model on every task."""
+        fusions = self.plan.fusions_of(model.label)
+        labels = (model.label, *fusions)
+        tasks = [task for task in self.plan.tasks if any(self.plan.cells_of(task, label) for label in labels)]
+        depth = max(self.plan.kept, LIST_DEPTH) if fusions else self.plan.kept
+        loaded = self._load(model, [cell for task in tasks for cell in self._cells_of(task, model.label)])
+        if loaded is None:
+            return
+        for task in tasks:
+            cell, cells = Cell.of(task, model.label), self._cells_of(task, model.label)
+            if isinstance(task, RetrievalTask):
+                work = partial(first_stage, loaded, model.label, task, depth, self.context)
+                ranking = self._attempt(work, cells)
+                if ranking is not None:
+                    self.outcome.rankings[cell], self.outcome.facts[cell] = ranking
+                    if fusions:
+                        self.deep[cell], self.outcome.rankings[cell] = ranking[0], ranking[0].cut(self.plan.kept)
+            elif isinstance(loaded, Embedder):
+                observed = self._attempt(partial(observe, loaded, model.label, task, self.context), cells)
+                if observed is not None:
+                    self.outcome.values[cell], self.outcome.facts[cell] = observed
+
+    def _cells_of(self, task: Task, label: str) -> list[Cell]:
+        """The cells that need a first stage: itself, if nothing but a fusion does, which asks whether it failed."""
+        return self.plan.cells_of(task, label) or [Cell.of(task, label)]
+
+    def _fused_stages(self, label: str) -> None:
+        """One fusion on every retrieval task."""
+        fusion = self.plan.participants.fusions[label]
+        failed = {failure.cell: failure.reason for failure in self.outcome.failures}
+        for task in self.retrieval_tasks:
+            cells = self.plan.cells_of(task, label)
+            parts = [Cell.of(task, part) for part in fusion.parts]
+            lost = next((part for part in parts if part in failed), None)
+            if lost is not None:
+                reason = f"{lost.model}, which is a part of it, failed: {failed[lost]}"
+                self.outcome.failures.extend(Failure(cell, reason) for cell in cells)
+            if not cells or lost is not None:
+                continue
+            found = [(self.deep[part], self.outcome.facts[part]) for part in parts]
+            work = partial(fused_stage, fusion.fusion, task, found, self.plan.kept, self.plan.depth)
+            ranking = self._attempt(work, cells)
             if ranking is not None:
-                outcome.rankings[cell], outcome.facts[cell] = ranking
-        elif isinstance(model, Embedder):
-            observed = _attempt(partial(observe, model, entrant.label, task, means), outcome, cells(task), means)
-            if observed is not None:
-                outcome.values[cell], outcome.facts[cell] = observed
+                cell = Cell.of(task, label)
+                self.outcome.rankings[cell], self.outcome.facts[cell] = ranking
 
+    def _second_stages(self, reranker: ModelRef) -> None:
+        """One reranker behind every first stage of every retrieval task."""
+        before = ((task, self._runs_before(task, reranker.label)) for task in self.retrieval_tasks)
+        lists = [(task, ranked) for task, ranked in before if ranked]
+        everywhere = [Cell.of(task, model, reranker.label) for task, ranked in lists for model in ranked]
+        loaded = self._load(reranker, everywhere)
+        if loaded is None:
+            return
+        candidates = self.plan.candidates
+        asking = partial(ask_company, loaded, reranker.label, lists, candidates, self.context)
+        company = self._attempt(asking, everywhere)
+        if company is None:
+            return
+        for task, ranked in lists:
+            work = partial(second_stage, loaded, reranker.label, task, ranked, candidates, self.context, company)
+            reranked = self._attempt(work, [Cell.of(task, model, reranker.label) for model in ranked])
+            if reranked is not None:
+                by_model, facts = reranked
+                for model, run in by_model.items():
+                    cell = Cell.of(task, model, reranker.label)
+                    self.outcome.rankings[cell], self.outcome.facts[cell] = run, facts
 
-def _fused_stages(
-    outcome: Outcome,
-    fusion: FusedEntrant,
-    tasks: Sequence[RetrievalTask],
-    rankings: Mapping[Cell, Run],
-    kept: int,
-    depth: int,
-    rerankers: Sequence[str],
-    means: Means,
-    wanted: Container[Cell] | None,
-) -> None:
-    for task in tasks:
-        cells = _wanted(task, fusion.label, rerankers, wanted)
-        parts = [Cell.of(task, label) for label in fusion.parts]
-        failed = {failure.cell: failure.reason for failure in outcome.failures}
-        lost = [f"{part.model}, which is a part of it, failed: {failed[part]}" for part in parts if part in failed]
-        outcome.failures.extend(Failure(cell, lost[0]) for cell in cells if lost)
-        if not cells or lost:
-            continue
-        found = [(rankings[part], outcome.facts[part]) for part in parts]
-        ranking = _attempt(partial(fused_stage, fusion, task, found, kept, depth), outcome, cells, means)
-        if ranking is not None:
-            cell = Cell.of(task, fusion.label)
-            outcome.rankings[cell], outcome.facts[cell] = ranking
+    def _runs_before(self, task: RetrievalTask, reranker: str) -> Mapping[str, Run]:
+        """The first stages that a reranker orders anew, by label."""
+        wanted = [
+            label for label in self.plan.participants.first_stages if self.plan.wants(Cell.of(task, label, reranker))
+        ]
+        ranked = {label: self.outcome.rankings.get(Cell.of(task, label)) for label in wanted}
+        return {label: run for label, run in ranked.items() if run is not None}
 
+    def _load(self, model: ModelRef, cells: Sequence[Cell]) -> Any:
+        """A model, if cells need it and it can be loaded; else None, and its cells have failed."""
+        if not cells:
+            return None
+        with self.context.progress.step(f"loading {model.label}", 1, "models"):
+            return self._attempt(partial(self.context.load, model), cells)
 
-def _wanted(task: Task, label: str, rerankers: Sequence[str], wanted: Container[Cell] | None) -> list[Cell]:
-    """The cells of a first stage on a task."""
-    behind = rerankers if isinstance(task, RetrievalTask) else ()
-    found = [Cell.of(task, label, reranker) for reranker in (NO_RERANKER, *behind)]
-    return found if wanted is None else [cell for cell in found if cell in wanted]
-
-
-def _second_stages(
-    outcome: Outcome,
-    entrant: Entrant[Embedder | Reranker | ListReranker],
-    tasks: Sequence[RetrievalTask],
-    models: Sequence[str],
-    candidates: int,
-    means: Means,
-    wanted: Container[Cell] | None,
-) -> None:
-    def runs(task: Task) -> dict[str, Run]:
-        taking_part = [model for model in models if wanted is None or Cell.of(task, model, entrant.label) in wanted]
-        ranked = {model: outcome.rankings.get(Cell.of(task, model)) for model in taking_part}
-        return {model: run for model, run in ranked.items() if run is not None}
-
-    def cells(task: Task) -> list[Cell]:
-        return [Cell.of(task, model, entrant.label) for model in runs(task)]
-
-    waiting = [task for task in tasks if runs(task)]
-    if not waiting:
-        return
-    with means.progress.step(f"loading {entrant.label}", 1, "models"):
-        reranker = _attempt(entrant.load, outcome, [cell for task in waiting for cell in cells(task)], means)
-    if reranker is None:
-        return
-    lists = [(task, runs(task)) for task in waiting]
-    everywhere = [cell for task in waiting for cell in cells(task)]
-    asking = partial(ask_company, reranker, entrant.label, lists, candidates, means)
-    company = _attempt(asking, outcome, everywhere, means)
-    if company is None:
-        return
-    for task in waiting:
-        work = partial(second_stage, reranker, entrant.label, task, runs(task), candidates, means, company)
-        reranked = _attempt(work, outcome, cells(task), means)
-        if reranked is not None:
-            by_model, facts = reranked
-            for model, run in by_model.items():
-                outcome.rankings[Cell.of(task, model, entrant.label)] = run
-                outcome.facts[Cell.of(task, model, entrant.label)] = facts
-
-
-def _attempt(work: Callable[[], Result], outcome: Outcome, cells: Sequence[Cell], means: Means) -> Result | None:
-    """What `work` gives; if it raises or takes too long, the cells that needed it are failures with the reason."""
-    try:
-        return within(means.time_limit, work)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # whatever a model raises is its cells' result, a panic or an exit too
-        outcome.failures.extend(Failure(cell, reason_of(error)) for cell in cells)
-        return None
+    def _attempt(self, work: Callable[[], Result], cells: Sequence[Cell]) -> Result | None:
+        """What `work` gives; if it raises or takes too long, the cells that needed it have failed for that reason."""
+        try:
+            return within(self.context.time_limit, work)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a model raises is its cells' result, a panic or an exit too
+            self.outcome.failures.extend(Failure(cell, reason_of(error)) for cell in cells)
+            return None

@@ -1,18 +1,19 @@
 """A grid cell that answers new queries: the same two stages over a corpus that is read once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evalkit.context import RunContext
 from evalkit.contracts import Embedder, ListReranker, Reranker, Rescored, Retriever, VectorRows, Vectors, no_progress
 from evalkit.grid.encoding import encode, fitted, learned_from
 from evalkit.grid.fusing import shares
 from evalkit.grid.searching import reader, search_by
-from evalkit.grid.stages import Means, rerank
+from evalkit.grid.stages import rerank
 from evalkit.search.fusion import LIST_DEPTH, Fusion, fuse, pool
 from evalkit.search.ranking import id_ranks
 from evalkit.types import Document, IntArray, Query, RetrievalTask, Run
@@ -32,25 +33,25 @@ class LiveModel:
     corpus: tuple[Document, ...]
     vectors: Vectors | None
     searched: NDArray[np.float32] | None
-    means: Means
+    context: RunContext
 
     @classmethod
-    def start(cls, corpus: Sequence[Document], model: Embedder | Retriever, means: Means) -> "LiveModel":
+    def start(cls, corpus: Sequence[Document], model: Embedder | Retriever, context: RunContext) -> "LiveModel":
         """Fit the model on the corpus, where it learns from it, and encode it."""
         contents = [document.content for document in corpus]
         model = fitted(model, contents)
         vectors = searched = None
         if isinstance(model, Embedder):
-            with means.progress.step("corpus", len(contents)) as advance:
+            with context.progress.step("corpus", len(contents)) as advance:
                 ids = [document.id for document in corpus]
                 # In memory: every query reads all of them.
-                context = partial(learned_from, model, "", contents)
+                learned = partial(learned_from, model, "", contents)
                 vectors = encode(
-                    reader(model), "the model", contents, ids, "document", means.store, advance, context=context
+                    reader(model), "the model", contents, ids, "document", context.store, advance, learned=learned
                 )[:]
             if isinstance(model, Rescored) and model.rescore is not None:
                 searched = model.quantize(vectors)
-        return cls(model, tuple(corpus), vectors, searched, Means(means.compute, None, means.progress))
+        return cls(model, tuple(corpus), vectors, searched, replace(context, store=None))
 
     def embed(self, query: str) -> VectorRows | None:
         """The query's vector, of shape (1, dim); None if the model has no vectors."""
@@ -63,7 +64,8 @@ class LiveModel:
         if self.vectors is None or embedded is None:
             return cast(Retriever, self.model).search([query], self._ids, depth)
         model = cast(Embedder, self.model)
-        return search_by(model, embedded, self.vectors, self._ids, depth, self.means.compute, searched=self.searched)
+        compute = self.context.compute
+        return search_by(model, embedded, self.vectors, self._ids, depth, compute, searched=self.searched)
 
     @cached_property
     def _ids(self) -> list[str]:
@@ -90,10 +92,10 @@ class LiveCell:
         fusion: Fusion | None,
         reranker: Embedder | Reranker | ListReranker | None,
         candidates: int,
-        means: Means,
+        context: RunContext,
     ) -> "LiveCell":
         """Fit all on the corpus, where they learn from it, and encode it. `models` is one, or those of the fusion."""
-        live = tuple(LiveModel.start(corpus, model, means) for model in models)
+        live = tuple(LiveModel.start(corpus, model, context) for model in models)
         contents = [document.content for document in corpus]
         return cls(live, fusion, fitted(reranker, contents), candidates)
 
@@ -105,7 +107,7 @@ class LiveCell:
         if self.reranker is None:
             return self._first_stage(query, depth)
         found = self._first_stage(query, self.candidates)
-        return second_stage(self.reranker, query, found, self.models[0].means)[:depth]
+        return second_stage(self.reranker, query, found, self.models[0].context)[:depth]
 
     def _first_stage(self, query: str, depth: int) -> list[Found]:
         wanted = depth if self.fusion is None else max(depth, LIST_DEPTH)
@@ -124,16 +126,16 @@ def fuse_lists(runs: Sequence[Run], fusion: Fusion, id_rank: IntArray, depth: in
 
 
 def second_stage(
-    reranker: Embedder | Reranker | ListReranker, query: str, first: Sequence[Found], means: Means
+    reranker: Embedder | Reranker | ListReranker, query: str, first: Sequence[Found], context: RunContext
 ) -> list[Found]:
-    """What the first stage found for a query, in the order of a reranker that is fitted; `means` has no store."""
+    """What the first stage found for a query, in the order of a reranker that is fitted; `context` has no store."""
     if not first:
         return []
     # A task of these candidates alone: no other document is read again.
     listed = tuple(document for document, _ in first)
     task = RetrievalTask("query", "live", listed, (Query("query", query),), {}, "")
     run = Run(np.arange(len(listed))[None, :], np.array([[score for _, score in first]]))
-    return found(rerank(reranker, "the reranker", task, {"model": run}, len(listed), means)["model"], listed)
+    return found(rerank(reranker, "the reranker", task, {"model": run}, len(listed), context)["model"], listed)
 
 
 def found(run: Run, corpus: Sequence[Document]) -> list[Found]:

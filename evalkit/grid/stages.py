@@ -9,9 +9,8 @@ from itertools import chain
 
 import numpy as np
 
-from evalkit.compute import Compute
-from evalkit.contracts import Embedder, Engine, ListReranker, Reranker, Retriever, VectorRows
-from evalkit.engine import LOCAL
+from evalkit.context import RunContext
+from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, VectorRows
 from evalkit.grid.cells import CellFacts
 from evalkit.grid.company import Company, InCompany, ask
 from evalkit.grid.description import Description, describe
@@ -21,26 +20,11 @@ from evalkit.grid.notes import fitted_on, of_first_stage, of_second_stage
 from evalkit.grid.reading import Reading, read_documents, read_pairs, read_texts, sampled
 from evalkit.grid.searching import reader, search_by, similarities
 from evalkit.grid.vocabulary import Vocabulary, known_by_tokens, known_by_vectors, known_by_words
-from evalkit.progress import Progress
 from evalkit.search.ranking import reordered, without_documents
-from evalkit.store import Store
 from evalkit.store.keys import fingerprint
 from evalkit.suite.kinds import kind_of
 from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray, RetrievalTask, Run, Task
-
-
-@dataclass(frozen=True)
-class Means:
-    """What the stages work with: where to compute, what was computed before, where to show progress, and how many
-    seconds a piece of work may take (None: as many as it needs).
-    """
-
-    compute: Compute
-    store: Store | None
-    progress: Progress
-    engine: Engine = LOCAL
-    time_limit: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +47,7 @@ class _Texts:
 
 
 def first_stage(
-    model: Embedder | Retriever, label: str, task: RetrievalTask, depth: int, means: Means
+    model: Embedder | Retriever, label: str, task: RetrievalTask, depth: int, context: RunContext
 ) -> tuple[Run, CellFacts]:
     """The `depth` best documents of each query by one model, exactly."""
     started = time.perf_counter()
@@ -72,22 +56,22 @@ def first_stage(
     searched = depth + bool(task.not_for_themselves)
     tokens = partial(_known_of, model, texts)
     if not isinstance(model, Embedder):
-        with means.progress.step(f"{task.name}: {label}", len(texts.contents), "documents") as advance:
+        with context.progress.step(f"{task.name}: {label}", len(texts.contents), "documents") as advance:
             run = model.search(texts.questions, texts.document_ids, searched, advance)
         run = _results(run, task, texts, depth)
         known = known_by_words(model, [(texts.document_ids, texts.contents), (texts.query_ids, texts.questions)])
         described = describe(
-            model, label, task.content_hash, means.store, lambda: read_documents(model, task), tokens
+            model, label, task.content_hash, context.store, lambda: read_documents(model, task), tokens
         )
         return run, _facts(model, described, "documents", started, known=known, notes=of_first_stage(run))
-    queries, corpus = _encode_task(reader(model), label, task.name, texts, means)
-    run = search_by(model, queries, corpus, texts.document_ids, searched, means.compute, engine=means.engine)
+    queries, corpus = _encode_task(reader(model), label, task.name, texts, context)
+    run = search_by(model, queries, corpus, texts.document_ids, searched, context.compute, engine=context.engine)
     run = _results(run, task, texts, depth)
     documents, questions = (texts.document_ids, texts.contents, corpus), (texts.query_ids, texts.questions, queries)
     known = known_by_vectors(model, [documents, questions])
     sent = chain(texts.contents, texts.questions)
     described = describe(
-        model, label, task.content_hash, means.store, lambda: read_documents(model, task), tokens, sent
+        model, label, task.content_hash, context.store, lambda: read_documents(model, task), tokens, sent
     )
     return run, _facts(model, described, "documents", started, corpus.shape[1], known, of_first_stage(run))
 
@@ -107,18 +91,20 @@ def _results(run: Run, task: RetrievalTask, texts: _Texts, depth: int) -> Run:
 
 
 def _encode_task(
-    embedder: Embedder, label: str, task_name: str, texts: _Texts, means: Means
+    embedder: Embedder, label: str, task_name: str, texts: _Texts, context: RunContext
 ) -> tuple[VectorRows, VectorRows]:
     """Vectors of the queries, and of the corpus."""
-    context = partial(learned_from, embedder, task_name, texts.contents)
-    with means.progress.step(f"{task_name}: {label}", len(texts.contents) + len(texts.questions)) as advance:
-        how = means.store, advance, means.engine, context
+    learned = partial(learned_from, embedder, task_name, texts.contents)
+    with context.progress.step(f"{task_name}: {label}", len(texts.contents) + len(texts.questions)) as advance:
+        how = context.store, advance, context.engine, learned
         corpus = encode(embedder, label, texts.contents, texts.document_ids, "document", *how)
         queries = encode(embedder, label, texts.questions, texts.query_ids, "query", *how)
     return queries, corpus
 
 
-def observe(embedder: Embedder, label: str, task: Task, means: Means) -> tuple[Mapping[str, FloatArray], CellFacts]:
+def observe(
+    embedder: Embedder, label: str, task: Task, context: RunContext
+) -> tuple[Mapping[str, FloatArray], CellFacts]:
     """Make the values of each item of a task that is not scored by rankings; see `TaskKind.observe`."""
     started = time.perf_counter()
     kind = kind_of(task)
@@ -127,9 +113,9 @@ def observe(embedder: Embedder, label: str, task: Task, means: Means) -> tuple[M
     encoded: list[tuple[Sequence[str], Sequence[str], VectorRows]] = []
 
     def encode_texts(wanted: Sequence[str], role: Role) -> VectorRows:
-        with means.progress.step(f"{task.name}: {label}", len(wanted)) as advance:
-            context = partial(learned_from, embedder, task.name, texts)
-            vectors = encode(embedder, label, wanted, wanted, role, means.store, advance, means.engine, context)
+        with context.progress.step(f"{task.name}: {label}", len(wanted)) as advance:
+            learned = partial(learned_from, embedder, task.name, texts)
+            vectors = encode(embedder, label, wanted, wanted, role, context.store, advance, context.engine, learned)
         encoded.append((wanted, wanted, vectors))
         return vectors
 
@@ -137,7 +123,7 @@ def observe(embedder: Embedder, label: str, task: Task, means: Means) -> tuple[M
     known = known_by_vectors(embedder, encoded)
     tokens = partial(known_by_tokens, embedder, [(texts, texts, "sentence")])
     described = describe(
-        embedder, label, task.content_hash, means.store, lambda: read_texts(embedder, texts), tokens, texts
+        embedder, label, task.content_hash, context.store, lambda: read_texts(embedder, texts), tokens, texts
     )
     notes = (*fitted_on(embedder, len(texts), kind.texts_are), *kind.notes(values))
     dim = encoded[0][2].shape[1] if encoded else None
@@ -150,7 +136,7 @@ def second_stage(
     task: RetrievalTask,
     runs: Mapping[str, Run],
     candidates: int,
-    means: Means,
+    context: RunContext,
     company: Company,
 ) -> tuple[dict[str, Run], CellFacts]:
     """Each run's first `candidates` documents in the reranker's order; where it scores two alike, in the run's.
@@ -162,7 +148,7 @@ def second_stage(
     started = time.perf_counter()
     reranker = prepared(reranker, task.name, task.contents)
     in_lists = InCompany(reranker) if isinstance(reranker, Reranker) and not company.alone else reranker
-    reranked = rerank(in_lists, label, task, runs, candidates, means)
+    reranked = rerank(in_lists, label, task, runs, candidates, context)
     pairs = _distinct_pairs([run.cut(candidates) for run in runs.values()], len(task.corpus))
     pairs_hash = fingerprint({"task": task.content_hash, "pairs": sha256(pairs.tobytes()).hexdigest()})
 
@@ -175,7 +161,7 @@ def second_stage(
 
     sent = (task.contents[row] for row in np.unique(pairs % len(task.corpus)).tolist())
     tokens = partial(_known_of, reranker, _Texts.of(task))
-    described = describe(reranker, label, pairs_hash, means.store, read, tokens, sent)
+    described = describe(reranker, label, pairs_hash, context.store, read, tokens, sent)
     said = of_second_stage([(runs[model].cut(candidates), reranked[model]) for model in runs])
     notes = (*said, company.note) if company.note else said
     return reranked, _facts(reranker, described, "pairs", started, notes=notes)
@@ -186,7 +172,7 @@ def ask_company(
     label: str,
     runs_by_task: Sequence[tuple[RetrievalTask, Mapping[str, Run]]],
     candidates: int,
-    means: Means,
+    context: RunContext,
 ) -> Company:
     """Find out whether a reranker scores each pair by itself; see `company.ask`."""
     if isinstance(reranker, Embedder):
@@ -200,8 +186,8 @@ def ask_company(
                     yield query.text, [contents[row] for row in rows[rows >= 0].tolist()]
 
     task = runs_by_task[0][0]
-    with means.progress.step(f"{label}: a pair alone and in company", 1, "pairs"):
-        return ask(prepared(reranker, task.name, task.contents), label, lists(), means.compute.dtype, means.store)
+    with context.progress.step(f"{label}: a pair alone and in company", 1, "pairs"):
+        return ask(prepared(reranker, task.name, task.contents), label, lists(), context.compute.dtype, context.store)
 
 
 def rerank(
@@ -210,15 +196,15 @@ def rerank(
     task: RetrievalTask,
     runs: Mapping[str, Run],
     candidates: int,
-    means: Means,
+    context: RunContext,
 ) -> dict[str, Run]:
     """The second stage by a reranker that is fitted already, where it is one that learns."""
     texts = _Texts.of(task)
     tops = {model: run.cut(candidates) for model, run in runs.items()}
     if isinstance(reranker, ListReranker):
-        scores = _scores_of_lists(reranker, label, task.name, texts, tops, means)
+        scores = _scores_of_lists(reranker, label, task.name, texts, tops, context)
     else:
-        scores = _scores_of_pairs(reranker, label, task.name, texts, tops, means)
+        scores = _scores_of_pairs(reranker, label, task.name, texts, tops, context)
     return {model: reordered(top, scores[model]) for model, top in tops.items()}
 
 
@@ -228,7 +214,7 @@ def _scores_of_pairs(
     task_name: str,
     texts: _Texts,
     tops: Mapping[str, Run],
-    means: Means,
+    context: RunContext,
 ) -> dict[str, FloatArray]:
     """Scores of each run's documents, NaN where there is none: float64 in the shape of the run."""
     contents, document_ids = texts.contents, texts.document_ids
@@ -238,9 +224,9 @@ def _scores_of_pairs(
     pair_queries, pair_documents = np.divmod(distinct, len(contents))
     content_of = {row: contents[row] for row in np.unique(pair_documents).tolist()}  # in order: they may be on disk
     if isinstance(reranker, Embedder):
-        scores = _similarities_of_pairs(reranker, label, task_name, texts, pair_queries, pair_documents, means)
+        scores = _similarities_of_pairs(reranker, label, task_name, texts, pair_queries, pair_documents, context)
     else:
-        with means.progress.step(f"{task_name}: {label}", len(distinct), "pairs") as advance:
+        with context.progress.step(f"{task_name}: {label}", len(distinct), "pairs") as advance:
             scores = score_pairs(
                 reranker,
                 label,
@@ -250,9 +236,9 @@ def _scores_of_pairs(
                     f"{texts.query_ids[query]} × {document_ids[document]}"
                     for query, document in zip(pair_queries, pair_documents, strict=True)
                 ],
-                means.store,
+                context.store,
                 advance,
-                means.engine,
+                context.engine,
             )
     by_model = {model: np.full(top.documents.shape, np.nan) for model, top in tops.items()}
     for model, found in by_model.items():
@@ -271,30 +257,30 @@ def _distinct_pairs(runs: Iterable[Run], documents: int) -> IntArray:
 
 
 def _scores_of_lists(
-    reranker: ListReranker, label: str, task_name: str, texts: _Texts, tops: Mapping[str, Run], means: Means
+    reranker: ListReranker, label: str, task_name: str, texts: _Texts, tops: Mapping[str, Run], context: RunContext
 ) -> dict[str, FloatArray]:
     """Places of each run's documents as scores, NaN where there is no result: float64 in the shape of the run."""
     by_model = {model: np.full(top.documents.shape, np.nan) for model, top in tops.items()}
-    contexts: list[str] = []
+    asked: list[str] = []
     places: list[tuple[FloatArray, int, int, int]] = []
     for model, top in tops.items():
         for query, (rows, scores) in enumerate(zip(top.documents, top.scores, strict=True)):
             listed = rows[rows >= 0]
-            context = in_context(
+            in_list = in_context(
                 texts.questions[query], [texts.contents[row] for row in listed], scores[: len(listed)]
             )
-            contexts += [context] * len(listed)
+            asked += [in_list] * len(listed)
             places += [(by_model[model], query, column, row) for column, row in enumerate(listed)]
-    with means.progress.step(f"{task_name}: {label}", len(places), "pairs") as advance:
+    with context.progress.step(f"{task_name}: {label}", len(places), "pairs") as advance:
         found = score_pairs(
             ListScores(reranker),
             label,
-            contexts,
+            asked,
             [texts.contents[row] for _, _, _, row in places],
             [f"{texts.query_ids[query]} × {texts.document_ids[row]}" for _, query, _, row in places],
-            means.store,
+            context.store,
             advance,
-            means.engine,
+            context.engine,
         )
     for (scored, query, column, _), score in zip(places, found, strict=True):
         scored[query, column] = np.nan if score == -np.inf else score
@@ -308,10 +294,10 @@ def _similarities_of_pairs(
     texts: _Texts,
     query_rows: IntArray,
     document_rows: IntArray,
-    means: Means,
+    context: RunContext,
 ) -> FloatArray:
     """Similarities of (query, document) pairs by row, float64; -inf where a text has no representation."""
-    queries, corpus = _encode_task(embedder, label, task_name, texts, means)
+    queries, corpus = _encode_task(embedder, label, task_name, texts, context)
     scores = similarities(queries, corpus, query_rows, document_rows, embedder.similarity)
     return np.where(np.isnan(scores), -np.inf, scores)
 

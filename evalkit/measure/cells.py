@@ -11,18 +11,18 @@ import pandas as pd
 
 from evalkit.cell import NO_RERANKER, Cell
 from evalkit.compute import Compute
-from evalkit.grid import FusedEntrant, Means
+from evalkit.context import RunContext
 from evalkit.measure.child import Job, attempt, in_child
 from evalkit.measure.kept import kept_or_measured
 from evalkit.measure.work import FirstStage, FirstWork, Limits, Measured, SecondStage, SecondWork, fused
-from evalkit.models.chosen import Chosen
 from evalkit.models.facts import look_up
 from evalkit.progress import Progress
-from evalkit.registry import ModelSpec
+from evalkit.registry.fusion import FusionSpec
 from evalkit.registry.options import ApiOptions
+from evalkit.registry.reference import ModelRef
+from evalkit.registry.selection import Participants
 from evalkit.results.measurements import COLUMNS, TRUNCATED_COLUMNS, Measurements
 from evalkit.search.fusion import LIST_DEPTH
-from evalkit.spending import Spending
 from evalkit.types import RetrievalTask
 
 NOT_MEASURED = "not measured: it was interrupted before"
@@ -38,25 +38,20 @@ class MeasuringInterrupted(KeyboardInterrupt):
 
 def measure(
     tasks: Sequence[RetrievalTask],
-    models: Mapping[str, Chosen],
-    rerankers: Mapping[str, Chosen],
-    fusions: Sequence[FusedEntrant] = (),
+    participants: Participants,
     *,
     candidates: int,
-    means: Means,
-    spending: Spending,
-    seed: int = 0,
-    queries: int = 50,
-    seconds: float = 5.0,
+    context: RunContext,
+    limits: Limits = Limits(),  # noqa: B008 - it is frozen
     kept: Path | None = None,
 ) -> Measurements:
     """What each cell costs: a row a task, first stage (fusions too) and reranker ("none" too); see `Measurements`.
 
-    Single queries are answered as `LiveCell` answers them, one at a time, warm: at most `queries` of each task, drawn
-    with `seed`, for about `seconds` a stage. What is timed never comes from the store; the corpus's vectors, which
-    are searched, do. A model is loaded in a fresh process, where its memory is read; one that the caller made, or
-    that is behind an API, is measured here, and its memory is NaN. An API gets few queries and documents, paid for
-    under `spending`. A model that fails does not raise: `note` says why.
+    Single queries are answered as `LiveCell` answers them, one at a time, warm, within `limits`. What is timed never
+    comes from the store; the corpus's vectors, which are searched, do. A model is loaded in a fresh process, where
+    its memory is read; one that the caller made, or that is behind an API, is measured here, and its memory is NaN.
+    An API gets few queries and documents, paid for by the context's account. A model that fails does not raise:
+    `note` says why.
 
     `tasks` are the run's, with all their queries: which relevant documents are cut is told of all of them, however
     few queries are timed. Without a store the corpus is encoded once more.
@@ -64,14 +59,14 @@ def measure(
     What was measured of each model is kept in the folder `kept`, if there is one, and not measured again. Raises
     MeasuringInterrupted after Ctrl-C.
     """
-    limits = Limits(queries, seconds, seed)
+    models, rerankers, fusions = participants.models, participants.rerankers, participants.fusions
     work: dict[str, FirstWork | SecondWork] = {}
     for label in models:
-        fused_too = any(label in fusion.parts for fusion in fusions)
+        fused_too = any(label in fusion.parts for fusion in fusions.values())
         work[label] = FirstWork(tuple(tasks), max(candidates, LIST_DEPTH) if fused_too else candidates)
-    of_model = partial(_measured, means=means, spending=spending, limits=limits, kept=kept)
-    first, interrupted = _each(models, work, means.progress, of_model)
-    first |= {fusion.label: _fused(fusion, first, tasks, candidates, means.compute) for fusion in fusions}
+    of_model = partial(_measured, context=context, limits=limits, kept=kept)
+    first, interrupted = _each(models, work, context.progress, of_model)
+    first |= {label: _fused(fusion, first, tasks, candidates, context.compute) for label, fusion in fusions.items()}
     parts = [
         (row, label, measured.stages[row])
         for row, (label, measured) in product(range(len(tasks)), first.items())
@@ -83,8 +78,8 @@ def measure(
     second: dict[str, Measured | str] = dict.fromkeys(rerankers, NOT_MEASURED)
     if parts and not interrupted:
         behind_all = dict.fromkeys(rerankers, SecondWork(tuple(tasks), handed_on))
-        second, interrupted = _each(rerankers, behind_all, means.progress, of_model)
-    made_of = {**{label: (label,) for label in models}, **{fusion.label: fusion.parts for fusion in fusions}}
+        second, interrupted = _each(rerankers, behind_all, context.progress, of_model)
+    made_of = {**{label: (label,) for label in models}, **{label: fusion.parts for label, fusion in fusions.items()}}
     place = {(row, label): number for number, (row, label, _) in enumerate(parts)}
     rows: list[dict[str, Any]] = []
     truncated: dict[tuple[str, ...], None] = {}
@@ -113,10 +108,10 @@ def measure(
 
 
 def _each(
-    models: Mapping[str, Chosen],
+    models: Mapping[str, ModelRef],
     work: Mapping[str, FirstWork | SecondWork],
     progress: Progress,
-    of_model: Callable[[Chosen, FirstWork | SecondWork], Measured | str],
+    of_model: Callable[[ModelRef, FirstWork | SecondWork], Measured | str],
 ) -> tuple[dict[str, Measured | str], bool]:
     """What was measured of each model, or why it was not; and whether Ctrl-C came."""
     found: dict[str, Measured | str] = dict.fromkeys(models, NOT_MEASURED)
@@ -130,25 +125,22 @@ def _each(
 
 
 def _measured(
-    model: Chosen,
+    model: ModelRef,
     work: FirstWork | SecondWork,
-    means: Means,
-    spending: Spending,
+    context: RunContext,
     limits: Limits,
     kept: Path | None,
 ) -> Measured | str:
     """What was measured, or the reason why it could not be."""
-    spec = model.source
-    if isinstance(spec, ModelSpec) and not isinstance(spec.options, ApiOptions):
-        root = None if means.store is None else str(means.store.root)
-        return in_child(Job(spec, model.label, work, means.compute, root, limits, kept))
-    return attempt(
-        lambda: kept_or_measured(kept, work, model.load(means.compute, spending), model.label, means, limits, None)
-    )
+    spec = model.spec
+    if spec is not None and not isinstance(spec.options, ApiOptions):
+        root = None if context.store is None else str(context.store.root)
+        return in_child(Job(spec, model.label, work, context.compute, root, limits, kept))
+    return attempt(lambda: kept_or_measured(kept, work, context.load(model), model.label, context, limits, None))
 
 
 def _fused(
-    fusion: FusedEntrant,
+    fusion: FusionSpec,
     first: Mapping[str, Measured | str],
     tasks: Sequence[RetrievalTask],
     candidates: int,
@@ -166,7 +158,7 @@ def _fused(
     return Measured(sum(part.peak_megabytes for part in measured), stages)
 
 
-def _prices(ahead: Sequence[Chosen], behind: Sequence[Chosen]) -> dict[str, float | str]:
+def _prices(ahead: Sequence[ModelRef], behind: Sequence[ModelRef]) -> dict[str, float | str]:
     """The price of the first stage, and what is to be said of it and of the reranker's."""
     facts = list(map(look_up, ahead))
     asked = [each.price for each in facts if each.price is not None and each.price_unit == "million tokens"]

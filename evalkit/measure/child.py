@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
 from evalkit.compute import Compute
+from evalkit.context import RunContext
 from evalkit.errors import EvalkitError
-from evalkit.grid import Means
 from evalkit.measure.kept import kept_or_measured
 from evalkit.measure.memory import start_counting
 from evalkit.measure.work import FirstWork, Limits, Measured, SecondWork
-from evalkit.progress import Progress
 from evalkit.registry import ModelSpec, build, families
 from evalkit.store import Store
 
@@ -165,9 +164,9 @@ def _perform(job: Job) -> Measured:
         import_module(library)
     before = start_counting()
     store = None if job.store is None else Store(job.store)
-    means = Means(job.compute, store, Progress())
+    context = RunContext(job.compute, store)
     model: Any = build(job.spec, job.compute)
-    return kept_or_measured(job.kept, job.work, model, job.label, means, job.limits, before)
+    return kept_or_measured(job.kept, job.work, model, job.label, context, job.limits, before)
 
 
 def _libraries(spec: ModelSpec) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from evalkit.grid import Means
+from evalkit.context import RunContext
 from evalkit.measure.work import FirstWork, Limits, Measured, SecondWork
 from evalkit.runner.provenance import package_versions
 from evalkit.store.keys import fingerprint
@@ -18,7 +18,7 @@ def kept_or_measured(
     work: FirstWork | SecondWork,
     model: Any,
     label: str,
-    means: Means,
+    context: RunContext,
     limits: Limits,
     before: float | None,
 ) -> Measured:
@@ -27,19 +27,19 @@ def kept_or_measured(
     Without a folder nothing is kept.
     """
     if folder is None:
-        return work.do(model, label, means, limits, before)
+        return work.do(model, label, context, limits, before)
     made_from = {
         "model": dict(model.identity),
         "work": work.identity,
         "limits": asdict(limits),
-        "compute": asdict(means.compute),
+        "compute": asdict(context.compute),
         "packages": package_versions(),
     }
     file = folder / f"{fingerprint(made_from)}.json"
     if file.is_file():
         found = json.loads(file.read_text(encoding="utf-8"))
         return Measured(found["peak_megabytes"], tuple(map(TypeAdapter(work.stage).validate_python, found["stages"])))
-    measured = work.do(model, label, means, limits, before)
+    measured = work.do(model, label, context, limits, before)
     folder.mkdir(parents=True, exist_ok=True)
     new = file.with_suffix(".new")
     new.write_text(json.dumps(asdict(measured)), encoding="utf-8")

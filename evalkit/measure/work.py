@@ -10,9 +10,9 @@ import numpy as np
 from scipy.sparse import issparse
 
 from evalkit.compute import Compute
+from evalkit.context import RunContext
 from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, Vectors
 from evalkit.errors import ConfigError
-from evalkit.grid import Means
 from evalkit.grid.encoding import for_task, prepared
 from evalkit.grid.live import Found, LiveModel, fuse_lists, second_stage
 from evalkit.grid.reading import Reading, read_documents, read_pairs
@@ -40,9 +40,9 @@ FoundRows = tuple[tuple[int, float], ...]
 class Limits:
     """How much is timed: at most `queries`, for about `seconds` a stage, drawn with `seed`."""
 
-    queries: int
-    seconds: float
-    seed: int
+    queries: int = 50
+    seconds: float = 5.0
+    seed: int = 0
     documents: int = MOST_DOCUMENTS
     warm_up: int = WARM_UP
 
@@ -99,18 +99,18 @@ class FirstWork:
         return {"tasks": _identities(self.tasks), "candidates": self.candidates}
 
     def do(
-        self, model: Embedder | Retriever, label: str, means: Means, limits: Limits, before: float | None
+        self, model: Embedder | Retriever, label: str, context: RunContext, limits: Limits, before: float | None
     ) -> Measured:
         """Measure `model`; `before` is the memory of the process, None if it is not the model's own."""
         if isinstance(model, Paid):
-            if isinstance(model, Embedder) and means.store is None:
+            if isinstance(model, Embedder) and context.store is None:
                 raise ConfigError(f"without a store, measuring {label!r} would pay for the whole corpus again.")
             limits = _paid(limits)
-        rates = [_rates(model, task, means.compute, limits) for task in self.tasks]
+        rates = [_rates(model, task, context.compute, limits) for task in self.tasks]
         # Before the corpus's vectors come into memory: those are counted in bytes, for any engine.
-        peak = peak_megabytes(means.compute, before)
+        peak = peak_megabytes(context.compute, before)
         stages = [
-            _answers(model, task, rate, self.candidates, means, limits)
+            _answers(model, task, rate, self.candidates, context, limits)
             for task, rate in zip(self.tasks, rates, strict=True)
         ]
         return Measured(peak, tuple(stages))
@@ -133,14 +133,14 @@ class SecondWork:
         self,
         model: Embedder | Reranker | ListReranker,
         label: str,
-        means: Means,
+        context: RunContext,
         limits: Limits,
         before: float | None,
     ) -> Measured:
         """Measure `model`, as in `FirstWork.do`."""
         if isinstance(model, Paid):
             limits = _paid(limits)
-        means = replace(means, store=None)
+        context = replace(context, store=None)
         stages = []
         for row, task in enumerate(self.tasks):
             reranker = prepared(model, task.name, [document.content for document in task.corpus])
@@ -149,8 +149,8 @@ class SecondWork:
                     candidates = [tuple((task.corpus[at], score) for at, score in of_query) for of_query in rows]
                     # Blanks at the end change nothing but the text: what a model keeps of queries is not met again.
                     asked = [query + " " * number for query in queries]
-                    stages.append(_reranked(reranker, task, asked, candidates, means, limits))
-        return Measured(peak_megabytes(means.compute, before), tuple(stages))
+                    stages.append(_reranked(reranker, task, asked, candidates, context, limits))
+        return Measured(peak_megabytes(context.compute, before), tuple(stages))
 
 
 def _identities(tasks: Sequence[RetrievalTask]) -> list[list[str]]:
@@ -213,9 +213,14 @@ def _vector_bytes(model: Embedder, vectors: Vectors) -> float:
 
 
 def _answers(
-    model: Embedder | Retriever, task: RetrievalTask, rates: _Rates, candidates: int, means: Means, limits: Limits
+    model: Embedder | Retriever,
+    task: RetrievalTask,
+    rates: _Rates,
+    candidates: int,
+    context: RunContext,
+    limits: Limits,
 ) -> FirstStage:
-    live = LiveModel.start(task.corpus, for_task(model, task.name), means)
+    live = LiveModel.start(task.corpus, for_task(model, task.name), context)
     for query in _for_seconds([_warm_up(task)] * limits.warm_up, limits.seconds, least=1):
         live.search(query, live.embed(query), candidates)
     rng = np.random.default_rng(limits.seed)
@@ -223,11 +228,11 @@ def _answers(
     before = _spent(model)
     asked, embed, search, answers = [], [], [], []
     for text in _for_seconds([task.queries[row].text for row in rows], limits.seconds):
-        start = clock(means.compute)
+        start = clock(context.compute)
         embedded = live.embed(text)
-        middle = clock(means.compute)
+        middle = clock(context.compute)
         answers.append(_rows(live.search(text, embedded, candidates)))
-        end = clock(means.compute)
+        end = clock(context.compute)
         asked.append(text)
         embed.append(np.nan if embedded is None else middle - start)
         search.append(end - (start if embedded is None else middle))
@@ -297,17 +302,17 @@ def _reranked(
     task: RetrievalTask,
     queries: Sequence[str],
     found: Sequence[tuple[Found, ...]],
-    means: Means,
+    context: RunContext,
     limits: Limits,
 ) -> SecondStage:
     for query in _for_seconds([_warm_up(task)] * limits.warm_up, limits.seconds, least=1):
-        second_stage(reranker, query, found[0], means)
+        second_stage(reranker, query, found[0], context)
     before = _spent(reranker)
     seconds = []
     for query, candidates in _for_seconds(list(zip(queries, found, strict=True))[: limits.queries], limits.seconds):
-        started = clock(means.compute)
-        second_stage(reranker, query, candidates, means)
-        seconds.append(clock(means.compute) - started)
+        started = clock(context.compute)
+        second_stage(reranker, query, candidates, context)
+        seconds.append(clock(context.compute) - started)
     pairs = [
         (query, document.content) for query, of_query in zip(queries, found, strict=True) for document, _ in of_query
     ]

@@ -8,27 +8,27 @@ from typing import Any
 
 import yaml
 
-from evalkit.models.chosen import Chosen
 from evalkit.models.weights import at_hand, count_numbers, model_files
 from evalkit.registry import CatalogueEntry, Family, ModelSpec, families
 from evalkit.registry.catalogue import entry_of
 from evalkit.registry.families import HUB
 from evalkit.registry.options import ApiOptions
 from evalkit.registry.paid import price_of
+from evalkit.registry.reference import ModelRef
 from evalkit.results.facts import NO_WEIGHTS, ModelFacts
 
 MEGABYTE = 1e6
 
 
-def look_up(model: Chosen) -> ModelFacts:
+def look_up(model: ModelRef) -> ModelFacts:
     """Look up the facts of a model. Nothing is loaded or downloaded.
 
     What the options say goes before what a registry of the family says, that before the catalogue, and that before
     what the files of the checkpoint say.
     """
-    if not isinstance(model.source, ModelSpec):
+    spec = model.spec
+    if spec is None:
         return ModelFacts(str(model))
-    spec = model.source
     family, entry = families()[spec.family], entry_of(spec)
     options = spec.options.model_dump()
     registered = _registered(family, spec.name)

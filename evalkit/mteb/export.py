@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 EXPORTED = ("sts", "retrieval")
-_Entrant = tuple[str, str]
+_Participant = tuple[str, str]
 """Labels of a model and a reranker."""
 
 
@@ -45,11 +45,11 @@ def export_results(results: Results, folder: Path) -> list[Path]:
     if sample is not None:
         raise ConfigError(f"this run scored a sample of {sample}; mteb's files are about whole tasks. Run it on all.")
     written = []
-    for entrant, tasks in _by_entrant(results).items():
-        meta = _model_meta(results, entrant)
+    for participant, tasks in _by_participant(results).items():
+        meta = _model_meta(results, participant)
         place = folder / "results" / meta.model_name_as_path() / str(meta.revision)
         for metadata, scores in tasks:
-            content = _task_result(results, entrant, metadata, scores)
+            content = _task_result(results, participant, metadata, scores)
             written.append(_write(place / f"{metadata.name}.json", content))
         _write(place / "model_meta.json", json.loads(json.dumps(meta.to_dict(), default=str)))
     return written
@@ -59,9 +59,9 @@ _Scores = Mapping[str, Mapping[str, Mapping[str, float]]]
 """By split, subset and metric."""
 
 
-def _by_entrant(results: Results) -> dict[_Entrant, list[tuple["TaskMetadata", _Scores]]]:
+def _by_participant(results: Results) -> dict[_Participant, list[tuple["TaskMetadata", _Scores]]]:
     tasks = {(task["task"], task["split"]): task for task in results.provenance["tasks"]}
-    found: dict[_Entrant, dict[str, Any]] = defaultdict(dict)
+    found: dict[_Participant, dict[str, Any]] = defaultdict(dict)
     left_out: dict[str, None] = {}
     for cell, rows in results.scores.groupby(CELL_KEYS, observed=True, sort=False):
         task, split, model, reranker = map(str, cell)
@@ -83,7 +83,7 @@ def _by_entrant(results: Results) -> dict[_Entrant, list[tuple["TaskMetadata", _
     if left_out:
         names = ", ".join(left_out)
         warnings.warn(f"Left out, since mteb's files have no such tasks: {names}.", DataWarning, stacklevel=3)
-    return {entrant: list(by_task.values()) for entrant, by_task in found.items()}
+    return {participant: list(by_task.values()) for participant, by_task in found.items()}
 
 
 def _metadata(task: Mapping[str, Any]) -> tuple["TaskMetadata", str]:
@@ -97,18 +97,18 @@ def _metadata(task: Mapping[str, Any]) -> tuple["TaskMetadata", str]:
     return local_metadata(task["task"], task["split"], kind, task["content_hash"]), DEFAULT_SUBSET
 
 
-def _model_meta(results: Results, entrant: _Entrant) -> "ModelMeta":
+def _model_meta(results: Results, participant: _Participant) -> "ModelMeta":
     import mteb
     from mteb.models import ModelMeta
 
-    model, reranker = entrant
+    model, reranker = participant
     specs = results.provenance["specs"]
     family, _, name = specs[model].partition(":")
     if reranker == NO_RERANKER and family == "mteb" and "?" not in name:
         return mteb.get_model_meta(name)
     as_it_comes = reranker == NO_RERANKER and _HUB_NAME.fullmatch(name) and not Path(name).exists()
-    marks = sorted({cell["fingerprint"] for cell in _cells(results, entrant)})
-    own = "+".join(_label(specs[label]) for label in entrant if label in specs)
+    marks = sorted({cell["fingerprint"] for cell in _cells(results, participant)})
+    own = "+".join(_label(specs[label]) for label in participant if label in specs)
     return ModelMeta.create_empty(
         {
             "name": name if as_it_comes else f"evalkit/{own}",
@@ -124,16 +124,18 @@ def _label(spec: str) -> str:
     return re.sub(r"[^\w.-]+", "-", "-".join(filter(None, (family, Path(name).name, options))))
 
 
-def _cells(results: Results, entrant: _Entrant) -> list[Mapping[str, Any]]:
-    return [cell for cell in results.provenance["cells"] if (cell["model"], cell["reranker"]) == entrant]
+def _cells(results: Results, participant: _Participant) -> list[Mapping[str, Any]]:
+    return [cell for cell in results.provenance["cells"] if (cell["model"], cell["reranker"]) == participant]
 
 
-def _task_result(results: Results, entrant: _Entrant, metadata: "TaskMetadata", scores: _Scores) -> dict[str, Any]:
+def _task_result(
+    results: Results, participant: _Participant, metadata: "TaskMetadata", scores: _Scores
+) -> dict[str, Any]:
     from mteb import TaskResult
 
     # All that TaskResult reads of a task.
     described: Any = SimpleNamespace(metadata=metadata)
-    seconds = math.fsum(cell["seconds"] for cell in _cells(results, entrant))
+    seconds = math.fsum(cell["seconds"] for cell in _cells(results, participant))
     started = datetime.fromisoformat(results.provenance["started"])
     made = TaskResult.from_task_results(described, scores, evaluation_time=seconds, date=started)
     return {**made.to_dict(), "date": started.timestamp()}

@@ -16,16 +16,16 @@ from typing import Any
 
 from evalkit import __version__
 from evalkit.cell import NO_RERANKER, Cell
-from evalkit.compute import Compute
 from evalkit.config import RunConfig
+from evalkit.context import RunContext
 from evalkit.grid import Outcome
 from evalkit.grid.cells import CellFacts
 from evalkit.metrics.metric import Metric
 from evalkit.registry import families
+from evalkit.registry.selection import Participants
 from evalkit.results.facts import ModelFacts
 from evalkit.secrets import hide
-from evalkit.spending import Spending, Spent
-from evalkit.store import Store
+from evalkit.spending import Spent
 from evalkit.suite.kinds import kind_of
 from evalkit.suite.published import PublishedScore
 from evalkit.types import Task
@@ -40,25 +40,20 @@ PACKAGES = (
 
 def make_provenance(
     config: RunConfig,
-    compute: Compute,
-    specs: Mapping[str, str],
-    fusions: Mapping[str, Sequence[str]],
+    context: RunContext,
+    participants: Participants,
     models: Mapping[str, ModelFacts],
-    given: Mapping[str, Mapping[str, object]],
     tasks: Sequence[Task],
     outcome: Outcome,
-    store: Store | None,
-    spending: Spending,
     published: Sequence[PublishedScore],
     started: float,
 ) -> dict[str, Any]:
-    """The content of run.json. `started` is a time.time().
+    """Make the content of run.json. `models` has what is known of each beside its scores; `started` is a time.time().
 
-    By label: `specs` has a model's full spec, `fusions` the labels of a fusion's models, `models` what is known
-    of a model beside its scores, `given` the identity of one that the caller made, and `settings` how a
-    model was run.
+    By label, run.json has under `specs` a model's full spec, under `fusions` the labels of a fusion's models, under
+    `given_models` the identity of one that the caller made, and under `settings` how a model was run.
     """
-    settings = _settings(outcome.facts)
+    settings, store = _settings(outcome.facts), context.store
     return {
         "schema": SCHEMA,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
@@ -71,19 +66,21 @@ def make_provenance(
         "main_metrics": list(config.main_metrics),
         "candidates": config.rerank_depth,
         "depth": config.depth,
-        "device": compute.device,
-        "dtype": compute.dtype,
-        "specs": dict(specs),
-        "fusions": {label: list(parts) for label, parts in fusions.items()},
+        "device": context.compute.device,
+        "dtype": context.compute.dtype,
+        "specs": participants.specs,
+        "fusions": {label: list(fusion.parts) for label, fusion in participants.fusions.items()},
         "models": {label: _measured(facts, settings.get(label, {})).as_data for label, facts in models.items()},
-        "given_models": {label: dict(identity) for label, identity in given.items()},
+        "given_models": {
+            label: dict(model.identity) for label, model in participants.all.items() if model.identity is not None
+        },
         "settings": settings,
         "tasks": [_task(task) for task in tasks],
         "published": _published(config.published, published),
         "cells": [{**vars(cell), **_facts(facts)} for cell, facts in outcome.facts.items()],
         "reused": None if store is None else store.reused,
         "computed": None if store is None else store.computed,
-        "costs": {model: _cost(spent) for model, spent in spending.models.items()},
+        "costs": {model: _cost(spent) for model, spent in context.spending.models.items()},
         "failures": [{**vars(failure.cell), "reason": failure.reason} for failure in outcome.failures],
         "packages": package_versions(),
         "python": platform.python_version(),

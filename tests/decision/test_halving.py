@@ -8,13 +8,12 @@ import pytest
 
 from evalkit.cell import Cell
 from evalkit.compute import Compute, choose_compute
+from evalkit.context import RunContext
 from evalkit.decision.halving import halve
 from evalkit.errors import ConfigError
-from evalkit.grid import Entrant, Means, run_grid
+from evalkit.grid import GridPlan, run_grid
 from evalkit.metrics.ranking import Judgements, judge, ndcg
-from evalkit.models.chosen import choose
-from evalkit.progress import Progress
-from evalkit.spending import Spending
+from evalkit.registry.selection import choose_participants
 from evalkit.stats.paired import compare_means
 from evalkit.store import Store
 from evalkit.suite import load_task
@@ -69,14 +68,8 @@ def test_on_real_data_for_at_most_half_of_the_pair_scores(tmp_path):
 
 
 def ndcgs(task, cells, compute: Compute, store: Store):
-    def entrants(labels, allowed):
-        chosen = choose(labels, allowed)
-        return [Entrant(label, lambda each=each: each.load(compute, Spending())) for label, each in chosen.items()]
-
-    outcome = run_grid(
-        [task], entrants(MODELS, {"embedder", "retriever"}), entrants(RERANKERS, {"embedder", "reranker"}),
-        candidates=10, depth=10, means=Means(compute, store, Progress()), wanted=set(cells),
-    )  # fmt: skip
+    plan = GridPlan([task], choose_participants(MODELS, RERANKERS), 10, 10, set(cells))
+    outcome = run_grid(plan, RunContext(compute, store))
     assert not outcome.failures
     judgements = Judgements.of(task.qrels, [each.id for each in task.corpus], [each.id for each in task.queries])
     return np.column_stack([ndcg(judge(outcome.rankings[cell], judgements), 10) for cell in cells])

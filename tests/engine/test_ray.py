@@ -12,15 +12,12 @@ pytest.importorskip("ray", reason="ray is not installed")
 sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
 
 import ray
-from fakes import failures, retrieval_task
+from fakes import failures, retrieval_task, run
 from ray_models import BatchBound, Faulty
 
 import evalkit
-from evalkit.compute import Compute
 from evalkit.engine import LOCAL
 from evalkit.engine.on_ray import ray_engine
-from evalkit.grid import Entrant, Means, run_grid
-from evalkit.progress import Progress
 from evalkit.search import shards
 from evalkit.search.exact import search
 from evalkit.store import Store, reuse
@@ -60,8 +57,7 @@ def _small_units(monkeypatch):
 
 
 def grid(engine, store, model):
-    means = Means(Compute(), store, Progress(), engine)
-    return run_grid([TASK], [Entrant("m", lambda: model)], [], candidates=50, depth=50, means=means)
+    return run([TASK], {"m": model}, candidates=50, depth=50, store=store, engine=engine)
 
 
 @pytest.mark.slow
@@ -97,8 +93,8 @@ def test_work_that_kills_every_worker_is_an_error_and_what_a_model_raises_is_tol
     task = retrieval_task(corpus, {"q": "?"})
     reasons = set()
     for each in (engine, LOCAL):
-        means = Means(Compute(), Store(tmp_path / str(each.workers)), Progress(), each)
-        outcome = run_grid([task], [Entrant("m", Faulty)], [], candidates=5, depth=5, means=means)
+        store = Store(tmp_path / str(each.workers))
+        outcome = run([task], {"m": Faulty()}, candidates=5, depth=5, store=store, engine=each)
         reasons |= set(failures(outcome).values())
     assert len(reasons) == 1
 

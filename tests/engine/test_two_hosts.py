@@ -20,20 +20,18 @@ from pathlib import Path
 import numpy as np
 from evalkit.compute import Compute
 from evalkit.engine import LOCAL, open_engine
-from evalkit.grid import Entrant, Means, run_grid
 from evalkit.progress import Progress
 from evalkit.search import shards
 from evalkit.store import Store, reuse
-from fakes import retrieval_task
+from fakes import retrieval_task, run
 from ray_models import Located
 
 reuse.UNIT_CHARACTERS, shards.SHARD_DOCUMENTS = {"cpu": 200}, 10
 task = retrieval_task({str(row): "x" * (row % 11) + f" {row}" for row in range(300)}, {"q1": "why?", "q2": "xx 3"})
 
 def grid(engine, folder):
-    means = Means(Compute(), Store(Path(folder)), Progress(), engine)
     model = Located(f"{folder}-addresses")
-    return run_grid([task], [Entrant("m", lambda: model)], [], candidates=40, depth=40, means=means)
+    return run([task], {"m": model}, candidates=40, depth=40, store=Store(Path(folder)), engine=engine)
 
 with open_engine("ray", Compute()) as engine:
     spread, workers = grid(engine, sys.argv[1] + "/ray"), engine.workers

@@ -32,7 +32,7 @@ def test_too_high():
 LOGGED = """
 import os
 from pathlib import Path
-import evalkit.models.chosen as chosen
+import evalkit.registry.reference as chosen
 from evalkit.models.static import Static
 
 build, raw, log = chosen.build, Static.raw, Path(__file__).parent

@@ -2,17 +2,14 @@
 
 import numpy as np
 import pytest
-from fakes import FakeEmbedder, FakeReranker, entrants, failures, ranked, retrieval_task
-from fakes import run as run_plain
+from fakes import FakeEmbedder, FakeReranker, failures, ranked, retrieval_task, run
 
 import evalkit as package
 from evalkit.cell import Cell
 from evalkit.compute import Compute
 from evalkit.errors import ConfigError, SpecError, UnknownNameError
-from evalkit.grid import FusedEntrant, Means, run_grid
 from evalkit.llamaindex import EvalkitRetriever, best_retriever, task_nodes
 from evalkit.metrics.ranking import Judgements, judge, ndcg
-from evalkit.progress import Progress
 from evalkit.registry import build, parse_spec
 from evalkit.registry.fusion import parse_fusions
 from evalkit.search.fusion import WEIGHTS, Fusion, fuse, halves, pool
@@ -20,17 +17,8 @@ from evalkit.search.ranking import id_ranks
 from evalkit.suite import load_task
 
 
-def grid(tasks, models, fusions, rerankers=None, *, candidates=2, depth=1, wanted=None):
-    return run_grid(
-        tasks,
-        entrants(models),
-        entrants(rerankers or {}),
-        [FusedEntrant(label, *made) for label, made in fusions.items()],
-        candidates=candidates,
-        depth=depth,
-        means=Means(Compute(), None, Progress()),
-        wanted=wanted,
-    )
+def grid(tasks, models, fusions, rerankers=None, **how):
+    return run(tasks, models, rerankers, fusions, **how)
 
 
 CORPUS = {"cat": "a cat", "dog": "a dog", "eel": "an eel"}
@@ -45,7 +33,7 @@ def pets(**more):
 
 def test_a_fusion_uses_its_parts_work_and_no_more():
     first, second = FakeEmbedder(VECTORS), FakeEmbedder(TURNED)
-    plain = run_plain([pets()], {"a": FakeEmbedder(VECTORS)}, candidates=1)
+    plain = run([pets()], {"a": FakeEmbedder(VECTORS)}, candidates=1)
     outcome = grid([pets()], {"a": first, "b": second}, {"both": (("a", "b"), Fusion("rrf"))}, candidates=1)
     assert [role for role, _ in first.calls] == ["document", "query"]
     task = pets()
@@ -108,7 +96,7 @@ def ten_k(data_dir):
         "bm25": build(parse_spec("bm25"), Compute()),
         "static": build(parse_spec(f"static:{data_dir / 'potion-base-4m-int8'}"), Compute()),
     }
-    deep = run_plain([task], models, depth=100, candidates=100)
+    deep = run([task], models, depth=100, candidates=100)
     lists = [deep.rankings[Cell.of(task, label)] for label in ("static", "bm25")]
     parts = {"static bm25": (("static", "bm25"), Fusion("weighted"))}
     return task, lists, grid([task], models, parts, candidates=10, depth=5)
@@ -138,7 +126,7 @@ def test_a_chosen_weight_never_saw_the_queries_that_it_scores(ten_k):
     swapped = {query: {ids[0]: 1.0} if half[row] == 0 else task.qrels[query] for row, query in enumerate(query_ids)}
     other = type(task)(**{**vars(task), "qrels": swapped})
     again = package.grid.fusing.fused_stage(
-        FusedEntrant("w", ("a", "b"), Fusion("weighted")), other, [(run, outcome.facts[cell]) for run in lists], 10, 5
+        Fusion("weighted"), other, [(run, outcome.facts[cell]) for run in lists], 10, 5
     )[0]
     np.testing.assert_array_equal(again.documents[half == 0], outcome.rankings[cell].documents[half == 0])
 

@@ -1,10 +1,9 @@
 """What was measured is kept for the same work, and for no other."""
 
 from evalkit.compute import Compute
-from evalkit.grid import Means
+from evalkit.context import RunContext
 from evalkit.measure.kept import kept_or_measured
 from evalkit.measure.work import FirstWork, Limits, SecondWork
-from evalkit.progress import Progress
 from evalkit.registry import build, parse_spec
 from evalkit.suite import load_task
 
@@ -13,8 +12,7 @@ LIMITS = Limits(queries=2, seconds=1.0, seed=0)
 
 def kept(folder, work, spec="tfidf", limits=LIMITS) -> str:
     """What comes of it, in full: times are never the same twice."""
-    means = Means(Compute(), None, Progress())
-    return repr(kept_or_measured(folder, work, build(parse_spec(spec), Compute()), spec, means, limits, None))
+    return repr(kept_or_measured(folder, work, build(parse_spec(spec), Compute()), spec, RunContext(), limits, None))
 
 
 def first(queries=4, candidates=3):

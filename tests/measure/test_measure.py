@@ -12,19 +12,18 @@ from scipy.sparse import csr_matrix
 
 import evalkit
 from evalkit.compute import Compute
-from evalkit.config import GivenModel
+from evalkit.context import RunContext
 from evalkit.contracts import no_progress
-from evalkit.grid import FusedEntrant, Means
-from evalkit.measure import measure, work
-from evalkit.models.chosen import choose
-from evalkit.progress import Progress
+from evalkit.measure import Limits, measure, work
 from evalkit.registry import build, parse_spec
+from evalkit.registry.fusion import FusionSpec, RrfOptions, WeightedOptions
+from evalkit.registry.reference import ModelRef
+from evalkit.registry.selection import Participants, choose
 from evalkit.report.markdown import to_markdown
 from evalkit.report.measurements import measurement_tables
 from evalkit.report.tables import make_tables
 from evalkit.results import Results
 from evalkit.results.measurements import COLUMNS, Measurements
-from evalkit.search.fusion import Fusion
 from evalkit.search.ranking import best, id_ranks
 from evalkit.spending import Spending
 from evalkit.store import Store
@@ -96,15 +95,17 @@ class Reads(FakeReranker):
         return super().score(queries, documents)
 
 
+BRIEFLY = {"queries": 10, "seconds": 0.5}
+
+
 def given(kinds=("embedder", "retriever", "reranker"), **models):
-    return choose([GivenModel(label, model) for label, model in models.items()], set(kinds))
+    return choose([ModelRef.from_object(label, model) for label, model in models.items()], set(kinds))
 
 
-def measured(task, models, rerankers=None, fusions=(), *, store=None, spending=None, **limits) -> Measurements:
-    means = Means(Compute(), store, Progress())
-    return measure(
-        [task], models, rerankers or {}, fusions, candidates=2, means=means, spending=spending or Spending(), **limits
-    )
+def measured(task, models, rerankers=None, fusions=None, *, store=None, spending=None, **limits) -> Measurements:
+    context = RunContext(Compute(), store, spending=spending or Spending())
+    participants = Participants(models, rerankers or {}, fusions or {})
+    return measure([task], participants, candidates=2, context=context, limits=Limits(**{**BRIEFLY, **limits}))
 
 
 def test_stages_of_a_query_are_added_before_percentiles_are_taken(clock):
@@ -146,9 +147,9 @@ def test_stages_of_a_query_are_added_before_percentiles_are_taken(clock):
 
 def test_the_times_of_a_fusion_are_those_of_its_parts(clock):
     task = retrieval_task(CORPUS, QUERIES)
-    fusion = FusedEntrant("both", ("dense", "ranks"), Fusion("rrf"))
+    fusion = FusionSpec("rrf", ("dense", "ranks"), RrfOptions())
     models = given(dense=Embeds(clock, -1), ranks=Ranks(clock))
-    found = measured(task, models, given(reads=Reads(clock)), [fusion], queries=10).cells
+    found = measured(task, models, given(reads=Reads(clock)), {"both": fusion}, queries=10).cells
     cells = found.set_index(["model", "reranker"])
     asked = np.random.default_rng(0).permutation(12)[:10]
     both = cells.loc[("both", "none")]
@@ -173,15 +174,15 @@ def test_a_query_for_which_a_list_is_empty():
     """BM25 finds nothing where no word is shared, and nothing at all for the last query."""
     task = retrieval_task(CORPUS, {"q1": "which ant", "q2": "what else", "q3": "any bear"})
     models = {**choose(["tfidf", "bm25"], {"embedder", "retriever"})}
-    cells = measured(task, models, {}, [FusedEntrant("both", ("tfidf", "bm25"), Fusion("weighted"))]).cells
+    cells = measured(task, models, {}, {"both": FusionSpec("weighted", ("tfidf", "bm25"), WeightedOptions())}).cells
     assert (cells["note"] == "").all()
     assert list(cells["queries"]) == [3, 3, 3]
 
 
 def test_a_fusion_of_a_model_that_fails_says_why(clock):
-    fusion = FusedEntrant("both", ("broken", "ranks"), Fusion("weighted"))
+    fusion = FusionSpec("weighted", ("broken", "ranks"), WeightedOptions())
     models = given(broken=FakeEmbedder({}), ranks=Ranks(clock))
-    notes = measured(retrieval_task(CORPUS, QUERIES), models, {}, [fusion]).cells.set_index("model")["note"]
+    notes = measured(retrieval_task(CORPUS, QUERIES), models, {}, {"both": fusion}).cells.set_index("model")["note"]
     assert notes["both"] == notes["broken"] != ""
     assert notes["ranks"] == ""
 

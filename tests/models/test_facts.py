@@ -10,11 +10,11 @@ from fakes import FakeEmbedder
 from safetensors.numpy import load_file
 
 import evalkit
-from evalkit.config import GivenModel
-from evalkit.models.chosen import choose
 from evalkit.models.facts import look_up
 from evalkit.models.weights import at_hand
 from evalkit.registry import catalogue, families
+from evalkit.registry.reference import ModelRef
+from evalkit.registry.selection import choose
 from evalkit.results import Results
 from evalkit.results.facts import ModelFacts, cell_facts, model_facts
 
@@ -84,7 +84,7 @@ def test_each_paid_entry_of_the_catalogue_has_its_price_and_date():
 
 def test_an_object_has_no_facts_but_its_name():
     model = FakeEmbedder({"a": (1, 0)})
-    found = look_up(choose([GivenModel("mine", model)], KINDS)["mine"])
+    found = look_up(choose([ModelRef.from_object("mine", model)], KINDS)["mine"])
     assert found == ModelFacts("object of fakes.FakeEmbedder")
 
 

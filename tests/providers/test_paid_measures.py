@@ -7,10 +7,9 @@ from api_server import serving
 from fakes import retrieval_task
 
 from evalkit.compute import Compute
-from evalkit.grid import Means
-from evalkit.measure import measure, work
-from evalkit.models.chosen import choose
-from evalkit.progress import Progress
+from evalkit.context import RunContext
+from evalkit.measure import Limits, measure, work
+from evalkit.registry.selection import choose_participants
 from evalkit.spending import Spending
 from evalkit.store import Store
 
@@ -21,11 +20,10 @@ TASK = retrieval_task(
 
 
 def measured(server, store, embedder="openai", reranker="cohere-rerank", max_usd=None):
-    spending = Spending(max_usd)
-    models = choose([spec_of(embedder, server)], {"embedder"})
-    rerankers = choose([spec_of(reranker, server)], {"reranker"})
-    means = Means(Compute(), store, Progress())
-    return measure([TASK], models, rerankers, candidates=3, means=means, spending=spending).cells, spending
+    context = RunContext(Compute(), store, spending=Spending(max_usd))
+    participants = choose_participants([spec_of(embedder, server)], [spec_of(reranker, server)])
+    found = measure([TASK], participants, candidates=3, context=context, limits=Limits(10, 0.5))
+    return found.cells, context.spending
 
 
 def test_few_requests_and_all_of_them_in_the_account(tmp_path):
@@ -73,9 +71,9 @@ def test_without_a_store_nothing_is_paid_for_twice():
 
 def test_an_unknown_price_is_not_zero(tmp_path):
     with serving() as server:
-        model = choose([spec_of("openai", server).replace("3-small", "9-large")], {"embedder"})
-        means = Means(Compute(), Store(tmp_path), Progress())
-        cell = measure([TASK], model, {}, candidates=3, means=means, spending=Spending()).cells.iloc[0]
+        model = choose_participants([spec_of("openai", server).replace("3-small", "9-large")], [])
+        context = RunContext(Compute(), Store(tmp_path))
+        cell = measure([TASK], model, candidates=3, context=context, limits=Limits(10, 0.5)).cells.iloc[0]
         assert model_of("openai", server).spending.usd == 0
     assert (cell["note"], cell["price_note"]) == ("", "unknown")
     assert np.isnan([cell["usd_per_million_tokens"], cell["usd_per_thousand_queries"]]).all()

@@ -12,14 +12,13 @@ from fakes import FakeEmbedder, retrieval_task, run, sts_task
 
 import evalkit
 from evalkit.compute import Compute
-from evalkit.config import GivenModel
+from evalkit.context import RunContext
 from evalkit.errors import ConfigError
-from evalkit.grid import Means
-from evalkit.measure import measure
+from evalkit.measure import Limits, measure
 from evalkit.metrics.metric import of_rankings
-from evalkit.models.chosen import choose
-from evalkit.progress import Progress
 from evalkit.registry import build, resolve
+from evalkit.registry.reference import ModelRef
+from evalkit.registry.selection import Participants, choose
 from evalkit.report.markdown import to_markdown
 from evalkit.report.measurements import loss_tables
 from evalkit.results import Results
@@ -27,7 +26,6 @@ from evalkit.results.evidence import Evidence
 from evalkit.results.losses import PARTS, attribute
 from evalkit.runner.evidence import make_evidence
 from evalkit.runner.records import make_gold, make_records
-from evalkit.spending import Spending
 from evalkit.suite import load_task
 from evalkit.suite.reference import bundled_tasks
 
@@ -81,11 +79,10 @@ def task(faulty):
 @pytest.fixture(scope="module")
 def measured(results, task) -> Results:
     """The models are handed over as objects, so that they are measured in this process."""
-    models = choose([GivenModel(name, build(resolve(name), Compute())) for name in MODELS], {"embedder"})
-    rerankers = choose([GivenModel("inverts", Inverts())], {"reranker"})
-    means = Means(Compute(), None, Progress())
+    models = choose([ModelRef.from_object(name, build(resolve(name), Compute())) for name in MODELS], {"embedder"})
+    rerankers = choose([ModelRef.from_object("inverts", Inverts())], {"reranker"})
     found = measure(
-        [task], models, rerankers, candidates=CANDIDATES, means=means, spending=Spending(), queries=3, seconds=0.1
+        [task], Participants(models, rerankers), candidates=CANDIDATES, context=RunContext(), limits=Limits(3, 0.1)
     )
     assert set(found.cells["note"]) == {""}
     return replace(results, measurements=found)
