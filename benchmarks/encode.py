@@ -28,9 +28,8 @@ from transformer import Shape
 from evalkit.compute import Compute, Dtype
 from evalkit.contracts import no_progress
 from evalkit.models.on_cpu import PackedLinear
-from evalkit.models.sbert import Sbert
+from evalkit.models.sbert import Sbert, SbertOptions
 from evalkit.models.weights import locate
-from evalkit.registry.options import SbertOptions
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 FLOAT32: Dtype = "float32"

@@ -22,11 +22,11 @@ from side_by_side import data_dir, measure, report
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
 from evalkit.compute import Compute
-from evalkit.models.bert import Bert, load_bert
+from evalkit.models.bert import Bert, BertOptions, load_bert
 from evalkit.models.cross_encoder import CrossEncoder, load_cross_encoder
 from evalkit.models.dense import DenseEmbedder
-from evalkit.models.sbert import load_sbert
-from evalkit.registry.options import BertOptions, PairOptions, SbertOptions
+from evalkit.models.pair import PairOptions
+from evalkit.models.sbert import SbertOptions, load_sbert
 from evalkit.search.exact import search
 from evalkit.types import FloatArray
 

@@ -13,7 +13,6 @@ from evalkit.models.weights import at_hand, is_offline, locate, model_files
 from evalkit.mteb.reference import is_mteb
 from evalkit.registry import CatalogueEntry, ModelSpec, build, families, kinds
 from evalkit.registry.catalogue import entry_of
-from evalkit.registry.families import HUB
 from evalkit.registry.files import refuse_pointer
 from evalkit.registry.folder import begins_as_path
 from evalkit.suite import load_task
@@ -182,7 +181,7 @@ def _weights(
     tokenizer = getattr(spec.options, "tokenizer", None)
     if tokenizer is not None:
         return _tokenizer(tokenizer, spec.options, config)
-    if family.is_path and spec.name != "train":
+    if family.weights == "disk" and not spec.learns:
         path = Path(spec.name).expanduser()
         if not path.exists():
             raise ModelNotFoundError(f"no file or folder {spec.name!r}. Check the path.")
@@ -190,13 +189,14 @@ def _weights(
             refuse_pointer(path)
         elif path.is_dir():
             _load(spec, config)
-    if family.name_help != HUB and spec.family != "mteb":
+    if family.weights not in ("hub", "registry"):
         return "none", 0, ""
     folder = at_hand(spec.name, revision)
-    is_refused = is_offline() and spec.family != "mteb"  # of its registry, some models are code alone
+    may_be_code = family.weights == "registry"  # some models of a registry have no weights
+    is_refused = is_offline() and not may_be_code
     if folder is None and not begins_as_path(spec.name) and not is_refused:
         return "to download", _megabytes(config.sizes.get(label), entry), spec.name
-    if spec.family != "mteb":
+    if not may_be_code:
         _load(spec, config)
     if folder is None or (revision is not None and Path(spec.name).expanduser().is_dir()):
         folder = locate(spec.name, revision, _allowed(config))  # says why not

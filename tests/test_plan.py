@@ -13,9 +13,8 @@ from fakes import write_tasks
 
 from evalkit import pipeline
 from evalkit.config import read_config, read_suite
-from evalkit.models import chosen
 from evalkit.plan import Plan
-from evalkit.registry import catalogue, families, resolve
+from evalkit.registry import catalogue, families, reference, resolve
 from evalkit.registry.catalogue import Price
 from evalkit.suite import load_task
 from evalkit.suite.reference import bundled_tasks
@@ -30,7 +29,7 @@ def nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*given: object) -> None:
         raise AssertionError(f"a dry run must not do this: {given}")
 
-    monkeypatch.setattr(chosen, "build", refused)
+    monkeypatch.setattr(reference, "build", refused)
     monkeypatch.setattr(torch.Tensor, "isfinite", refused)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr(socket.socket, "connect", refused)

@@ -13,7 +13,7 @@ def models(search: Annotated[str, typer.Argument(help="Show only what contains t
     from evalkit.report.terminal import print_tables
 
     if search.startswith("mteb:"):
-        from evalkit.mteb.registry import search_models
+        from evalkit.models.mteb_registry import search_models
 
         name = search.removeprefix("mteb:")
         print_tables([registry_table(search_models(name), name)], Console())

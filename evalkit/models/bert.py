@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Setting
@@ -14,12 +15,20 @@ from evalkit.errors import SpecError
 from evalkit.models.dense import DenseEmbedder, refuse_beyond
 from evalkit.models.settings import dtype_setting
 from evalkit.models.weights import locate, weights_hash
-from evalkit.registry.options import BertOptions
+from evalkit.registry.families import HUB, Family
+from evalkit.registry.options import Pooling, TransformerOptions
 from evalkit.terms import Role
 from evalkit.types import IntArray
 
 if TYPE_CHECKING:
     from evalkit.models.transformer import Network
+
+
+class BertOptions(TransformerOptions):
+    """Options of `bert`: any transformers encoder."""
+
+    pooling: Pooling = Field("mean", description="how token vectors become one")
+    layer: int = Field(-1, description="hidden layer pooled: -1 the last, 0 the embeddings")
 
 
 def load_bert(name: str, options: BertOptions, compute: Compute) -> "Bert":
@@ -94,3 +103,11 @@ class Bert(DenseEmbedder):
         from evalkit.models.transformer import count_unknown
 
         return count_unknown(self._network.tokenizer, texts)
+
+
+FAMILIES = (
+    Family(
+        "bert", frozenset({"embedder"}), BertOptions, load_bert, "any transformers encoder, pooled",
+        HUB, "hub", "transformers", "torch",
+    ),
+)  # fmt: skip

@@ -9,21 +9,34 @@ factor k1 + 1. A token that a query repeats counts each time.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import bm25s  # type: ignore[import-untyped]
 import numpy as np
+from pydantic import Field
 
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage, Setting, no_progress
 from evalkit.errors import ConfigError, ScoreError
 from evalkit.models.fitting import check_ids, not_fitted, texts_hash
 from evalkit.models.settings import option_settings
-from evalkit.models.terms import make_terms, stop_words, stop_words_setting
-from evalkit.registry.options import Bm25Options, StopWords
+from evalkit.models.terms import StopWords, TermOptions, make_terms, stop_words, stop_words_setting
+from evalkit.registry.families import Family
 from evalkit.search.ranking import BLOCK_CELLS, best, id_ranks
 from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray, Run
+
+if TYPE_CHECKING:
+    import bm25s  # type: ignore[import-untyped]
+
+
+class Bm25Options(TermOptions):
+    """Options of `bm25`: the usual free parameters (Robertson & Zaragoza 2009).
+
+    `stop_words` are English unless they are given, or a tokenizer is.
+    """
+
+    k1: float = Field(1.5, ge=0, allow_inf_nan=False, description="saturation of term frequency")
+    b: float = Field(0.75, ge=0, le=1, description="strength of length normalisation")
 
 
 class Bm25:
@@ -49,6 +62,8 @@ class Bm25:
 
     def fit(self, texts: Sequence[str]) -> Self:
         """A copy that has `texts` indexed. Raises ConfigError if none of them has a word."""
+        import bm25s
+
         tokens = self._terms.of(texts)
         if not any(tokens):
             raise ConfigError(
@@ -128,17 +143,24 @@ class Bm25:
         """Words of each text: int64 of shape (n_texts,)."""
         return np.array([len(words) for words in self._terms.of(texts)], dtype=np.int64)
 
-    def _fitted_index(self) -> bm25s.BM25:
+    def _fitted_index(self) -> "bm25s.BM25":
         if self._index is None:
             raise not_fitted("bm25")
         return self._index
 
 
-def _scores(index: bm25s.BM25, query: list[str]) -> FloatArray:
+def _scores(index: "bm25s.BM25", query: list[str]) -> FloatArray:
     return np.asarray(index.get_scores_from_ids(index.get_tokens_ids(query)), dtype=np.float64)
 
 
-def _best(index: bm25s.BM25, queries: list[list[str]], ranks: IntArray, depth: int) -> Run:
+def _best(index: "bm25s.BM25", queries: list[list[str]], ranks: IntArray, depth: int) -> Run:
     scores = np.array([_scores(index, query) for query in queries]).reshape(-1, len(ranks))
     # bm25s' own top k promises no order among ties.
     return best(np.where(scores > 0, scores, -np.inf), ranks, depth)
+
+
+FAMILIES = (
+    Family(
+        "bm25", frozenset({"retriever", "reranker"}), Bm25Options, Bm25, "BM25 over the task's corpus", learns=True
+    ),
+)

@@ -10,13 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from evalkit.compute import Compute
 from evalkit.contracts import Coverage
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.recurrent import Recurrent, released_file, released_folder
+from evalkit.models.recurrent import Recurrent, RecurrentOptions, released_file, released_folder
 from evalkit.models.trust import refuse_pickles
 from evalkit.models.weights import file_hash
-from evalkit.registry.options import CoveOptions
+from evalkit.registry.families import Family
 from evalkit.tokenization import RULES, words
 
 if TYPE_CHECKING:
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 CONTENTS = (
     "the encoder's state dict (wmtlstm-*.pth, or as .safetensors) and the GloVe vectors below it (glove*.txt[.gz])"
 )
+
+
+class CoveOptions(RecurrentOptions):
+    """Options of `cove`."""
+
+    glove: bool = Field(True, description="[GloVe; CoVe] for each word; false: CoVe alone")
 
 
 def load_cove(name: str, options: CoveOptions, compute: Compute) -> "Cove":
@@ -150,3 +158,12 @@ def _read_encoder(path: Path) -> "nn.LSTM":
             "Its keys must be weight_ih_l0, weight_hh_l0, bias_ih_l0 and bias_hh_l0, their _reverse, and those of l1."
         ) from error
     return encoder.requires_grad_(False)
+
+
+FAMILIES = (
+    Family(
+        "cove", frozenset({"embedder"}), CoveOptions, load_cove,
+        "context vectors (CoVe): a translation model's BiLSTM over GloVe",
+        "folder with wmtlstm-*.pth and glove*.txt", "disk", "torch gensim", "recurrent",
+    ),
+)  # fmt: skip

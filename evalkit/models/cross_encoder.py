@@ -10,9 +10,9 @@ from evalkit.compute import Compute
 from evalkit.contracts import Advance, Setting, no_progress
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.checkpoint import SETTINGS, Checkpoint
-from evalkit.models.pair import PairModel
+from evalkit.models.pair import PairModel, PairOptions
 from evalkit.models.weights import locate
-from evalkit.registry.options import PairOptions
+from evalkit.registry.families import HUB, Family
 from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray
 
@@ -80,3 +80,12 @@ class CrossEncoder(PairModel):
     def unknown_tokens(self, texts: Sequence[str], role: Role) -> tuple[IntArray, IntArray] | None:
         """Count each text's tokens, and the unknown among them; see `contracts.CountsUnknown`."""
         return self._network.unknown_tokens(texts, role)
+
+
+FAMILIES = (
+    Family(
+        "ce", frozenset({"reranker"}), PairOptions, load_cross_encoder,
+        "cross-encoder: a transformers classifier, or any CrossEncoder of sentence-transformers",
+        HUB, "hub", "sentence_transformers", "torch",
+    ),
+)  # fmt: skip

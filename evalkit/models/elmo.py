@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from evalkit.compute import Compute
 from evalkit.errors import SpecError
 from evalkit.models.elmo_files import BilmOptions, read_options, read_weights
-from evalkit.models.recurrent import Recurrent, released_file, released_folder
+from evalkit.models.recurrent import Recurrent, RecurrentOptions, released_file, released_folder
 from evalkit.models.weights import file_hash
-from evalkit.registry.options import ElmoOptions
+from evalkit.registry.families import Family
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +29,14 @@ BEGIN_SENTENCE, END_SENTENCE, BEGIN_WORD, END_WORD, PADDING = range(256, 261)
 
 # The models were trained on tokenised news: marks are words, "it's" is "it 's", "3.5" and "u.s." keep inner dots.
 _TOKEN = re.compile(r"['’](?:s|t|re|ve|ll|d|m)\b|\w+(?:[-.,]\w+)*|[^\w\s]", re.IGNORECASE)
+
+
+class ElmoOptions(RecurrentOptions):
+    """Options of `elmo`."""
+
+    layer: int | None = Field(
+        None, description="layer pooled: 0 the character CNN, 1 and 2 the LSTMs, -1 the last; unset: the mean of all"
+    )
 
 
 def load_elmo(name: str, options: ElmoOptions, compute: Compute) -> "Elmo":
@@ -116,3 +125,12 @@ def character_ids(words: Sequence[str], width: int) -> NDArray[np.int16]:
     for row, word in zip(ids, [[BEGIN_SENTENCE], *encoded, [END_SENTENCE]], strict=True):
         row[: len(word) + 2] = [BEGIN_WORD, *word, END_WORD]
     return ids + np.int16(1)
+
+
+FAMILIES = (
+    Family(
+        "elmo", frozenset({"embedder"}), ElmoOptions, load_elmo,
+        "ELMo: a language model's character CNN and BiLSTMs",
+        "folder with *options.json and *.hdf5", "disk", "torch h5py", "recurrent",
+    ),
+)  # fmt: skip

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import yaml
 from evalkit.models.weights import at_hand, count_numbers, model_files
 from evalkit.registry import CatalogueEntry, Family, ModelSpec, families
 from evalkit.registry.catalogue import entry_of
-from evalkit.registry.families import HUB
 from evalkit.registry.options import ApiOptions
 from evalkit.registry.paid import price_of
 from evalkit.registry.reference import ModelRef
@@ -32,7 +30,7 @@ def look_up(model: ModelRef) -> ModelFacts:
     family, entry = families()[spec.family], entry_of(spec)
     options = spec.options.model_dump()
     registered = _registered(family, spec.name)
-    if family.learns or spec.name == "train":
+    if spec.learns:
         own = ModelFacts(spec.family, "", licence=NO_WEIGHTS, parameters=0.0, size=0.0)
     else:
         own = _of_files(family, spec, options.get("revision"))
@@ -49,9 +47,7 @@ def _registered(family: Family, name: str) -> dict[str, Any]:
     """What the registry of a family says of a model; nothing if it has none."""
     if family.facts is None:
         return {}
-    module, _, function = family.facts.partition(":")
-    found: dict[str, Any] = getattr(import_module(module), function)(name)
-    return {key: value for key, value in found.items() if key in ModelFacts.__dataclass_fields__}
+    return {key: value for key, value in family.facts(name).items() if key in ModelFacts.__dataclass_fields__}
 
 
 def _of_entry(entry: CatalogueEntry | None, family: Family) -> dict[str, Any]:
@@ -75,11 +71,11 @@ def _price(family: Family, spec: ModelSpec) -> dict[str, Any]:
 
 def _of_files(family: Family, spec: ModelSpec, revision: str | None) -> ModelFacts:
     """What the files of a model say, if they are on this disk."""
-    if family.is_path:
+    if family.weights == "disk":
         path = Path(spec.name).expanduser()
         files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
         return ModelFacts("", spec.name, size=_megabytes(files) if files else None)
-    folder = at_hand(spec.name, revision) if family.name_help == HUB else None
+    folder = at_hand(spec.name, revision) if family.weights == "hub" else None
     if folder is None:
         return ModelFacts("", spec.name, revision)
     files = list(model_files(folder).values())

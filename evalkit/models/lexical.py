@@ -2,17 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from sklearn.decomposition import TruncatedSVD  # type: ignore[import-untyped]
-from sklearn.feature_extraction.text import (  # type: ignore[import-untyped]
-    ENGLISH_STOP_WORDS,
-    CountVectorizer,
-    TfidfVectorizer,
-)
+from pydantic import Field, PositiveInt
 
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage, Setting, Vectors, no_progress
@@ -20,10 +14,38 @@ from evalkit.errors import ConfigError
 from evalkit.models.dense import truncate, unit_length
 from evalkit.models.fitting import not_fitted, texts_hash
 from evalkit.models.settings import option_settings
-from evalkit.models.terms import make_terms, stop_words, stop_words_setting
-from evalkit.registry.options import LexicalOptions, LsaOptions, StopWords, TfidfOptions
+from evalkit.models.terms import StopWords, TermOptions, make_terms, stop_words, stop_words_setting
+from evalkit.registry.families import Family
 from evalkit.terms import Role, Similarity
 from evalkit.types import IntArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+    from sklearn.decomposition import TruncatedSVD  # type: ignore[import-untyped]
+    from sklearn.feature_extraction.text import CountVectorizer  # type: ignore[import-untyped]
+
+
+class LexicalOptions(TermOptions):
+    """Options of `bow` and `tfidf`."""
+
+    ngrams: PositiveInt = Field(1, description="longest n-gram counted; 2 means single words and pairs")
+    min_df: PositiveInt = Field(1, description="fewest texts a word must be in")
+    similarity: Similarity = "cosine"
+
+
+class TfidfOptions(LexicalOptions):
+    """Options of `tfidf`."""
+
+    sublinear_tf: bool = Field(False, description="1 + log(tf) in place of tf")
+
+
+class LsaOptions(TfidfOptions):
+    """Options of `lsa`: TF-IDF, then truncated SVD (Deerwester et al. 1990)."""
+
+    components: PositiveInt = Field(256, description="singular vectors kept")
+    normalize: bool = Field(False, description="scale vectors to length 1")
+    dim: PositiveInt | None = Field(None, description="leading dimensions kept")
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of the randomised SVD")
 
 
 class BagOfWords:
@@ -36,7 +58,7 @@ class BagOfWords:
     def __init__(self, name: str, options: LexicalOptions, compute: Compute) -> None:
         self.options = options
         self._stop_words: StopWords = options.stop_words or "none"
-        left_out = ENGLISH_STOP_WORDS if self._stop_words == "english" else stop_words(self._stop_words)
+        left_out = _english() if self._stop_words == "english" else stop_words(self._stop_words)
         self._splitter = make_terms(options, compute, left_out)
         self._vectorizer: CountVectorizer | None = None
         self._corpus: str | None = None
@@ -96,7 +118,9 @@ class BagOfWords:
         analyze = self._new_vectorizer().build_analyzer()
         return np.array([len(analyze(text)) for text in texts], dtype=np.int64)
 
-    def _new_vectorizer(self) -> CountVectorizer:
+    def _new_vectorizer(self) -> "CountVectorizer":
+        from sklearn.feature_extraction.text import CountVectorizer
+
         return CountVectorizer(**self._counting(), dtype=np.float64)
 
     def _counting(self) -> dict[str, object]:
@@ -111,12 +135,14 @@ class BagOfWords:
     def _split(self, text: str) -> list[str]:
         return self._splitter.of([text])[0]
 
-    def _fitted_vectorizer(self) -> CountVectorizer:
+    def _fitted_vectorizer(self) -> "CountVectorizer":
         if self._vectorizer is None:
             raise not_fitted(self.family)
         return self._vectorizer
 
-    def _terms(self, texts: Sequence[str]) -> csr_matrix:
+    def _terms(self, texts: Sequence[str]) -> "csr_matrix":
+        from scipy.sparse import csr_matrix
+
         vectorizer = self._fitted_vectorizer()
         if not texts:  # scikit-learn refuses to transform nothing
             return csr_matrix((0, len(vectorizer.vocabulary_)))
@@ -129,7 +155,9 @@ class Tfidf(BagOfWords):
     family = "tfidf"
     options: TfidfOptions
 
-    def _new_vectorizer(self) -> CountVectorizer:
+    def _new_vectorizer(self) -> "CountVectorizer":
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
         return TfidfVectorizer(**self._counting(), sublinear_tf=self.options.sublinear_tf)
 
 
@@ -148,6 +176,8 @@ class Lsa(Tfidf):
 
     def fit(self, texts: Sequence[str]) -> Self:
         """A fitted copy. Raises ConfigError for a corpus with fewer than two texts or two terms."""
+        from sklearn.decomposition import TruncatedSVD
+
         fitted = super().fit(texts)
         terms = fitted._terms(texts)
         components = min(self.options.components, *(size - 1 for size in terms.shape))
@@ -171,3 +201,24 @@ class Lsa(Tfidf):
         if self.options.dim is not None:
             vectors = truncate(vectors, self.options.dim)
         return unit_length(vectors) if self.options.normalize else vectors
+
+
+def _english() -> frozenset[str]:
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return frozenset(ENGLISH_STOP_WORDS)
+
+
+FAMILIES = (
+    Family(
+        "bow", frozenset({"embedder"}), LexicalOptions, BagOfWords, "bag of words, counts",
+        learns=True, sparse=True, counts_words=True,
+    ),
+    Family(
+        "tfidf", frozenset({"embedder"}), TfidfOptions, Tfidf, "TF-IDF fitted on the task's corpus",
+        learns=True, sparse=True, counts_words=True,
+    ),
+    Family(
+        "lsa", frozenset({"embedder"}), LsaOptions, Lsa, "TF-IDF reduced by truncated SVD", learns=True
+    ),
+)  # fmt: skip

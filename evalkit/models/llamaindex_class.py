@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, OptionalDependencyError, SpecError, UntrustedError, did_you_mean
 from evalkit.models.loading import complete_weights
 from evalkit.models.trust import guarded
-from evalkit.registry.families import Kind
-from evalkit.registry.options import ComponentOptions
+from evalkit.registry.families import Family, Kind
+from evalkit.registry.options import Options
 from evalkit.registry.spec import parse_options, refuse_secrets
 from evalkit.secrets import hide
 
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from llama_index.core.llms import LLM
 
     from evalkit.models.llamaindex import LlamaIndexEmbedder, LlamaIndexListReranker, LlamaIndexReranker
+
+
+class ComponentOptions(Options):
+    """Options of `llamaindex`: arguments of the component's class, as text."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 def check_component(name: str, options: ComponentOptions) -> frozenset[Kind]:
@@ -173,3 +179,12 @@ def _missing(name: str, module_name: str, missing: str) -> Exception:
             f"pip install {'-'.join(parts[:3]).replace('_', '-')}"
         )
     return SpecError(f"no module {module_name!r}; it must be installed, or its folder on PYTHONPATH.")
+
+
+FAMILIES = (
+    Family(
+        "llamaindex", frozenset({"embedder", "reranker"}), ComponentOptions, load_component,
+        "any LlamaIndex embedding or postprocessor; options are its class's arguments",
+        "module.Class", module="llama_index.core", extra="llamaindex", check=check_component, may_charge=True,
+    ),
+)  # fmt: skip

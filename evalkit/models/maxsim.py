@@ -14,9 +14,9 @@ from evalkit.contracts import Advance, Setting, no_progress
 from evalkit.errors import VectorError
 from evalkit.models.checkpoint import SETTINGS, Checkpoint
 from evalkit.models.fitting import check_ids, not_fitted
-from evalkit.models.pair import PairModel
+from evalkit.models.pair import PairModel, PairOptions
 from evalkit.models.weights import locate
-from evalkit.registry.options import PairOptions
+from evalkit.registry.families import HUB, Family
 from evalkit.search.ranking import id_ranks, rank
 from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray, Run
@@ -146,3 +146,12 @@ class MaxSim(PairModel):
         new = list(dict.fromkeys(query for query in queries if query not in known))
         known.update(zip(new, self._network.queries(new), strict=True))
         return [known[query] for query in queries]
+
+
+FAMILIES = (
+    Family(
+        "maxsim", frozenset({"retriever", "reranker"}), PairOptions, load_maxsim,
+        "late interaction over token vectors (MaxSim): a ColBERT checkpoint, or any encoder",
+        HUB, "hub", "sentence_transformers", "torch",
+    ),
+)  # fmt: skip

@@ -6,8 +6,6 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
-from mteb import CrossEncoderProtocol, EncoderProtocol, SearchProtocol
-from mteb.types import PromptType
 from numpy.typing import NDArray
 
 from evalkit.compute import Compute
@@ -16,16 +14,19 @@ from evalkit.errors import ModelNotFoundError
 from evalkit.models.dense import DenseEmbedder
 from evalkit.models.fitting import not_fitted, texts_hash
 from evalkit.models.loading import complete_weights
+from evalkit.models.mteb_registry import check_model, load, model_facts
 from evalkit.models.trust import guarded
 from evalkit.mteb.metadata import metadata_for
 from evalkit.mteb.reference import DEFAULT_SUBSET
-from evalkit.mteb.registry import load
-from evalkit.registry.options import DenseOptions, MtebOptions
+from evalkit.registry.families import Family
+from evalkit.registry.options import DenseOptions, DerivedOptions
 from evalkit.search.ranking import id_ranks, rank
 from evalkit.terms import ROLES, SIMILARITIES, Role, Similarity
 from evalkit.types import FloatArray, Run
 
 if TYPE_CHECKING:
+    from mteb import CrossEncoderProtocol, EncoderProtocol, SearchProtocol
+    from mteb.types import PromptType
     from torch.utils.data import DataLoader
 
 BATCH_SIZE = 32
@@ -34,12 +35,18 @@ BATCH_SIZE = 32
 PLACE = {"hf_split": "test", "hf_subset": DEFAULT_SUBSET}
 
 
+class MtebOptions(DerivedOptions):
+    """Options of `mteb`: all that concerns reading texts is as mteb's registry has it."""
+
+
 def load_mteb(name: str, options: MtebOptions, compute: Compute) -> "MtebEmbedder | MtebReranker | MtebRetriever":
     """Load a model of mteb's registry: an embedder, a reranker (cross-encoder) or a retriever, whichever it is.
 
     Raises UnknownNameError for a name that the registry lacks, ModelNotFoundError if mteb cannot load it,
     UntrustedError if it would do what the user does not allow.
     """
+    from mteb import CrossEncoderProtocol, EncoderProtocol, SearchProtocol
+
     with guarded(compute, f"mteb's {name!r}"), complete_weights(f"mteb's {name!r}"):
         model = load(name, compute.device)
     facts = {"family": "mteb", "name": name, "revision": model.mteb_model_meta.revision, **_settle(model, compute)}
@@ -77,7 +84,7 @@ class MtebEmbedder(DenseEmbedder):
     as they like with the task, it is the task and the role, and no two tasks share vectors.
     """
 
-    def __init__(self, model: EncoderProtocol, options: MtebOptions, facts: Mapping[str, object]) -> None:
+    def __init__(self, model: "EncoderProtocol", options: MtebOptions, facts: Mapping[str, object]) -> None:
         super().__init__(DenseOptions(**options.model_dump()), facts)
         self._model = model
         self._task = ""
@@ -123,7 +130,7 @@ class MtebEmbedder(DenseEmbedder):
         return np.asarray(vectors, dtype=np.float32)
 
 
-def _plain_sentence_transformer(model: EncoderProtocol) -> Any | None:
+def _plain_sentence_transformer(model: "EncoderProtocol") -> Any | None:
     """The sentence-transformers model, where a prompt's text is all that a task and a role change."""
     from mteb import SentenceTransformerEncoderWrapper
 
@@ -143,7 +150,7 @@ def _default_prompt(inner: Any, role: Role) -> str:
 class MtebReranker:
     """A cross-encoder of mteb's."""
 
-    def __init__(self, model: CrossEncoderProtocol, facts: Mapping[str, object]) -> None:
+    def __init__(self, model: "CrossEncoderProtocol", facts: Mapping[str, object]) -> None:
         self.identity: Mapping[str, object] = facts
         self._model = model
 
@@ -164,7 +171,7 @@ class MtebReranker:
 class MtebRetriever:
     """A model of mteb's that indexes a corpus and searches it (late interaction, BM25)."""
 
-    def __init__(self, model: SearchProtocol, facts: Mapping[str, object]) -> None:
+    def __init__(self, model: "SearchProtocol", facts: Mapping[str, object]) -> None:
         self._model = model
         self._facts = facts
         self._texts: list[str] | None = None
@@ -209,7 +216,9 @@ class MtebRetriever:
         return rank(documents, scores, id_ranks(document_ids), depth)
 
 
-def _prompt_type(role: Role) -> PromptType | None:
+def _prompt_type(role: Role) -> "PromptType | None":
+    from mteb.types import PromptType
+
     return None if role == "sentence" else PromptType(role)
 
 
@@ -218,3 +227,12 @@ def _batches(texts: Sequence[str]) -> "DataLoader[Any]":
     from torch.utils.data import DataLoader
 
     return DataLoader(cast(Any, Dataset.from_dict({"text": list(texts)})), batch_size=BATCH_SIZE)
+
+
+FAMILIES = (
+    Family(
+        "mteb", frozenset({"embedder", "retriever", "reranker"}), MtebOptions, load_mteb,
+        "any model of mteb's registry", "name in the registry (`evalkit models mteb:` lists them)",
+        "registry", "mteb", "mteb", check=check_model, facts=model_facts, may_charge=True,
+    ),
+)  # fmt: skip

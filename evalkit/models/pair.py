@@ -4,12 +4,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
-from evalkit.compute import Compute
+from pydantic import Field, PositiveInt
+
+from evalkit.compute import Compute, Dtype
 from evalkit.contracts import Setting
 from evalkit.models.checkpoint import LENGTH_SAID_BY, MODULES, Checkpoint
 from evalkit.models.settings import dtype_setting
 from evalkit.models.weights import weights_hash
-from evalkit.registry.options import PairOptions
+from evalkit.registry.options import Options
+
+
+class PairOptions(Options):
+    """Options of rerankers that run a transformer."""
+
+    max_length: PositiveInt | None = Field(None, description="tokens kept; unset: what the model allows")
+    dtype: Dtype | None = Field(None, description="dtype of the computation; unset: the run's")
+    revision: str | None = Field(None, description="branch, tag or commit on the hub")
 
 
 class PairModel(ABC):

@@ -13,11 +13,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from pydantic import Field, HttpUrl
 
 from evalkit.compute import Compute
 from evalkit.models.api import CHECK_BASE, Answer, WrongAnswerError
 from evalkit.models.api_models import ApiEmbedder, ApiReranker, EmbeddingApi, RerankApi
-from evalkit.registry.options import ApiEmbedderOptions, ApiOptions, CompatibleOptions
+from evalkit.registry.families import Family, Kind, Unit
+from evalkit.registry.options import ApiEmbedderOptions, ApiOptions, Options
 from evalkit.registry.paid import find_key
 from evalkit.secrets import hide
 from evalkit.terms import Role
@@ -25,6 +27,13 @@ from evalkit.terms import Role
 OPENAI_TOKENS = 8191
 JINA = "https://api.jina.ai/v1"
 COMPATIBLE_KEY = "OPENAI_COMPATIBLE_API_KEY"
+
+
+class CompatibleOptions(ApiEmbedderOptions):
+    """Options of `openai-compatible`: any server that speaks OpenAI's embeddings API."""
+
+    api_base: HttpUrl = Field(description="URL of the server, such as http://localhost:8000/v1")
+    price: float = Field(0, ge=0, allow_inf_nan=False, description="USD per million tokens")
 
 
 class _KeysHidden(logging.Filter):
@@ -259,3 +268,46 @@ def _decoded(vector: Any) -> Any:
 def _in_order(values: Mapping[int, Any]) -> list[Any]:
     """Values in the order of what was sent; one that is missing or given twice makes a wrong count."""
     return [values[row] for row in range(len(values)) if row in values]
+
+
+def _paid(
+    name: str,
+    load: Callable[[str, Any, Compute], Any],
+    module: str,
+    keys: tuple[str, ...],
+    summary: str,
+    options: type[Options] = ApiEmbedderOptions,
+    kind: Kind = "embedder",
+    unit: Unit = "million tokens",
+) -> Family:
+    return Family(
+        name, frozenset({kind}), options, load, summary, "model of the provider", module=module, extra="api",
+        keys=keys, unit=unit,
+    )  # fmt: skip
+
+
+_COHERE_KEYS = ("COHERE_API_KEY", "CO_API_KEY")
+FAMILIES = (
+    _paid("openai", openai, "openai", ("OPENAI_API_KEY",), "OpenAI's embeddings API"),
+    Family(
+        "openai-compatible", frozenset({"embedder"}), CompatibleOptions, openai_compatible,
+        "any server with OpenAI's embeddings API (vLLM, text-embeddings-inference, Ollama); "
+        f"a key, if it needs one, in {COMPATIBLE_KEY}",
+        "model of the server", module="openai", extra="api", unit="million tokens",
+    ),
+    _paid("cohere", cohere, "cohere", _COHERE_KEYS, "Cohere's embed API"),
+    _paid("voyage", voyage, "voyageai", ("VOYAGE_API_KEY",), "Voyage's embeddings API"),
+    _paid("jina", jina, "openai", ("JINA_API_KEY",), "Jina's embeddings API"),
+    _paid(
+        "google", google, "google.genai", ("GOOGLE_API_KEY", "GEMINI_API_KEY"), "Google's Gemini embeddings API"
+    ),
+    _paid(
+        "cohere-rerank", cohere_rerank, "cohere", _COHERE_KEYS, "Cohere's rerank API", ApiOptions, "reranker",
+        "thousand searches",
+    ),
+    _paid(
+        "voyage-rerank", voyage_rerank, "voyageai", ("VOYAGE_API_KEY",), "Voyage's rerank API", ApiOptions,
+        "reranker",
+    ),
+    _paid("jina-rerank", jina_rerank, "openai", ("JINA_API_KEY",), "Jina's rerank API", ApiOptions, "reranker"),
+)  # fmt: skip

@@ -3,23 +3,31 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from evalkit.compute import Compute
+from evalkit.compute import Compute, Dtype
 from evalkit.contracts import Advance
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.dense import DenseEmbedder
 from evalkit.registry.catalogue import catalogue
 from evalkit.registry.files import refuse_pointer
-from evalkit.registry.options import RecurrentOptions
+from evalkit.registry.options import DenseOptions
 from evalkit.terms import Role
 from evalkit.types import IntArray
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+class RecurrentOptions(DenseOptions):
+    """Options of dense families that run a recurrent network over words."""
+
+    pooling: Literal["mean", "max"] = Field("mean", description="how word vectors become one")
+    dtype: Dtype | None = Field(None, description="dtype of the computation; unset: the run's")
 
 
 class Recurrent(DenseEmbedder):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage, Setting
@@ -13,12 +14,19 @@ from evalkit.models.checkpoint import LENGTH_SAID_BY, Checkpoint
 from evalkit.models.dense import DenseEmbedder, refuse_beyond, truncate, unit_length
 from evalkit.models.settings import dtype_setting
 from evalkit.models.weights import locate, weights_hash
-from evalkit.registry.options import SbertOptions
+from evalkit.registry.families import HUB, Family
+from evalkit.registry.options import Pooling, TransformerOptions
 from evalkit.terms import ROLES, Role, Similarity
 from evalkit.types import IntArray
 
 if TYPE_CHECKING:
     from evalkit.models.sentence_model import SentenceModel
+
+
+class SbertOptions(TransformerOptions):
+    """Options of `sbert`: any sentence-transformers checkpoint."""
+
+    pooling: Pooling | None = Field(None, description="replaces the checkpoint's pooling")
 
 
 def load_sbert(name: str, options: SbertOptions, compute: Compute) -> "Sbert":
@@ -145,3 +153,11 @@ class WordTable(Sbert):
     def coverage(self, texts: Sequence[str]) -> Coverage:
         """Words of the texts, and those that the table does not know or leaves out as stop words."""
         return self._model.coverage(texts)
+
+
+FAMILIES = (
+    Family(
+        "sbert", frozenset({"embedder"}), SbertOptions, load_sbert, "any sentence-transformers model",
+        HUB, "hub", "sentence_transformers", "torch",
+    ),
+)  # fmt: skip

@@ -5,19 +5,31 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_matrix, vstack
+from pydantic import Field, PositiveInt
 
-from evalkit.compute import Compute
+from evalkit.compute import Compute, Dtype
 from evalkit.contracts import Advance, Setting, no_progress
 from evalkit.models.checkpoint import LENGTH_SAID_BY, Checkpoint
 from evalkit.models.settings import dtype_setting, option_settings
 from evalkit.models.weights import locate, weights_hash
-from evalkit.registry.options import SpladeOptions
+from evalkit.registry.families import HUB, Family
+from evalkit.registry.options import PromptOptions
 from evalkit.terms import ROLES, Role, Similarity
 from evalkit.types import IntArray
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
     from evalkit.models.sentence_model import SentenceModel
+
+
+class SpladeOptions(PromptOptions):
+    """Options of `splade`: sparse encoders."""
+
+    max_length: PositiveInt | None = Field(None, description="tokens kept of each text")
+    similarity: Similarity | None = Field(None, description="unset: the model's own, else dot")
+    dtype: Dtype | None = Field(None, description="dtype of the computation; unset: the run's")
+    revision: str | None = Field(None, description="branch, tag or commit on the hub")
 
 
 def load_splade(name: str, options: SpladeOptions, compute: Compute) -> "Splade":
@@ -72,8 +84,10 @@ class Splade:
 
         return SentenceModel(self.checkpoint, "SparseEncoder", self._compute, self.options.max_length)
 
-    def encode(self, texts: Sequence[str], role: Role, advance: Advance = no_progress) -> csr_matrix:
+    def encode(self, texts: Sequence[str], role: Role, advance: Advance = no_progress) -> "csr_matrix":
         """Vectors of texts: CSR float32 of shape (n_texts, n_word_pieces). Each distinct text is encoded once."""
+        from scipy.sparse import csr_matrix, vstack
+
         if not texts:  # only vectors tell the width
             return self.encode([""], role)[:0]
         row_of = {text: row for row, text in enumerate(dict.fromkeys(texts))}
@@ -112,3 +126,12 @@ class Splade:
     def unknown_tokens(self, texts: Sequence[str], role: Role) -> tuple[IntArray, IntArray] | None:
         """Count each text's tokens, and the unknown among them; see `contracts.CountsUnknown`."""
         return self._model.unknown_tokens(texts, role)
+
+
+FAMILIES = (
+    Family(
+        "splade", frozenset({"embedder"}), SpladeOptions, load_splade,
+        "learned sparse vectors (SPLADE), any SparseEncoder of sentence-transformers",
+        HUB, "hub", "sentence_transformers", "torch", sparse=True,
+    ),
+)  # fmt: skip

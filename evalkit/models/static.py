@@ -2,23 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from model2vec import StaticModel
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from tokenizers import Tokenizer
 
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage, Setting
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.dense import DenseEmbedder, refuse_beyond
 from evalkit.models.weights import locate, weights_hash
-from evalkit.registry.options import StaticOptions
+from evalkit.registry.families import HUB, Family
+from evalkit.registry.options import HubOptions
 from evalkit.terms import Role
 from evalkit.types import IntArray
 
 TEXTS_AT_ONCE = 4096
+
+if TYPE_CHECKING:
+    from model2vec import StaticModel
+
+
+class StaticOptions(HubOptions):
+    """Options of `static`."""
 
 
 def load_static(name: str, options: StaticOptions, compute: Compute) -> "Static":
@@ -81,6 +87,8 @@ class Static(DenseEmbedder):
 
         A text of too many characters counts as one of too many tokens, whatever their number: its end is not read.
         """
+        from tokenizers import Tokenizer
+
         whole = Tokenizer.from_str(self._model.tokenizer.to_str())
         whole.no_truncation()
         read = [self.prompt(role) + text for text in texts]
@@ -93,6 +101,8 @@ class Static(DenseEmbedder):
         return np.array(counts, dtype=np.int64)
 
     def _means(self, texts: list[str]) -> NDArray[np.float64]:
+        from scipy.sparse import csr_matrix
+
         tokens = self._model.tokenize(texts)
         lengths = np.array([len(ids) for ids in tokens])
         distinct, columns = np.unique(
@@ -104,7 +114,9 @@ class Static(DenseEmbedder):
         return np.asarray(sums / np.maximum(lengths, 1)[:, None])
 
 
-def _load(folder: Path, options: StaticOptions) -> StaticModel:
+def _load(folder: Path, options: StaticOptions) -> "StaticModel":
+    from model2vec import StaticModel
+
     chosen = options.model_dump(include={"normalize", "max_length"}, exclude_none=True)
     try:
         return StaticModel.from_pretrained(folder, **chosen)
@@ -112,9 +124,17 @@ def _load(folder: Path, options: StaticOptions) -> StaticModel:
         raise ModelNotFoundError(f"{folder} holds no model that model2vec can read: {error}") from error
 
 
-def _token_vectors(model: StaticModel) -> NDArray[np.float32]:
+def _token_vectors(model: "StaticModel") -> NDArray[np.float32]:
     """One row a token: int8 as float32, and the compressed vocabulary's rows and weights applied."""
     table = model.embedding.astype(np.float32)
     if model.token_mapping is not None:
         table = table[model.token_mapping]
     return table if model.weights is None else table * model.weights[:, None].astype(np.float32)
+
+
+FAMILIES = (
+    Family(
+        "static", frozenset({"embedder"}), StaticOptions, load_static, "Model2Vec static embeddings",
+        HUB, "hub", "model2vec", "words",
+    ),
+)  # fmt: skip

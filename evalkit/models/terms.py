@@ -4,19 +4,53 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, Self
 
-import bm25s.stopwords  # type: ignore[import-untyped]
+from pydantic import AliasChoices, Field, model_validator
 
 from evalkit.compute import Compute
 from evalkit.contracts import Setting
 from evalkit.errors import ModelNotFoundError, OptionalDependencyError
 from evalkit.models.weights import file_hash, locate
 from evalkit.registry.files import read_json
-from evalkit.registry.options import StopWords, TermOptions
+from evalkit.registry.options import Options
 from evalkit.tokenization import RULES, words
 
 TOKENIZER = "tokenizer.json"
+
+
+StopWords = Literal[
+    "none", "chinese", "danish", "dutch", "english", "french", "german", "italian", "korean", "norwegian",
+    "portuguese", "russian", "spanish", "swedish", "turkish",
+]  # fmt: skip
+"""Languages that bm25s has stop words of."""
+Stemmer = Literal[
+    "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "esperanto", "estonian", "finnish",
+    "french", "german", "greek", "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali",
+    "norwegian", "porter", "portuguese", "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish",
+    "yiddish",
+]  # fmt: skip
+"""Snowball's stemmers."""
+
+
+class TermOptions(Options):
+    """Options of lexical models: what they count. See `models.terms`."""
+
+    stop_words: StopWords | None = Field(
+        None,
+        validation_alias=AliasChoices("stop_words", "stopwords"),
+        description="language whose stop words are left out",
+    )
+    stemmer: Stemmer | None = Field(None, description="language whose words are cut to their stems (Snowball)")
+    tokenizer: str | None = Field(
+        None, description="tokenizer.json, or folder or hub name of a model that has one, in place of words"
+    )
+
+    @model_validator(mode="after")
+    def _tokens_are_no_words(self) -> Self:
+        if self.tokenizer is not None and (self.stemmer is not None or self.stop_words not in (None, "none")):
+            raise ValueError("stop_words and stemmer are for words, and a tokenizer gives tokens: leave one out")
+        return self
 
 
 class Terms(Protocol):
@@ -46,6 +80,8 @@ def stop_words(language: StopWords) -> frozenset[str]:
     """Give the words that bm25s leaves out in a language; none for "none"."""
     if language == "none":
         return frozenset()
+    import bm25s.stopwords  # type: ignore[import-untyped]
+
     name = "EN" if language == "english" else language.upper()
     return frozenset(getattr(bm25s.stopwords, f"STOPWORDS_{name}"))
 

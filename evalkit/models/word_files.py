@@ -14,17 +14,16 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
-from gensim.models.fasttext import (
-    FastTextKeyedVectors,
-    ft_ngram_hashes,
-)
 from numpy.typing import NDArray
 
 from evalkit.errors import ModelNotFoundError
 from evalkit.registry.files import refuse_pointer
+
+if TYPE_CHECKING:
+    from gensim.models.fasttext import FastTextKeyedVectors
 
 GLOVE = "GloVe text (a word and its numbers a line, no header line)"
 WORD2VEC = "word2vec text or binary (a first line 'COUNT DIM', then words and their numbers)"
@@ -59,12 +58,14 @@ class WordVectors:
 class SubwordVectors(WordVectors):
     """fastText's vectors (Bojanowski et al. 2017): an unknown word gets the mean of its n-grams' vectors."""
 
-    def __init__(self, vectors: FastTextKeyedVectors) -> None:
+    def __init__(self, vectors: "FastTextKeyedVectors") -> None:
         super().__init__(vectors.key_to_index, vectors.vectors)
         self._vectors = vectors
 
     def find(self, token: str) -> str | None:
         """As for other vectors; an unknown token is its lower-cased form, if that has an n-gram."""
+        from gensim.models.fasttext import ft_ngram_hashes
+
         known, lower = super().find(token), token.lower()
         if known is not None or self._vectors.bucket == 0:
             return known
@@ -208,6 +209,8 @@ def _read_binary(content: mmap, count: int, dim: int) -> WordVectors:
 
 def _read_facebook(content: mmap) -> SubwordVectors:
     """See Args, Dictionary, Matrix and FastText `save` in the source of fastText."""
+    from gensim.models.fasttext import FastTextKeyedVectors
+
     content.seek(8)
     dim, *_, bucket, min_n, max_n, _, _ = _unpack(content, "<12id")
     n_words, _, n_labels, _, pruned = _unpack(content, "<3i2q")

@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from gensim.models import FastText, Word2Vec
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from pydantic import Field, PositiveInt
 
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage
@@ -18,12 +17,11 @@ from evalkit.models.dense import DenseEmbedder
 from evalkit.models.fitting import not_fitted, texts_hash
 from evalkit.models.weights import file_hash
 from evalkit.models.word_files import SubwordVectors, WordVectors, read_fasttext, read_glove, read_word2vec
-from evalkit.registry.options import TrainedWordOptions, WordOptions
+from evalkit.registry.families import TRAIN, Family
+from evalkit.registry.options import DenseOptions
 from evalkit.terms import Role
 from evalkit.tokenization import RULES, words
 from evalkit.types import FloatArray, IntArray
-
-Train = Callable[[list[list[str]], TrainedWordOptions], WordVectors]
 
 TEXTS_AT_ONCE = 4096
 SIF_A = 1e-3
@@ -33,6 +31,28 @@ FASTTEXT_BUCKET = 200_000
 GENSIM_SENTENCE = 10_000
 """gensim silently drops what a training sentence has beyond this."""
 
+if TYPE_CHECKING:
+    from gensim.models import Word2Vec
+
+
+class WordOptions(DenseOptions):
+    """Options of averages of pretrained word vectors."""
+
+    weighting: Literal["mean", "idf", "sif"] = Field("mean", description="weight of each word in the average")
+
+
+class TrainedWordOptions(WordOptions):
+    """Options of word vectors trained on the task's corpus."""
+
+    sg: int = Field(0, ge=0, le=1, description="1: skip-gram, 0: CBOW")
+    size: PositiveInt = Field(100, description="dimensions of the vectors")
+    window: PositiveInt = Field(5, description="words to each side")
+    epochs: PositiveInt = Field(20, description="passes over the corpus")
+    min_count: PositiveInt = Field(1, description="fewest occurrences of a word")
+    seed: int = Field(0, ge=0, lt=2**32, description="seed; training is single-threaded, so it decides all")
+
+
+Train = Callable[[list[list[str]], TrainedWordOptions], WordVectors]
 _TRAINING = TrainedWordOptions.model_fields.keys() - WordOptions.model_fields.keys()
 
 
@@ -46,7 +66,7 @@ def load_word2vec(name: str, options: TrainedWordOptions, compute: Compute) -> "
 
     Raises ModelNotFoundError if the file cannot be read, SpecError if options of training come with a file.
     """
-    if name == "train":
+    if name == TRAIN:
         return FittedWordAverage("word2vec", options, train=_train_word2vec)
     _refuse_training_options("word2vec", name, options)
     return _pretrained("word2vec", name, options, read_word2vec)
@@ -57,7 +77,7 @@ def load_fasttext(name: str, options: TrainedWordOptions, compute: Compute) -> "
 
     Raises ModelNotFoundError if the file cannot be read, SpecError if options of training come with a file.
     """
-    if name == "train":
+    if name == TRAIN:
         return FittedWordAverage("fasttext", options, train=_train_fasttext)
     _refuse_training_options("fasttext", name, options)
     return _pretrained("fasttext", name, options, read_fasttext)
@@ -121,6 +141,8 @@ class WordAverage(DenseEmbedder):
             yield self._average(texts[start : start + TEXTS_AT_ONCE])
 
     def _average(self, texts: Sequence[str]) -> FloatArray:
+        from scipy.sparse import csr_matrix
+
         column: dict[str, int] = {}
         columns: list[int] = []
         ends = [0]
@@ -214,15 +236,19 @@ def _refuse_training_options(family: str, name: str, options: TrainedWordOptions
 
 
 def _train_word2vec(texts: list[list[str]], options: TrainedWordOptions) -> WordVectors:
+    from gensim.models import Word2Vec
+
     vectors = _trained(Word2Vec, texts, options).wv
     return WordVectors(vectors.key_to_index, vectors.vectors)
 
 
 def _train_fasttext(texts: list[list[str]], options: TrainedWordOptions) -> WordVectors:
+    from gensim.models import FastText
+
     return SubwordVectors(_trained(FastText, texts, options, bucket=FASTTEXT_BUCKET).wv)
 
 
-def _trained(model: type[Word2Vec], texts: list[list[str]], options: TrainedWordOptions, **more: int) -> Word2Vec:
+def _trained(model: "type[Word2Vec]", texts: list[list[str]], options: TrainedWordOptions, **more: int) -> "Word2Vec":
     pieces = _pieces(texts)
     most = max(Counter(token for tokens in pieces for token in tokens).values(), default=0)
     if most < options.min_count:
@@ -242,3 +268,22 @@ def _pieces(texts: list[list[str]]) -> list[list[str]]:
         for tokens in texts
         for start in range(0, len(tokens), GENSIM_SENTENCE)
     ]
+
+
+_GENSIM: dict[str, Any] = {"weights": "disk", "module": "gensim", "extra": "words"}
+FAMILIES = (
+    Family(
+        "glove", frozenset({"embedder"}), WordOptions, load_glove, "average of word vectors in GloVe text format",
+        "file (.gz too)", **_GENSIM,
+    ),
+    Family(
+        "word2vec", frozenset({"embedder"}), TrainedWordOptions, load_word2vec,
+        "average of word2vec vectors, pretrained or trained on the corpus",
+        "file in text or binary format (.gz too), or 'train'", trains=True, **_GENSIM,
+    ),
+    Family(
+        "fasttext", frozenset({"embedder"}), TrainedWordOptions, load_fasttext,
+        "average of fastText vectors, pretrained or trained on the corpus",
+        ".vec or .bin file (.gz too), or 'train'", trains=True, **_GENSIM,
+    ),
+)  # fmt: skip

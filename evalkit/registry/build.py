@@ -1,7 +1,6 @@
-"""Build a model from its spec: the place where a family's heavy imports happen."""
+"""Build a model from its spec, once the packages that its family needs are there."""
 
-from collections.abc import Callable, Iterator
-from importlib import import_module
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
 
@@ -22,8 +21,7 @@ def build(spec: ModelSpec, compute: Compute) -> "Embedder | Retriever | Reranker
     """
     family = families()[spec.family]
     _require_package(family)
-    factory = _import(family.factory)
-    return cast("Embedder | Retriever | Reranker | ListReranker", factory(spec.name, spec.options, compute))
+    return cast("Embedder | Retriever | Reranker | ListReranker", family.load(spec.name, spec.options, compute))
 
 
 def kinds(spec: ModelSpec) -> frozenset[Kind]:
@@ -32,7 +30,7 @@ def kinds(spec: ModelSpec) -> frozenset[Kind]:
     if family.check is None:
         return family.kinds
     _require_package(family)
-    return cast(frozenset[Kind], _import(family.check)(spec.name, spec.options))
+    return family.check(spec.name, spec.options)
 
 
 def is_installed(spec: ModelSpec) -> bool:
@@ -54,8 +52,3 @@ def _installed(module: str) -> bool:
         return find_spec(module) is not None
     except ModuleNotFoundError:  # its parent is missing
         return False
-
-
-def _import(path: str) -> Callable[..., object]:
-    module, _, name = path.partition(":")
-    return cast(Callable[..., object], getattr(import_module(module), name))

@@ -1,190 +1,139 @@
-"""The families of models, as data: what each is called, can do, and needs installed.
+"""The families of models: what each is called, can do, and needs installed.
 
-Another package adds a family by an entry point in the group `evalkit.models` that loads a `Family`.
+A family stands in the module of its code, with its options. Another package adds one by an entry point in the group
+`evalkit.models` that gives a `Family`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any, Literal
 
+from evalkit.compute import Compute
 from evalkit.errors import ConfigError
 from evalkit.plugins import plugins
-from evalkit.registry import options as opt
+from evalkit.registry.options import Options
 
 Kind = Literal["embedder", "retriever", "reranker"]
 Unit = Literal["million tokens", "thousand searches"]
 """What a provider's price is for. A search is one query with up to 100 documents of up to 500 tokens."""
+Weights = Literal["none", "hub", "disk", "registry"]
+"""What the NAME of a family with weights is: a hub name or a folder, a file or a folder, or a name in a registry."""
 ENTRY_POINT_GROUP = "evalkit.models"
+HUB = "hub name or folder"
+"""What people are told of a NAME of the hub."""
+TRAIN = "train"
+"""The NAME of a model whose weights are learned from the task's corpus, in families that read files too."""
 
 
 @dataclass(frozen=True)
 class Family:
     """A family of models.
 
-    `factory` is `module:callable`, imported when a model is built and called with (name, options, compute).
-    `name_help` says what the NAME in FAMILY:NAME is; None means that the family takes no name. With `is_path` the
-    NAME is a file or a folder here, or the word `train`.
-    A family that `learns` has no weights: it learns from the task's corpus alone. The vectors of a `sparse` one are
-    sparse, a dimension a word. Where `counts_words`, it finds what BM25 finds, so that a fusion of the two adds
-    nothing. A paid API has its price by `unit`; a family that runs any model there is `may_charge` too, in units of
-    its own.
-    `facts` is `module:callable`, called with a name: what a registry of the family says of that model, by the names
-    of
-    `results.facts.ModelFacts`.
+    `load` makes a model of (name, options, compute); a module imports what is heavy in it. `name_help` says what the
+    NAME in FAMILY:NAME is; None means that the family takes no name. `weights` says where its weights are found.
+
+    A family that `learns` has no weights: it learns from the task's corpus alone; one that `trains` does so for the
+    name `TRAIN`. The vectors of a `sparse` one are sparse, a dimension a word. Where `counts_words`, it finds what
+    BM25 finds, so that a fusion of the two adds nothing. A paid API has its price by `unit`; a family that runs any
+    model there is `may_charge` too, in units of its own.
+
     `module` names the packages that must be installed, blanks between, by the extra `extra`. A family with `keys` is
-    a paid API: one of these environment variables must hold its key. `check` is `module:callable` too, for a family
-    whose models differ in kind: called with (name, options) before any model is loaded, it gives the kinds of this
-    one, or raises SpecError.
+    a paid API: one of these environment variables must hold its key. `check` is for a family whose models differ in
+    kind: called with (name, options) before any model is loaded, it gives the kinds of this one, or raises SpecError.
+    `facts` is called with a name, and gives what a registry of the family says of that model, by the names of
+    `results.facts.ModelFacts`.
     """
 
     name: str
     kinds: frozenset[Kind]
-    options: type[opt.Options]
-    factory: str
+    options: type[Options]
+    load: Callable[[str, Any, Compute], Any]
     summary: str
     name_help: str | None = None
-    is_path: bool = False
+    weights: Weights = "none"
     module: str | None = None
     extra: str | None = None
-    check: str | None = None
+    check: Callable[[str, Any], frozenset[Kind]] | None = None
     keys: tuple[str, ...] = ()
     learns: bool = False
+    trains: bool = False
     sparse: bool = False
     counts_words: bool = False
     unit: Unit | None = None
     may_charge: bool = False
-    facts: str | None = None
+    facts: Callable[[str], Mapping[str, Any]] | None = None
 
 
-def _family(name: str, kinds: str, options: type[opt.Options], factory: str, summary: str, **more: Any) -> Family:
-    return Family(name, frozenset(kinds.split()), options, f"evalkit.models.{factory}", summary, **more)  # type: ignore[arg-type]
+BUILT_IN: Mapping[str, str] = {
+    "bow": "lexical",
+    "tfidf": "lexical",
+    "lsa": "lexical",
+    "bm25": "bm25",
+    "glove": "words",
+    "word2vec": "words",
+    "fasttext": "words",
+    "static": "static",
+    "cove": "cove",
+    "elmo": "elmo",
+    "bert": "bert",
+    "sbert": "sbert",
+    "splade": "splade",
+    "ce": "cross_encoder",
+    "maxsim": "maxsim",
+    "mteb": "mteb",
+    "llamaindex": "llamaindex_class",
+    "openai": "providers",
+    "openai-compatible": "providers",
+    "cohere": "providers",
+    "voyage": "providers",
+    "jina": "providers",
+    "google": "providers",
+    "cohere-rerank": "providers",
+    "voyage-rerank": "providers",
+    "jina-rerank": "providers",
+}
+"""The module of `evalkit.models` whose `FAMILIES` has each family; it is imported when the family is asked for."""
 
 
-def _api(
-    name: str,
-    kind: str,
-    options: type[opt.Options],
-    module: str,
-    keys: str,
-    summary: str,
-    unit: Unit = "million tokens",
-) -> Family:
-    more = {"module": module, "extra": "api", "keys": tuple(keys.split()), "name_help": "model of the provider"}
-    return _family(name, kind, options, f"providers:{name.replace('-', '_')}", summary, unit=unit, **more)
+class _Families(Mapping[str, Family]):
+    """All families by name: the built-in ones, then those of installed packages."""
 
+    def __init__(self, added: Mapping[str, Family]) -> None:
+        self._added = added
 
-HUB = "hub name or folder"
-"""What NAME is in families whose weights are downloaded when they are first used."""
-_TORCH = {"module": "transformers", "extra": "torch", "name_help": HUB}
-_SENTENCE_TRANSFORMERS = {"module": "sentence_transformers", "extra": "torch", "name_help": HUB}
-_WORDS = {"module": "gensim", "extra": "words", "is_path": True}
+    def __getitem__(self, name: str) -> Family:
+        return self._added[name] if name in self._added else _built_in(BUILT_IN[name])[name]
 
-BUILT_IN = (
-    _family(
-        "bow", "embedder", opt.LexicalOptions, "lexical:BagOfWords", "bag of words, counts", learns=True,
-        sparse=True, counts_words=True,
-    ),
-    _family(
-        "tfidf", "embedder", opt.TfidfOptions, "lexical:Tfidf", "TF-IDF fitted on the task's corpus",
-        learns=True, sparse=True, counts_words=True,
-    ),
-    _family("lsa", "embedder", opt.LsaOptions, "lexical:Lsa", "TF-IDF reduced by truncated SVD", learns=True),
-    _family("bm25", "retriever reranker", opt.Bm25Options, "bm25:Bm25", "BM25 over the task's corpus", learns=True),
-    _family(
-        "glove", "embedder", opt.WordOptions, "words:load_glove",
-        "average of word vectors in GloVe text format", name_help="file (.gz too)", **_WORDS,
-    ),
-    _family(
-        "word2vec", "embedder", opt.TrainedWordOptions, "words:load_word2vec",
-        "average of word2vec vectors, pretrained or trained on the corpus",
-        name_help="file in text or binary format (.gz too), or 'train'", **_WORDS,
-    ),
-    _family(
-        "fasttext", "embedder", opt.TrainedWordOptions, "words:load_fasttext",
-        "average of fastText vectors, pretrained or trained on the corpus",
-        name_help=".vec or .bin file (.gz too), or 'train'", **_WORDS,
-    ),
-    _family(
-        "static", "embedder", opt.StaticOptions, "static:load_static",
-        "Model2Vec static embeddings", name_help=HUB, module="model2vec", extra="words",
-    ),
-    _family(
-        "cove", "embedder", opt.CoveOptions, "cove:load_cove", "context vectors (CoVe): a translation model's BiLSTM "
-        "over GloVe", name_help="folder with wmtlstm-*.pth and glove*.txt", module="torch gensim", extra="recurrent",
-        is_path=True,
-    ),
-    _family(
-        "elmo", "embedder", opt.ElmoOptions, "elmo:load_elmo", "ELMo: a language model's character CNN and BiLSTMs",
-        name_help="folder with *options.json and *.hdf5", module="torch h5py", extra="recurrent",
-        is_path=True,
-    ),
-    _family("bert", "embedder", opt.BertOptions, "bert:load_bert", "any transformers encoder, pooled", **_TORCH),
-    _family(
-        "sbert", "embedder", opt.SbertOptions, "sbert:load_sbert", "any sentence-transformers model",
-        **_SENTENCE_TRANSFORMERS,
-    ),
-    _family(
-        "splade", "embedder", opt.SpladeOptions, "splade:load_splade",
-        "learned sparse vectors (SPLADE), any SparseEncoder of sentence-transformers", sparse=True,
-        **_SENTENCE_TRANSFORMERS,
-    ),
-    _family(
-        "ce", "reranker", opt.PairOptions, "cross_encoder:load_cross_encoder",
-        "cross-encoder: a transformers classifier, or any CrossEncoder of sentence-transformers",
-        **_SENTENCE_TRANSFORMERS,
-    ),
-    _family(
-        "maxsim", "retriever reranker", opt.PairOptions, "maxsim:load_maxsim",
-        "late interaction over token vectors (MaxSim): a ColBERT checkpoint, or any encoder",
-        **_SENTENCE_TRANSFORMERS,
-    ),
-    _family(
-        "mteb", "embedder retriever reranker", opt.MtebOptions, "mteb:load_mteb", "any model of mteb's registry",
-        name_help="name in the registry (`evalkit models mteb:` lists them)", module="mteb", extra="mteb",
-        check="evalkit.mteb.registry:check_model", facts="evalkit.mteb.registry:model_facts", may_charge=True,
-    ),
-    _family(
-        "llamaindex", "embedder reranker", opt.ComponentOptions, "llamaindex_class:load_component",
-        "any LlamaIndex embedding or postprocessor; options are its class's arguments",
-        name_help="module.Class", module="llama_index.core", extra="llamaindex",
-        check="evalkit.models.llamaindex_class:check_component", may_charge=True,
-    ),
-    _api("openai", "embedder", opt.ApiEmbedderOptions, "openai", "OPENAI_API_KEY", "OpenAI's embeddings API"),
-    _family(
-        "openai-compatible", "embedder", opt.CompatibleOptions, "providers:openai_compatible",
-        "any server with OpenAI's embeddings API (vLLM, text-embeddings-inference, Ollama); "
-        "a key, if it needs one, in OPENAI_COMPATIBLE_API_KEY",
-        name_help="model of the server", module="openai", extra="api", unit="million tokens",
-    ),
-    _api("cohere", "embedder", opt.ApiEmbedderOptions, "cohere", "COHERE_API_KEY CO_API_KEY", "Cohere's embed API"),
-    _api("voyage", "embedder", opt.ApiEmbedderOptions, "voyageai", "VOYAGE_API_KEY", "Voyage's embeddings API"),
-    _api("jina", "embedder", opt.ApiEmbedderOptions, "openai", "JINA_API_KEY", "Jina's embeddings API"),
-    _api(
-        "google", "embedder", opt.ApiEmbedderOptions, "google.genai", "GOOGLE_API_KEY GEMINI_API_KEY",
-        "Google's Gemini embeddings API",
-    ),
-    _api(
-        "cohere-rerank", "reranker", opt.ApiOptions, "cohere", "COHERE_API_KEY CO_API_KEY", "Cohere's rerank API",
-        unit="thousand searches",
-    ),
-    _api("voyage-rerank", "reranker", opt.ApiOptions, "voyageai", "VOYAGE_API_KEY", "Voyage's rerank API"),
-    _api("jina-rerank", "reranker", opt.ApiOptions, "openai", "JINA_API_KEY", "Jina's rerank API"),
-)  # fmt: skip
+    def __contains__(self, name: object) -> bool:
+        return name in BUILT_IN or name in self._added
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*BUILT_IN, *self._added))
+
+    def __len__(self) -> int:
+        return len(BUILT_IN) + len(self._added)
 
 
 @cache
 def families() -> Mapping[str, Family]:
-    """All families by name: the built-in ones, then those of installed packages.
+    """List all families by name.
 
     Raises ConfigError if an entry point cannot be imported, is no Family, or takes a name that is taken.
     """
-    found = {family.name: family for family in BUILT_IN}
+    added: dict[str, Family] = {}
     for entry, family in plugins(ENTRY_POINT_GROUP, Family):
-        if family.name in found:
+        if family.name in BUILT_IN or family.name in added:
             raise ConfigError(
                 f"entry point {entry!r} adds a family {family.name!r}, which exists already; "
                 "rename it or uninstall that package."
             )
-        found[family.name] = family
-    return found
+        added[family.name] = family
+    return _Families(added)
+
+
+@cache
+def _built_in(module: str) -> Mapping[str, Family]:
+    found: tuple[Family, ...] = import_module(f"evalkit.models.{module}").FAMILIES
+    return {family.name: family for family in found}

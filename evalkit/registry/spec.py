@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 from pydantic import AliasChoices, ValidationError
 
 from evalkit.errors import SpecError, UnknownNameError, did_you_mean
-from evalkit.registry.families import families
+from evalkit.registry.families import TRAIN, families
 from evalkit.registry.options import Options
 from evalkit.secrets import is_secret
 
@@ -32,6 +32,12 @@ class ModelSpec:
     family: str
     name: str
     options: Options
+
+    @property
+    def learns(self) -> bool:
+        """Whether the model has no weights of its own: it learns from the task's corpus."""
+        family = families()[self.family]
+        return family.learns or (family.trains and self.name == TRAIN)
 
     def __str__(self) -> str:
         head = f"{self.family}:{_escape(self.name)}" if self.name else self.family

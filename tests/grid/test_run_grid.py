@@ -17,8 +17,7 @@ from fakes import (
 from evalkit.cell import Cell
 from evalkit.compute import Compute
 from evalkit.metrics.similarity import paired_similarities
-from evalkit.models.bm25 import Bm25
-from evalkit.registry.options import Bm25Options
+from evalkit.models.bm25 import Bm25, Bm25Options
 
 PETS = retrieval_task({"10": "cat", "9": "hen", "8": "dog", "7": "fox"}, {"q1": "meow?", "q2": "bark?"})
 CARS = retrieval_task({"1": "van", "2": "bus", "3": "car"}, {"q1": "seats?"}, name="cars")

@@ -12,9 +12,8 @@ from tiny_architectures import ARCHITECTURES, save_architecture
 from tiny_models import POSITIONS
 
 from evalkit.compute import Compute
-from evalkit.models.bert import load_bert
-from evalkit.models.sbert import load_sbert
-from evalkit.registry.options import BertOptions, SbertOptions
+from evalkit.models.bert import BertOptions, load_bert
+from evalkit.models.sbert import SbertOptions, load_sbert
 
 TEXTS = ["a", "the cat sat", "", "zebras and yaks", "q" * 30]
 TEXT_ENCODERS = {"t5", "t5-gated", "mt5", "umt5"}

@@ -17,9 +17,8 @@ from tokenizers.processors import TemplateProcessing
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
 from evalkit.models import batching
-from evalkit.models.bert import Bert, load_bert
+from evalkit.models.bert import Bert, BertOptions, load_bert
 from evalkit.models.transformer import pool
-from evalkit.registry.options import BertOptions
 
 ENCODERS = ["bert", "roberta", "mpnet", "albert", "xlm"]
 POOLED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {

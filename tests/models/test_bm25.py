@@ -15,8 +15,7 @@ from evalkit.compute import Compute
 from evalkit.contracts import Coverage, Fittable, HasVocabulary, Reranker, Retriever
 from evalkit.errors import ConfigError, ScoreError
 from evalkit.models import bm25 as module
-from evalkit.models.bm25 import Bm25
-from evalkit.registry.options import Bm25Options
+from evalkit.models.bm25 import Bm25, Bm25Options
 
 TEXTS = ["a cat sat", "dogs bark", "cat cat dog", "", "cat sat a"]
 

@@ -18,8 +18,7 @@ from evalkit.compute import Compute
 from evalkit.contracts import Coverage, HasVocabulary
 from evalkit.errors import ModelNotFoundError
 from evalkit.models import batching
-from evalkit.models.cove import Cove, load_cove
-from evalkit.registry.options import CoveOptions
+from evalkit.models.cove import Cove, CoveOptions, load_cove
 
 TEXTS = [
     "the cat sat", "mat", "The CAT, the dog!", "dog zebra ran", "zebra the", "the cat sat on the mat " * 4, "Cat cat",

@@ -13,9 +13,8 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from evalkit.compute import Compute
 from evalkit.contracts import Coverage, Embedder, Fittable, HasVocabulary
 from evalkit.errors import ConfigError, SpecError
-from evalkit.models.lexical import BagOfWords, Lsa, Tfidf
+from evalkit.models.lexical import BagOfWords, LexicalOptions, Lsa, LsaOptions, Tfidf, TfidfOptions
 from evalkit.registry import build, parse_spec
-from evalkit.registry.options import LexicalOptions, LsaOptions, TfidfOptions
 
 TEXTS = ["The cat sat on a mat.", "A dog, a cat!", "", "I am a dog", "Birds sing; dogs don't."]
 PATTERN = r"(?u)\b\w+\b"

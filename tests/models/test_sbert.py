@@ -13,10 +13,9 @@ from tiny_models import POSITIONS, TEXTS, MakeModel, tiny_tokenizer
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
-from evalkit.models.bert import load_bert
-from evalkit.models.sbert import Sbert, load_sbert
+from evalkit.models.bert import BertOptions, load_bert
+from evalkit.models.sbert import Sbert, SbertOptions, load_sbert
 from evalkit.models.weights import locate
-from evalkit.registry.options import BertOptions, SbertOptions
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 PROMPTS = {"query": "ask ", "document": "tell ", "any": "say "}

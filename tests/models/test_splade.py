@@ -19,8 +19,7 @@ from evalkit.compute import Compute
 from evalkit.contracts import Setting
 from evalkit.errors import ModelNotFoundError, SpecError
 from evalkit.models import batching
-from evalkit.models.splade import Splade, load_splade
-from evalkit.registry.options import SpladeOptions
+from evalkit.models.splade import Splade, SpladeOptions, load_splade
 from evalkit.search.exact import search
 from evalkit.suite import load_task
 

@@ -14,8 +14,7 @@ from tokenizers import Tokenizer
 from evalkit.compute import Compute
 from evalkit.contracts import Coverage, Fittable
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.static import load_static
-from evalkit.registry.options import StaticOptions
+from evalkit.models.static import StaticOptions, load_static
 
 
 @pytest.fixture(scope="module")

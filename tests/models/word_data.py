@@ -4,8 +4,7 @@ import gzip
 from pathlib import Path
 
 from evalkit.compute import Compute
-from evalkit.models.words import load_fasttext, load_glove, load_word2vec
-from evalkit.registry.options import TrainedWordOptions, WordOptions
+from evalkit.models.words import TrainedWordOptions, WordOptions, load_fasttext, load_glove, load_word2vec
 
 WORDS = {"cat": [0.5, -1, 2], "Dog": [4, 0, -2.5], "dog": [1, 1, 1], "straße": [0.25, 8, -3]}
 LINES = [" ".join([word, *map(str, vector)]) for word, vector in WORDS.items()]

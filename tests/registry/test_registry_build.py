@@ -35,9 +35,9 @@ class Letters:
         return np.array([[text.count(self.letter)] * self.dim for text in texts], dtype=np.float32)
 
 LETTERS = Family(
-    "letters", frozenset({"embedder"}), Settings, "evalkit_letters:Letters", "counts of a letter", name_help="letter"
+    "letters", frozenset({"embedder"}), Settings, Letters, "counts of a letter", name_help="letter"
 )
-TAKEN = Family("bert", frozenset({"embedder"}), Settings, "evalkit_letters:Letters", "a name that is taken")
+TAKEN = Family("bert", frozenset({"embedder"}), Settings, Letters, "a name that is taken")
 NOT_A_FAMILY = 7
 """
 

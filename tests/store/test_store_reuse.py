@@ -9,10 +9,9 @@ from store_models import Counting
 import evalkit
 from evalkit.cell import Cell
 from evalkit.compute import Compute
-from evalkit.models.bm25 import Bm25
-from evalkit.models.words import load_word2vec
+from evalkit.models.bm25 import Bm25, Bm25Options
+from evalkit.models.words import TrainedWordOptions, load_word2vec
 from evalkit.registry import expand
-from evalkit.registry.options import Bm25Options, TrainedWordOptions
 from evalkit.store import Store, reuse, table
 from evalkit.store.folder import Folder
 from evalkit.store.keys import first_of_each, text_keys

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import ModelNotFoundError, UnknownNameError, did_you_mean
 from evalkit.mteb.reference import require_mteb
+from evalkit.registry.families import Kind
 
 if TYPE_CHECKING:
     from mteb.models import ModelMeta
@@ -38,12 +39,12 @@ def model_facts(name: str) -> dict[str, Any]:
     }
 
 
-def check_model(name: str, _: object) -> frozenset[str]:
+def check_model(name: str, _: object) -> frozenset[Kind]:
     """What a model of the registry can be, without loading it. Raises UnknownNameError for any other name.
 
     What is neither a dense encoder nor a cross-encoder (late interaction, sparse, BM25) searches by itself.
     """
-    kinds = {"dense": "embedder", "cross-encoder": "reranker"}
+    kinds: dict[str, Kind] = {"dense": "embedder", "cross-encoder": "reranker"}
     return frozenset(kinds.get(kind, "retriever") for kind in find_meta(name).model_type)
 
 
