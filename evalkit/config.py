@@ -27,6 +27,7 @@ from evalkit.registry import refuse_cut_paths, split_models, tidy
 from evalkit.registry.reference import ModelRef
 from evalkit.suite.checks import OnBadData
 from evalkit.suite.declaration import UNREADABLE_YAML
+from evalkit.suite.given import GivenTask, is_task
 from evalkit.suite.reference import bundled_tasks
 from evalkit.terms import EngineName
 
@@ -80,7 +81,19 @@ def _task_names(value: Any) -> Any:
     return names
 
 
-Names = Annotated[tuple[Annotated[str, BeforeValidator(_place)], ...], BeforeValidator(_task_names)]
+def _name_or_task(value: Any) -> str | GivenTask:
+    if isinstance(value, str | Path):
+        return str(value)
+    if isinstance(value, GivenTask):
+        return value
+    raise PydanticCustomError("name_or_task", "Input should be a valid string or a task")
+
+
+Tasks = Annotated[
+    tuple[Annotated[str | GivenTask, PlainValidator(_name_or_task)], ...],
+    BeforeValidator(_task_names),
+    PlainSerializer(lambda names: tuple(name if isinstance(name, str) else name.name for name in names)),
+]
 
 
 def _name_or_model(value: Any) -> str | ModelRef:
@@ -104,7 +117,7 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     models: Models = Field(min_length=1, description="specs, catalogue names, or in Python models")
-    tasks: Names = Field(min_length=1, description="names or paths")
+    tasks: Tasks = Field(min_length=1, description="names or paths, or in Python tasks")
     rerankers: Models = Field((NO_RERANKER,), description='the same; "none" always takes part')
     top_k: Annotated[
         tuple[PositiveInt, ...],
@@ -245,6 +258,14 @@ def _given(value: Any) -> Any:
     return [_place(each) if isinstance(each, named) else _given_model(each) for each in value]
 
 
+def _given_tasks(value: Any) -> Any:
+    """Tasks that are no strings, and mappings that hold one, as `GivenTask`s."""
+    if isinstance(value, str | Path) or value is None:
+        return value
+    listed = [value] if is_task(value) or not isinstance(value, Collection | Iterator) else value
+    return [GivenTask(each) if is_task(each) else each for each in listed]
+
+
 def _is_pair(value: Any) -> bool:
     return (
         isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and not isinstance(value[1], str)
@@ -262,7 +283,8 @@ def read_config(given: Mapping[str, Any]) -> RunConfig:
             raise UnknownNameError(
                 f"unknown key {key!r} in the suite. {did_you_mean(str(key), RunConfig.model_fields)}"
             )
-    named = {key: _given(value) if key in ("models", "rerankers") else value for key, value in given.items()}
+    taken = {"models": _given, "rerankers": _given, "tasks": _given_tasks}
+    named = {key: taken[key](value) if key in taken else value for key, value in given.items()}
     try:
         return RunConfig.model_validate(named)
     except ValidationError as error:

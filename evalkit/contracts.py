@@ -5,7 +5,7 @@ A model is any object with these methods; no base class is needed.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, Union, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from evalkit.types import FloatArray, IntArray, Run
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-Vectors: TypeAlias = "NDArray[np.float32] | csr_matrix"
+Vectors = Union[NDArray[np.float32], "csr_matrix"]
 """One row a text: float32 of shape (n_texts, dim), or a scipy CSR matrix for lexical models."""
 
 

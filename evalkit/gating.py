@@ -113,9 +113,10 @@ def _check_metrics(policy: Policy, frozen: Baseline, config: RunConfig) -> None:
     then = {metric.name for task in frozen.tasks for metric in before.metrics(task.task, task.split)}
     without_cut = {name for name in then if before.metric(name).k is None}
     known = without_cut | {metric.name for metric in config.ranking_metrics}
+    # Tasks of mteb bring metrics of their own, which the run tells.
+    brings_its_own = any(isinstance(task, str) and is_mteb(task) for task in config.tasks)
     for name in (*policy.metrics, *policy.floors):
-        # Tasks of mteb bring metrics of their own, which the run tells.
-        if name not in known and (Metric.named(name).k is not None or not any(map(is_mteb, config.tasks))):
+        if name not in known and (Metric.named(name).k is not None or not brings_its_own):
             raise ConfigError(
                 f"the run would have no metric {name!r}, which the policy names. {did_you_mean(name, sorted(known))} "
                 f"This suite cuts rankings at {', '.join(map(str, config.top_k))}; metrics= names others."

@@ -35,6 +35,7 @@ from evalkit.spending import Spending
 from evalkit.store import Store, default_root
 from evalkit.suite import load_task
 from evalkit.suite.checks import DataWarning
+from evalkit.suite.given import GivenTask
 from evalkit.suite.kinds import kind_of
 from evalkit.suite.published import read_published
 from evalkit.types import RetrievalTask, Task
@@ -83,12 +84,12 @@ def run_config(config: RunConfig, on_loaded: Callable[[ModelRef, Any], None] | N
 
 def refusal(config: RunConfig) -> EvalkitError | None:
     """What a run of this configuration refuses before it computes anything, so far as that needs no download."""
-    here = [name for name in config.tasks if not is_mteb(name)]
+    here = [task for task in config.tasks if isinstance(task, GivenTask) or not is_mteb(task)]
     try:
         participants = participants_of(config)
-        for name in config.tasks:
-            if is_mteb(name):
-                find_tasks(Reference.parse(name))
+        for task in config.tasks:
+            if isinstance(task, str) and is_mteb(task):
+                find_tasks(Reference.parse(task))
         with warnings.catch_warnings():  # they are the plan's to give
             warnings.simplefilter("ignore", DataWarning)
             tasks = load_tasks(config.model_copy(update={"tasks": tuple(here)}))
@@ -243,8 +244,11 @@ def load_tasks(config: RunConfig) -> list[Task]:
     """The tasks of a configuration, checked. Raises EvalkitError."""
     how: Any = {"on_bad_data": config.on_bad_data, "max_queries": config.max_queries, "seed": config.seed}
     tasks: list[Task] = []
-    for name in dict.fromkeys(config.tasks):
-        tasks += load_mteb_tasks(name, **how) if is_mteb(name) else [load_task(name, **how)]
+    for task in dict.fromkeys(config.tasks):
+        if isinstance(task, GivenTask):
+            tasks.append(task.load(**how))
+        else:
+            tasks += load_mteb_tasks(task, **how) if is_mteb(task) else [load_task(task, **how)]
     keys = [f"{task.name} ({task.split})" for task in tasks]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:

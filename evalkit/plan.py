@@ -16,6 +16,7 @@ from evalkit.registry.catalogue import entry_of
 from evalkit.registry.files import refuse_pointer
 from evalkit.registry.folder import begins_as_path
 from evalkit.suite import load_task
+from evalkit.suite.given import GivenTask
 from evalkit.suite.kinds import TaskKind, kind_named, kind_of
 
 CHARACTERS_PER_TOKEN = 4
@@ -84,7 +85,7 @@ def make_plan(
 
     Raises EvalkitError for local tasks that cannot be used.
     """
-    tasks = [_task(name, config) for name in dict.fromkeys(config.tasks)]
+    tasks = [_task(task, config) for task in dict.fromkeys(config.tasks)]
     retrieval = [task for task in tasks if task.kind is not None and task.kind.ranks]
     others = [task for task in tasks if task.kind is not None and not task.kind.ranks]
     embedders = sum(_is_embedder(spec) for spec in models.values())
@@ -107,11 +108,12 @@ def make_plan(
     )
 
 
-def _task(name: str, config: RunConfig) -> TaskPlan:
-    declared = config.sizes.get(name)
-    if is_mteb(name):  # its data is downloaded: a plan does not touch it
-        return _declared(name, declared, config) if declared else TaskPlan(name, "unknown", None)
-    task = load_task(name, on_bad_data=config.on_bad_data, max_queries=config.max_queries, seed=config.seed)
+def _task(given: str | GivenTask, config: RunConfig) -> TaskPlan:
+    if isinstance(given, str) and is_mteb(given):  # its data is downloaded: a plan does not touch it
+        declared = config.sizes.get(given)
+        return _declared(given, declared, config) if declared else TaskPlan(given, "unknown", None)
+    how: Any = {"on_bad_data": config.on_bad_data, "max_queries": config.max_queries, "seed": config.seed}
+    task = given.load(**how) if isinstance(given, GivenTask) else load_task(given, **how)
     kind = kind_of(task)
     texts, facts = kind.texts(task), kind.facts(task)
     return TaskPlan(

@@ -1,7 +1,7 @@
 """Rows of tables, whatever file they are in: CSV, TSV, JSONL, JSON, parquet or TREC's, with where each came from."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -59,6 +59,20 @@ def read_rows(path: Path, fields: Fields, problems: Problems) -> Iterator[Row]:
         yield from _json_rows(path, form, fields, problems)
     else:
         yield from _table_rows(path, form, fields, problems)
+
+
+def rows_of_records(
+    records: Iterable[Mapping[str, object]], where: str, fields: Fields, problems: Problems
+) -> Iterator[Row]:
+    """Read rows that are in memory; `where` is what problems call them.
+
+    A needed field that no column can be is noted, and then there are no rows.
+    """
+    match = lru_cache(fields.match)
+    for number, values in enumerate(records, start=1):
+        if number == 1 and not _explain(fields, list(values), where, problems):
+            return
+        yield Row(values, match(tuple(values)), where, number, problems, "row")
 
 
 def has_fields(path: Path, fields: Fields) -> bool:

@@ -16,6 +16,7 @@ from evalkit.suite.kinds.kind import Loading, TaskKind
 from evalkit.suite.making import make_retrieval
 from evalkit.suite.opening import read_lines
 from evalkit.suite.reading import read_rows
+from evalkit.suite.rows import Row
 from evalkit.types import Document, Query, RetrievalTask
 
 if TYPE_CHECKING:
@@ -52,12 +53,13 @@ class Retrieval(TaskKind[RetrievalTask]):
         judgements: Iterable[Judgement]
         if info.corpus:
             corpus = info.corpus[split]
-            documents = chain.from_iterable(_read_corpus(path, problems) for path in corpus)
+            documents = chain.from_iterable(documents_of(read_rows(path, CORPUS, problems)) for path in corpus)
             if stays_on_disk(corpus):
                 documents = read_in_blocks(corpus, documents, problems)
-            queries = chain.from_iterable(_read_queries(path, problems) for path in info.queries[split])
-            judgements = chain.from_iterable(_read_judgements(path, problems) for path in files)
-            sources = problems.place_of(corpus), problems.place_of(info.queries[split]), problems.place_of(files)
+            asked = info.queries[split]
+            queries = chain.from_iterable(queries_of(read_rows(path, QUERIES, problems)) for path in asked)
+            judgements = chain.from_iterable(judgements_of(read_rows(path, QRELS, problems)) for path in files)
+            sources = problems.place_of(corpus), problems.place_of(asked), problems.place_of(files)
         else:
             dataset = _read_dataset(files[0], problems)
             documents = (Document(*entry) for entry in dataset["corpus"])
@@ -104,12 +106,14 @@ class Retrieval(TaskKind[RetrievalTask]):
         return f"{self.asked(facts, form)} over {facts['documents']:{form}} documents"
 
 
-def _read_corpus(path: Path, problems: Problems) -> Iterator[Document]:
-    return (document for row in read_rows(path, CORPUS, problems) if (document := read_document(row)) is not None)
+def documents_of(rows: Iterable[Row]) -> Iterator[Document]:
+    """Read documents of rows with the fields of `columns.CORPUS`."""
+    return (document for row in rows if (document := read_document(row)) is not None)
 
 
-def _read_queries(path: Path, problems: Problems) -> Iterator[Query]:
-    for row in read_rows(path, QUERIES, problems):
+def queries_of(rows: Iterable[Row]) -> Iterator[Query]:
+    """Read queries of rows with the fields of `columns.QUERIES`."""
+    for row in rows:
         identifier, text, metadata = row.identifier("_id"), row.text("text"), row.get("metadata")
         # Nested values name no slice.
         tags = metadata.items() if isinstance(metadata, dict) else ()
@@ -118,10 +122,13 @@ def _read_queries(path: Path, problems: Problems) -> Iterator[Query]:
             yield Query(identifier, text or "", named)
 
 
-def _read_judgements(path: Path, problems: Problems) -> Iterator[Judgement]:
-    """Judgements of a file. Without a score every row is relevant, as NanoBEIR has them: if nothing else is there."""
+def judgements_of(rows: Iterable[Row]) -> Iterator[Judgement]:
+    """Read judgements of the rows of one table, with the fields of `columns.QRELS`.
+
+    Without a score every row is relevant, as NanoBEIR has them, if nothing else is there.
+    """
     scored = None
-    for row in read_rows(path, QRELS, problems):
+    for row in rows:
         query, document = row.identifier("query-id"), row.identifier("corpus-id")
         if scored is None:
             scored = row.has("score")
@@ -134,7 +141,7 @@ def _read_judgements(path: Path, problems: Problems) -> Iterator[Judgement]:
         if query is not None and document is not None:
             yield query, document, grade
     if scored is False:
-        problems.note(f"{problems.place(path)}: it has no scores; each of its rows is relevant.")
+        row.problems.note(f"{row.where}: it has no scores; each of its rows is relevant.")
 
 
 def _read_dataset(path: Path, problems: Problems) -> dict[str, list[tuple[str, str]]]:

@@ -1,9 +1,8 @@
 """Semantic textual similarity: pairs of sentences, whose similarity is held against a gold score."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from evalkit.suite.declaration import Declaration
 from evalkit.suite.kinds.kind import Encode, Loading, TaskKind
 from evalkit.suite.making import make_sts
 from evalkit.suite.reading import read_rows
+from evalkit.suite.rows import Row
 from evalkit.terms import Similarity
 from evalkit.types import FloatArray, StsTask
 
@@ -53,7 +53,7 @@ class Sts(TaskKind[StsTask]):
         problems = Problems(info.source)
         files = info.splits[split]
         bounds = info.declared.score_range if isinstance(info.declared, StsDeclaration) else None
-        pairs = chain.from_iterable(_pairs(path, bounds, problems) for path in files)
+        pairs = chain.from_iterable(pairs_of(read_rows(path, PAIRS, problems), bounds) for path in files)
         source = problems.place_of(files)
         return make_sts(info.name, split, pairs, bounds, source, problems, how.on_bad_data, how.max_items, how.seed)
 
@@ -109,8 +109,9 @@ def why_undefined(similarities: Mapping[str, FloatArray]) -> tuple[str, ...]:
     return (f"All its similarities are equal ({known.size:,} pairs): no correlation is defined.",)
 
 
-def _pairs(path: Path, bounds: tuple[float, float] | None, problems: Problems) -> Iterator[tuple[str, str, float]]:
-    for row in read_rows(path, PAIRS, problems):
+def pairs_of(rows: Iterable[Row], bounds: tuple[float, float] | None) -> Iterator[tuple[str, str, float]]:
+    """Read sentence pairs and their scores of rows with the fields of `columns.PAIRS`; scores are in `bounds`."""
+    for row in rows:
         first, second = row.written("sentence1"), row.written("sentence2")
         score = row.number("score")
         if bounds and math.isfinite(score):
