@@ -1,32 +1,69 @@
 """Pick, compare and regression-test embedding models and rerankers, on your own data.
 
-`evalkit.run(models=..., tasks=..., rerankers=...)` does what `evalkit run` does and returns `Results`.
-`evalkit.pick("docs/", questions=..., models=...)` does what `evalkit pick` does.
+`run` runs models on tasks, and rerankers behind them; `pick` chooses a model for a folder of documents; `compare`
+says what changed from one run to another; `gate` says yes or no to a run; `report` writes a page. Each does what the
+command of its name does.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evalkit.gating import gate, make_baseline
+    from evalkit.metrics.metric import Metric
     from evalkit.picking import pick
     from evalkit.pipeline import run
+    from evalkit.registry.families import Family
+    from evalkit.report.html.page import write_report as report
     from evalkit.results import Results
+    from evalkit.results.changes import compare_runs as compare
+    from evalkit.suite import load_task
+    from evalkit.suite.given import retrieval_task, sts_task
+    from evalkit.types import RetrievalTask, StsTask
 
 __version__ = "0.1.0"
-__all__ = ["Results", "pick", "run"]
+_PLACES = {
+    "Family": "evalkit.registry.families:Family",
+    "Metric": "evalkit.metrics.metric:Metric",
+    "Results": "evalkit.results:Results",
+    "RetrievalTask": "evalkit.types:RetrievalTask",
+    "StsTask": "evalkit.types:StsTask",
+    "compare": "evalkit.results.changes:compare_runs",
+    "gate": "evalkit.gating:gate",
+    "load_task": "evalkit.suite:load_task",
+    "make_baseline": "evalkit.gating:make_baseline",
+    "pick": "evalkit.picking:pick",
+    "report": "evalkit.report.html.page:write_report",
+    "retrieval_task": "evalkit.suite.given:retrieval_task",
+    "run": "evalkit.pipeline:run",
+    "sts_task": "evalkit.suite.given:sts_task",
+}
+__all__ = [
+    "Family",
+    "Metric",
+    "Results",
+    "RetrievalTask",
+    "StsTask",
+    "compare",
+    "gate",
+    "load_task",
+    "make_baseline",
+    "pick",
+    "report",
+    "retrieval_task",
+    "run",
+    "sts_task",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public functions when they are first used, so that `import evalkit` is instant."""
-    if name == "run":
-        from evalkit.pipeline import run
+    """Import what is public when it is first used, so that `import evalkit` is instant."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'evalkit' has no attribute {name!r}")
+    module, _, attribute = _PLACES[name].partition(":")
+    return getattr(import_module(module), attribute)
 
-        return run
-    if name == "pick":
-        from evalkit.picking import pick
 
-        return pick
-    if name == "Results":
-        from evalkit.results import Results
-
-        return Results
-    raise AttributeError(f"module 'evalkit' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    """List what is public, for editors and notebooks."""
+    return sorted([*globals(), *__all__])

@@ -74,6 +74,11 @@ def gate(
     same. `models` gives, by label, objects in place of specs.
 
     The same inputs give the same verdict. Raises EvalkitError for input that cannot be used.
+
+    >>> import evalkit
+    >>> before = evalkit.run(models="tfidf", tasks="rag-mini", max_queries=60, device="cpu")
+    >>> gate(make_baseline(before), run=before).word
+    'pass'
     """
     frozen = baseline if isinstance(baseline, Baseline) else Baseline.read(Path(baseline))
     held_to = policy if isinstance(policy, Policy) else read_policy(policy)

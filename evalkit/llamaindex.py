@@ -4,7 +4,6 @@ Needs the extra `llamaindex`; importing this module imports LlamaIndex.
 """
 
 import asyncio
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -149,17 +148,12 @@ def best_retriever(
     `store`). Raises ConfigError if there is no such cell.
     """
     run = results.provenance
-    board = results.leaderboard()
     names = [each["task"] for each in run["tasks"] if each["type"] == "retrieval" and task in (None, each["task"])]
     if len(names) != 1:
         raise ConfigError(
             f"task={task!r} leaves {len(names)} retrieval tasks of the run: {', '.join(names)}. Name one."
         )
-    best = board[board["task"] == names[0]].iloc[0]
-    main = results.main_metric(best["task"], best["split"]) if results.metrics(best["task"], best["split"]) else None
-    if main is None or math.isnan(best[main.name]):
-        raise ConfigError(f"no cell of {names[0]!r} has a score; the reasons are in results.failures.")
-
+    best = results.best(names[0])
     objects = models or {}
 
     def source(label: str) -> object:
@@ -169,13 +163,13 @@ def best_retriever(
             raise ConfigError(
                 f"{label!r} was an object, {run['specs'][label]}: give it in models={{{label!r}: ...}}."
             )
-        return results.spec_to_use(best["task"], best["split"], label)
+        return results.spec_to_use(best.task, best.split, label)
 
     settings = {"similarity_top_k": max(run["top_k"]), **{key: run[key] for key in ("candidates", "device", "dtype")}}
     return EvalkitRetriever(
         nodes,
-        source(best["model"]),
-        source(best["reranker"]),
+        source(best.model),
+        source(best.reranker),
         **{**settings, "objects": objects, **options},
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ from evalkit.decision.recommend import Recommendation, check_margin, recommend
 from evalkit.decision.requirements import parse_requirements
 from evalkit.documents import Chunk, Chunking, Folder, chunk_statistics, count_tokens, read_folder, split
 from evalkit.errors import ConfigError, did_you_mean
+from evalkit.keys import RunKeys
 from evalkit.measure import Limits, MeasuringInterrupted, measure
 from evalkit.metrics.metric import Metric
 from evalkit.models.free import FreeModels, free_models
@@ -72,7 +73,7 @@ def pick(
     hybrid: bool = True,
     measure_queries: int = 50,
     measure_seconds: float = 5.0,
-    **keys: Any,
+    **keys: Unpack[RunKeys],
 ) -> Pick:
     """Which model, reranker and chunking to use on one's own documents, told from one's own questions.
 
@@ -93,6 +94,16 @@ def pick(
     cells that were finished are written, and what was measured, but nothing is recommended; the same pick into the
     same `out` goes on from there. Raises ReportError if tables or the recommendation cannot be made of the results,
     which are written before.
+
+    >>> from pathlib import Path
+    >>> Path("docs").mkdir()
+    >>> for word in ("cats", "dogs", "fish"):
+    ...     _ = Path("docs", f"{word}.md").write_text(f"All about {word}: what {word} eat, and where {word} live.")
+    >>> lines = "question,file\\nwhere do cats live,cats.md\\nwhat do fish eat,fish.md\\n"
+    >>> _ = Path("questions.csv").write_text(lines)
+    >>> picked = pick("docs", questions="questions.csv", models="bm25,tfidf", chunk_size=None, device="cpu")
+    >>> picked.recommendation.choice.model
+    'tfidf'
     """
     free = None if keys.get("models") else _free(keys)
     if free is not None:

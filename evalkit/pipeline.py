@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from evalkit.cell import NO_RERANKER, Cell
 from evalkit.compute import choose_compute
@@ -15,6 +15,7 @@ from evalkit.engine import open_engine
 from evalkit.engine import require as require_engine
 from evalkit.errors import ConfigError, EvalkitError
 from evalkit.grid import GridPlan, run_grid
+from evalkit.keys import RunKeys
 from evalkit.models.facts import look_up
 from evalkit.mteb.reference import Reference, find_tasks, is_mteb
 from evalkit.mteb.tasks import load_tasks as load_mteb_tasks
@@ -41,13 +42,17 @@ from evalkit.suite.published import read_published
 from evalkit.types import RetrievalTask, Task
 
 
-def run(suite: str | Path | None = None, **keys: Any) -> Results:
+def run(suite: str | Path | None = None, **keys: Unpack[RunKeys]) -> Results:
     """Run models on tasks, and rerankers behind them; see `config.RunConfig` for the keys.
 
     `suite` is a YAML file with the same keys, or the name of a bundled one; keyword arguments win over it.
     Results are written to `out` if it is given. Everything the user wrote is checked before any model is
     loaded: raises EvalkitError. A model that fails during the run does not raise: its cells are in `.failures`.
     Raises ReportError if tables cannot be made of the results, which are written before.
+
+    >>> results = run(models=["bm25", "tfidf"], tasks="rag-mini", max_queries=20, device="cpu", no_store=True)
+    >>> results.best("rag-mini").model
+    'bm25'
     """
     return run_config(read_config(over_suite(read_suite(suite) if suite is not None else {}, keys)))
 

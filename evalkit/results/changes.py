@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,12 +68,23 @@ class Changes:
     tasks: Mapping[Label, Mapping[str, Any]]
 
 
-def compare_runs(a: Results, b: Results, pairs: Mapping[str, str] | None = None) -> Changes:
-    """Compare two runs, cell by cell where their data are the same.
+def compare_runs(
+    before: Results | str | Path, after: Results | str | Path, pairs: Mapping[str, str] | None = None
+) -> Changes:
+    """Compare two runs, results or folders of them, cell by cell where their data are the same.
 
-    Cells with the same labels are compared; `pairs` names, by the label of a model or reranker of A, another one of B
-    that took its place. Raises ConfigError for a label that a run does not have, and if nothing at all is in both.
+    Cells with the same labels are compared; `pairs` names, by the label of a model or reranker of the run before,
+    another one that took its place. Raises ConfigError for a label that a run does not have, and if nothing at all is
+    in both.
+
+    >>> import evalkit
+    >>> before = evalkit.run(models="tfidf", tasks="rag-mini", max_queries=20, device="cpu")
+    >>> after = evalkit.run(models="tfidf?ngrams=2", tasks="rag-mini", max_queries=20, device="cpu")
+    >>> changes = evalkit.compare(before, after, {"tfidf": "tfidf?ngrams=2"})
+    >>> list(changes.cells.columns[:4])
+    ['task', 'split', 'model_a', 'reranker_a']
     """
+    a, b = (run if isinstance(run, Results) else Results.read(Path(run)) for run in (before, after))
     pairs = dict(pairs or {})
     _check(pairs, a, b)
     tasks_a, tasks_b = tasks_of(a), tasks_of(b)

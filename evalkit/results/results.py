@@ -1,15 +1,17 @@
 """The results of a run: records and provenance; scores and leaderboard derived; reading and writing."""
 
 import json
+import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pandas as pd
 import pyarrow as pa
 
+from evalkit.cell import Cell, cell_name
 from evalkit.errors import ConfigError
 from evalkit.metrics.metric import Metric, main_of
 from evalkit.results.comparisons import PLACES, against_best
@@ -20,13 +22,16 @@ from evalkit.results.records import CELL_KEYS, GOLD_COLUMNS
 from evalkit.results.scores import Known, score
 from evalkit.suite.published import read_published
 
+if TYPE_CHECKING:
+    from evalkit.results.changes import Changes
+
 RECORDS, SCORES, LEADERBOARD, PROVENANCE = "results.parquet", "scores.csv", "leaderboard.csv", "run.json"
 PUBLISHED, EVIDENCE, GOLD = "published.csv", "evidence", "gold.parquet"
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """Per-item records (see `records`) and the provenance of a run (what run.json holds).
 
@@ -109,6 +114,66 @@ class Results:
         order = {name: row for row, name in enumerate(dict.fromkeys(board["task"] + "\0" + board["split"]))}
         ranked = (board["task"] + "\0" + board["split"]).map(order).sort_values(kind="stable").index
         return board.loc[ranked].reset_index(drop=True).rename_axis(columns=None)
+
+    def best(self, task: str | None = None, split: str | None = None) -> Cell:
+        """Name the best cell of a task by its main metric; `leaderboard` says which others are tied with it.
+
+        Raises ConfigError where several tasks could be meant, or none has a score.
+
+        >>> import evalkit
+        >>> results = evalkit.run(models="bm25,tfidf", tasks="rag-mini", max_queries=20, device="cpu")
+        >>> results.best().model
+        'bm25'
+        """
+        meant = [
+            (each["task"], each["split"])
+            for each in self.tasks
+            if task in (None, each["task"]) and split in (None, each["split"])
+        ]
+        if len(meant) != 1:
+            there = ", ".join(f"{each['task']} ({each['split']})" for each in self.tasks)
+            raise ConfigError(f"{len(meant)} tasks could be meant by {task!r}; name one of: {there}.")
+        ((name, of_split),) = meant
+        board = self.leaderboard()
+        first = board[(board["task"] == name) & (board["split"] == of_split)].iloc[0]
+        main = self.main_metric(name, of_split).name if self.metrics(name, of_split) else None
+        if main is None or math.isnan(first[main]):
+            raise ConfigError(f"no cell of {name!r} has a score; the reasons are in results.failures.")
+        return Cell(*first[CELL_KEYS])
+
+    def compare(self, after: "Results | str | Path", pairs: Mapping[str, str] | None = None) -> "Changes":
+        """Compare a later run with this one; see `evalkit.compare`."""
+        import evalkit
+
+        return evalkit.compare(self, after, pairs)
+
+    def report(self, path: str | Path) -> Path:
+        """Write these results as one HTML page; see `evalkit.report`."""
+        import evalkit
+
+        return evalkit.report(self, path)
+
+    def __repr__(self) -> str:
+        """Say what there is, and the best of each task, in a line or two."""
+        cells = len(self.provenance["cells"])
+        bests = [f"{task['task']}: {self._best_in_words(task['task'], task['split'])}" for task in self.tasks]
+        failed = f", {len(self.failures)} failed" if self.failures else ""
+        return f"Results({cells} cells{failed}; best of {'; '.join(bests)})"
+
+    def _best_in_words(self, task: str, split: str) -> str:
+        try:
+            cell = self.best(task, split)
+        except ConfigError:
+            return "no score"
+        main = self.main_metric(task, split)
+        scores = self.scores.set_index([*CELL_KEYS, "metric"])["score"]
+        return f"{cell_name(cell.model, cell.reranker)}, {main.title} {scores[(*vars(cell).values(), main.name)]:.3f}"
+
+    def _repr_html_(self) -> str:
+        """Show the answer and a short leaderboard in a notebook."""
+        from evalkit.report.notebook import to_html
+
+        return to_html(self)
 
     def spec_to_use(self, task: str, split: str, label: str) -> str:
         """The spec that builds a model of this run for new queries; a weight that was chosen is written into it."""

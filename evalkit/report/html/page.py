@@ -35,17 +35,30 @@ def require_report() -> None:
             raise OptionalDependencyError("the HTML report", module, "report")
 
 
-def write_report(runs: Mapping[str, Results], path: Path) -> None:
-    """Write the report on one or several runs, by name, as one HTML file that needs no network and no server.
+def write_report(runs: "Results | str | Path | Mapping[str, Results | str | Path]", path: str | Path) -> Path:
+    """Write a report on one run or several, by name, as one HTML file that needs no network and no server.
 
-    Raises OptionalDependencyError if the extra `report` is not installed, ConfigError for no runs.
+    A run is its results, or the folder that they were written to. Gives the path. Raises OptionalDependencyError if
+    the extra `report` is not installed, ConfigError for no runs, or a folder without results.
+
+    >>> import evalkit
+    >>> results = evalkit.run(models="bm25,tfidf", tasks="rag-mini", max_queries=20, device="cpu")
+    >>> evalkit.report(results, "report.html").name
+    'report.html'
     """
     require_report()
-    page = render(runs)
+    path = Path(path)
+    named = runs if isinstance(runs, Mapping) else {_name_of(runs): runs}
+    page = render({name: run if isinstance(run, Results) else Results.read(Path(run)) for name, run in named.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")  # so that a page that is there is a whole one
     part.write_bytes(page.encode("utf-8", "replace"))
     part.replace(path)
+    return path
+
+
+def _name_of(run: "Results | str | Path") -> str:
+    return "run" if isinstance(run, Results) else Path(run).resolve().name
 
 
 def render(runs: Mapping[str, Results]) -> str:
