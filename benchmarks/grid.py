@@ -56,7 +56,7 @@ from transformers.utils.logging import disable_progress_bar
 import evalkit
 from evalkit.models.fitting import WORD
 from evalkit.models.weights import locate
-from evalkit.suite import load_task
+from evalkit.tasks import load_task
 from evalkit.types import RetrievalTask
 
 TOP, CANDIDATES = 5, 20

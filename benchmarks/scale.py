@@ -99,9 +99,9 @@ def texts_of(passages: Sequence[str], count: int, seed: int) -> list[str]:
 def steps(device: str) -> dict[str, Step]:
     """All of them, with their models loaded."""
     from evalkit.compute import Compute
-    from evalkit.registry import build, resolve
+    from evalkit.models.registry import build, resolve
     from evalkit.search.exact import search
-    from evalkit.suite import load_task
+    from evalkit.tasks import load_task
 
     compute = Compute(device)
     passages = [document.text for document in load_task(str(data_dir() / "llamaindex-10k-val")).corpus]

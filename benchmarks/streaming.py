@@ -28,8 +28,8 @@ import evalkit
 from evalkit.compute import Compute
 from evalkit.measure.memory import peak_megabytes, start_counting
 from evalkit.models.dense import DenseEmbedder
-from evalkit.registry import parse_spec
-from evalkit.suite import load_task
+from evalkit.models.registry import parse_spec
+from evalkit.tasks import load_task
 
 DIM, QUERIES, AT_ONCE = 384, 100, 50_000
 STEPS = ("load", "encode", "search")

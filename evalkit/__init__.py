@@ -9,34 +9,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evalkit.gating import gate, make_baseline
+    from evalkit.gating.gate import gate, make_baseline
     from evalkit.metrics.metric import Metric
-    from evalkit.picking import pick
-    from evalkit.pipeline import run
-    from evalkit.registry.families import Family
-    from evalkit.report.html.page import write_report as report
+    from evalkit.models.registry.families import Family
+    from evalkit.picking.pick import pick
+    from evalkit.reporting.html.page import write_report as report
     from evalkit.results import Results
     from evalkit.results.changes import compare_runs as compare
-    from evalkit.suite import load_task
-    from evalkit.suite.given import retrieval_task, sts_task
+    from evalkit.runner.run import run
+    from evalkit.tasks import load_task
+    from evalkit.tasks.given import retrieval_task, sts_task
     from evalkit.types import RetrievalTask, StsTask
 
 __version__ = "0.1.0"
 _PLACES = {
-    "Family": "evalkit.registry.families:Family",
+    "Family": "evalkit.models.registry.families:Family",
     "Metric": "evalkit.metrics.metric:Metric",
     "Results": "evalkit.results:Results",
     "RetrievalTask": "evalkit.types:RetrievalTask",
     "StsTask": "evalkit.types:StsTask",
     "compare": "evalkit.results.changes:compare_runs",
-    "gate": "evalkit.gating:gate",
-    "load_task": "evalkit.suite:load_task",
-    "make_baseline": "evalkit.gating:make_baseline",
-    "pick": "evalkit.picking:pick",
-    "report": "evalkit.report.html.page:write_report",
-    "retrieval_task": "evalkit.suite.given:retrieval_task",
-    "run": "evalkit.pipeline:run",
-    "sts_task": "evalkit.suite.given:sts_task",
+    "gate": "evalkit.gating.gate:gate",
+    "load_task": "evalkit.tasks:load_task",
+    "make_baseline": "evalkit.gating.gate:make_baseline",
+    "pick": "evalkit.picking.pick:pick",
+    "report": "evalkit.reporting.html.page:write_report",
+    "retrieval_task": "evalkit.tasks.given:retrieval_task",
+    "run": "evalkit.runner.run:run",
+    "sts_task": "evalkit.tasks.given:sts_task",
 }
 __all__ = [
     "Family",

@@ -8,7 +8,7 @@ from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 
 import evalkit
-from evalkit.llamaindex import EvalkitEmbedding, best_retriever, task_nodes
+from evalkit.integrations.llamaindex import EvalkitEmbedding, best_retriever, task_nodes
 
 QUESTION = "How often should the alignment of a Newtonian's mirrors be checked?"
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from evalkit.cell import Cell
 from evalkit.compute import Compute
-from evalkit.context import RunContext
 from evalkit.contracts import Coverage, no_progress
 from evalkit.engine import LOCAL
-from evalkit.grid import GridPlan, Outcome, run_grid
-from evalkit.registry.fusion import OPTIONS, FusionSpec
-from evalkit.registry.reference import ModelRef
-from evalkit.registry.selection import Participants
+from evalkit.models.registry.fusion import OPTIONS, FusionSpec
+from evalkit.models.registry.reference import ModelRef
+from evalkit.models.registry.selection import Participants
+from evalkit.runner.context import RunContext
+from evalkit.runner.grid import GridPlan, Outcome, run_grid
 from evalkit.search.fusion import Fusion
 from evalkit.types import Document, Query, RetrievalTask, StsTask
 

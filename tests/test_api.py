@@ -12,10 +12,10 @@ import pytest
 
 import evalkit
 from evalkit.cell import Cell
-from evalkit.config import RunConfig
 from evalkit.errors import ConfigError, DataError
-from evalkit.keys import RunKeys
-from evalkit.suite import load_task
+from evalkit.runner.config import RunConfig
+from evalkit.runner.keys import RunKeys
+from evalkit.tasks import load_task
 
 CORPUS = {"d1": "cats purr at night", "d2": {"title": "Dogs", "text": "they bark all day"}, "d3": "fish swim"}
 QUERIES = {"q1": "which cats purr", "q2": "who bark all day"}

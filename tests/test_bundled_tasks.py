@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.suite import load_task
+from evalkit.tasks import load_task
 from evalkit.types import RetrievalTask, StsTask
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,5 +85,5 @@ def test_the_wheel_carries_tasks_and_suites(tmp_path: Path) -> None:
         "suites/sbert-paper.csv",
     ):
         assert f"evalkit/bundled_tasks/{file}" in names
-    assert "evalkit/registry/catalogue.yaml" in names
+    assert "evalkit/models/registry/catalogue.yaml" in names
     assert "evalkit/py.typed" in names

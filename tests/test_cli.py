@@ -9,8 +9,8 @@ import pytest
 from fakes import write_tasks
 from rich.console import Console
 
+from evalkit.models.registry import catalogue, families
 from evalkit.progress import Progress
-from evalkit.registry import catalogue, families
 
 FILES = {
     "evidence",

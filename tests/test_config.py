@@ -8,9 +8,9 @@ import yaml
 from fakes import write_tasks
 
 import evalkit
-from evalkit.config import RunConfig, read_config, read_suite, split_list
 from evalkit.errors import ConfigError, UnknownNameError
-from evalkit.pipeline import refusal
+from evalkit.runner.config import RunConfig, read_config, read_suite, split_list
+from evalkit.runner.run import refusal
 
 LEAST = {"models": "bow", "tasks": "sts-mini"}
 

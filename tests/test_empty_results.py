@@ -10,17 +10,17 @@ from rich.console import Console
 
 import evalkit
 from evalkit.contracts import no_progress
-from evalkit.decision.halving import halve
-from evalkit.decision.recommend import recommend
-from evalkit.gating import gate, make_baseline
-from evalkit.mteb.export import export_results
-from evalkit.report.changes import changes_to_markdown
-from evalkit.report.html.changes import write_changes
-from evalkit.report.html.page import render
-from evalkit.report.latex import to_latex
-from evalkit.report.markdown import to_markdown
-from evalkit.report.tables import make_tables
-from evalkit.report.terminal import print_tables
+from evalkit.gating.gate import gate, make_baseline
+from evalkit.integrations.mteb.export import export_results
+from evalkit.picking.decision.halving import halve
+from evalkit.picking.decision.recommend import recommend
+from evalkit.reporting.changes import changes_to_markdown
+from evalkit.reporting.html.changes import write_changes
+from evalkit.reporting.html.page import render
+from evalkit.reporting.latex import to_latex
+from evalkit.reporting.markdown import to_markdown
+from evalkit.reporting.tables import make_tables
+from evalkit.reporting.terminal import print_tables
 from evalkit.results import Results
 from evalkit.results.changes import compare_runs
 from evalkit.results.losses import attribute

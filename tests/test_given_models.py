@@ -10,7 +10,7 @@ from llamaindex_models import KEY, SecondFirst, SharedWords, TwoSided
 import evalkit
 from evalkit.compute import Compute
 from evalkit.errors import ConfigError
-from evalkit.registry import build, parse_spec
+from evalkit.models.registry import build, parse_spec
 
 TFIDF = build(parse_spec("tfidf"), Compute())
 

@@ -9,7 +9,7 @@ from fakes import FakeEmbedder, FakeReranker, failures, ranked, retrieval_task, 
 
 import evalkit
 from evalkit.compute import Compute
-from evalkit.registry import build, parse_spec
+from evalkit.models.registry import build, parse_spec
 
 WORDS = "cat 1 0 1\ndogs 0 1 1\nbark 0.5 1 0\nfish 1 1 0\nrain 0.1 0.2 1\nfalls 1 0.3 0.2\nreads 0.3 0.9 0.1\n"
 

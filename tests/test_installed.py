@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 import evalkit
 from evalkit import installed
 from evalkit.installed import DISTRIBUTION, install_line, requirements
-from evalkit.registry import catalogue, families
+from evalkit.models.registry import catalogue, families
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

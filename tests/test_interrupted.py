@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import evalkit as package
-from evalkit.pipeline import Interrupted
 from evalkit.results import Results
+from evalkit.runner.run import Interrupted
 
 
 class StoppedByTheUser:

@@ -16,10 +16,10 @@ from llamaindex_models import SecondFirst, SharedWords, TwoSided
 import evalkit
 from evalkit.compute import Compute
 from evalkit.errors import ConfigError
-from evalkit.llamaindex import EvalkitEmbedding, EvalkitRetriever, best_retriever, task_nodes
+from evalkit.integrations.llamaindex import EvalkitEmbedding, EvalkitRetriever, best_retriever, task_nodes
 from evalkit.models.llamaindex import adapt
-from evalkit.registry import build, parse_spec
-from evalkit.suite import load_task
+from evalkit.models.registry import build, parse_spec
+from evalkit.tasks import load_task
 
 ROOT = Path(__file__).resolve().parents[1]
 QUESTIONS = 40

@@ -10,7 +10,7 @@ from fakes import some_of_ten_k
 import evalkit as package
 from evalkit.errors import ConfigError
 from evalkit.results import Results
-from evalkit.suite import load_task
+from evalkit.tasks import load_task
 
 KEYS = {"top_k": "5,10", "device": "cpu", "seed": 3}
 MINILM = "all-MiniLM-L6-v2?max_length=8"  # short, for time
@@ -133,7 +133,7 @@ def test_the_snippet_runs_and_gives_what_the_pick_ranked(tmp_path, monkeypatch):
         tmp_path / "docs", questions=tmp_path / "questions.csv", models="tfidf", chunk_size=64, chunk_overlap=8,
         device="cpu",
     )  # fmt: skip
-    from evalkit.report.recommendation import llamaindex_code
+    from evalkit.picking.recommendation import llamaindex_code
 
     monkeypatch.chdir(tmp_path)
     space: dict[str, object] = {}
@@ -150,7 +150,7 @@ def test_the_snippet_runs_and_gives_what_the_pick_ranked(tmp_path, monkeypatch):
 def test_the_snippet_of_a_hybrid_has_the_weight_that_the_questions_chose(data_dir, tmp_path, monkeypatch):
     from dataclasses import replace
 
-    from evalkit.report.recommendation import llamaindex_code, sentence_transformers_code
+    from evalkit.picking.recommendation import llamaindex_code, sentence_transformers_code
 
     documents(tmp_path)
     static = f"static:{data_dir / 'potion-base-4m-int8'}"
@@ -185,7 +185,7 @@ def test_sentence_transformers_ranks_as_the_pick_did(options, data_dir, tmp_path
     from dataclasses import replace
 
     from evalkit.models.weights import at_hand
-    from evalkit.report.recommendation import sentence_transformers_code
+    from evalkit.picking.recommendation import sentence_transformers_code
 
     documents(tmp_path)
     # No two chunks alike: the order of ties is not the library's to keep.
@@ -369,7 +369,7 @@ def test_a_budget_cuts_choices_or_not(tmp_path):
     everything = full.results.scores.astype(dict.fromkeys(labels, str)).set_index(labels)
     some = cut.results.scores.astype(dict.fromkeys(labels, str)).set_index(labels)
     pd.testing.assert_series_equal(some["score"], everything.loc[some.index, "score"], check_exact=True)
-    from evalkit.report.recommendation import to_text
+    from evalkit.picking.recommendation import to_text
 
     text = to_text(cut.recommendation, cut.results)
     assert "They were halved by hit_rate@1: 8 on 10 questions; 4 on 20 questions; 2 on 40 questions." in text

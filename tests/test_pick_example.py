@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 import evalkit
-from evalkit.documents import read_folder
-from evalkit.questions import read_questions
+from evalkit.picking.documents import read_folder
+from evalkit.picking.questions import read_questions
 
 ROOT = Path(__file__).parents[1]
 QUESTIONS = ROOT / "examples" / "pick" / "questions.csv"

@@ -11,13 +11,13 @@ import torch
 import yaml
 from fakes import write_tasks
 
-from evalkit import pipeline
-from evalkit.config import read_config, read_suite
-from evalkit.plan import Plan
-from evalkit.registry import catalogue, families, reference, resolve
-from evalkit.registry.catalogue import Price
-from evalkit.suite import load_task
-from evalkit.suite.reference import bundled_tasks
+from evalkit.models.registry import catalogue, families, reference, resolve
+from evalkit.models.registry.catalogue import Price
+from evalkit.runner import run as pipeline
+from evalkit.runner.config import read_config, read_suite
+from evalkit.runner.plan import Plan
+from evalkit.tasks import load_task
+from evalkit.tasks.reference import bundled_tasks
 
 SUITES = ["sbert-paper", "boosting-rag", "mteb-sts", "mteb-retrieval-small"]
 
@@ -103,7 +103,7 @@ class TestCost:
         for name, usd, per in (("bge-base", 0.5, "million tokens"), ("bge-reranker-base", 2, "thousand searches")):
             price = Price(usd=usd, per=per, as_of="2026-01", source="a page")
             entries[name] = entries[name].model_copy(update={"provider": "somebody", "price": price})
-        monkeypatch.setattr(sys.modules["evalkit.registry.catalogue"], "catalogue", lambda: entries)
+        monkeypatch.setattr(sys.modules["evalkit.models.registry.catalogue"], "catalogue", lambda: entries)
 
     @pytest.mark.usefixtures("priced", "nothing_happens")
     def test_tokens_are_a_quarter_of_the_characters_and_searches_are_queries(self):

@@ -11,17 +11,17 @@ import pandas as pd
 
 from evalkit.cell import NO_RERANKER, Cell
 from evalkit.compute import Compute
-from evalkit.context import RunContext
 from evalkit.measure.child import Job, attempt, in_child
 from evalkit.measure.kept import kept_or_measured
 from evalkit.measure.work import FirstStage, FirstWork, Limits, Measured, SecondStage, SecondWork, fused
 from evalkit.models.facts import look_up
+from evalkit.models.registry.fusion import FusionSpec
+from evalkit.models.registry.options import ApiOptions
+from evalkit.models.registry.reference import ModelRef
+from evalkit.models.registry.selection import Participants
 from evalkit.progress import Progress
-from evalkit.registry.fusion import FusionSpec
-from evalkit.registry.options import ApiOptions
-from evalkit.registry.reference import ModelRef
-from evalkit.registry.selection import Participants
 from evalkit.results.measurements import COLUMNS, TRUNCATED_COLUMNS, Measurements
+from evalkit.runner.context import RunContext
 from evalkit.search.fusion import LIST_DEPTH
 from evalkit.types import RetrievalTask
 

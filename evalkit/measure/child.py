@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
 from evalkit.compute import Compute
-from evalkit.context import RunContext
 from evalkit.errors import EvalkitError
 from evalkit.measure.kept import kept_or_measured
 from evalkit.measure.memory import start_counting
 from evalkit.measure.work import FirstWork, Limits, Measured, SecondWork
-from evalkit.registry import ModelSpec, build, families
+from evalkit.models.registry import ModelSpec, build, families
+from evalkit.runner.context import RunContext
 from evalkit.store import Store
 
 JOB, RESULT, SAID = "job.pickle", "result.pickle", "said.txt"

@@ -10,13 +10,13 @@ import numpy as np
 from scipy.sparse import issparse
 
 from evalkit.compute import Compute
-from evalkit.context import RunContext
 from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, Vectors
 from evalkit.errors import ConfigError
-from evalkit.grid.encoding import for_task, prepared
-from evalkit.grid.live import Found, LiveModel, fuse_lists, second_stage
-from evalkit.grid.reading import Reading, read_documents, read_pairs
 from evalkit.measure.memory import peak_megabytes
+from evalkit.runner.context import RunContext
+from evalkit.runner.grid.encoding import for_task, prepared
+from evalkit.runner.grid.live import Found, LiveModel, fuse_lists, second_stage
+from evalkit.runner.grid.reading import Reading, read_documents, read_pairs
 from evalkit.search.fusion import Fusion
 from evalkit.search.ranking import id_ranks
 from evalkit.spending import Paid

@@ -30,7 +30,7 @@ from tenacity import (
 )
 
 from evalkit.errors import ApiError
-from evalkit.registry.catalogue import Price
+from evalkit.models.registry.catalogue import Price
 from evalkit.secrets import hide
 from evalkit.spending import Spending
 from evalkit.types import IntArray

@@ -18,9 +18,9 @@ from evalkit.models.loading import (
     refuse_ids_beyond,
     refuse_tokens_beyond,
 )
+from evalkit.models.registry.files import read_json
 from evalkit.models.trust import untrusted_code
 from evalkit.models.weights import quiet_loading
-from evalkit.registry.files import read_json
 from evalkit.terms import ROLES, SIMILARITIES, Role, Similarity
 
 MODULES, SETTINGS = "modules.json", "config_sentence_transformers.json"

@@ -16,9 +16,9 @@ from evalkit.compute import Compute
 from evalkit.contracts import Coverage
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.recurrent import Recurrent, RecurrentOptions, released_file, released_folder
+from evalkit.models.registry.families import Family
 from evalkit.models.trust import refuse_pickles
 from evalkit.models.weights import file_hash
-from evalkit.registry.families import Family
 from evalkit.tokenization import RULES, words
 
 if TYPE_CHECKING:

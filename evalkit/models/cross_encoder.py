@@ -11,8 +11,8 @@ from evalkit.contracts import Advance, Setting, no_progress
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.checkpoint import SETTINGS, Checkpoint
 from evalkit.models.pair import PairModel, PairOptions
+from evalkit.models.registry.families import HUB, Family
 from evalkit.models.weights import locate
-from evalkit.registry.families import HUB, Family
 from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray
 

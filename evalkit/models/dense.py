@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from evalkit.contracts import Advance, Setting, no_progress
 from evalkit.errors import SpecError
+from evalkit.models.registry.options import Precision, VectorOptions
 from evalkit.models.settings import option_settings
-from evalkit.registry.options import Precision, VectorOptions
 from evalkit.terms import ROLES, Role, Similarity
 
 DERIVED = frozenset(

@@ -14,8 +14,8 @@ from evalkit.compute import Compute
 from evalkit.errors import SpecError
 from evalkit.models.elmo_files import BilmOptions, read_options, read_weights
 from evalkit.models.recurrent import Recurrent, RecurrentOptions, released_file, released_folder
+from evalkit.models.registry.families import Family
 from evalkit.models.weights import file_hash
-from evalkit.registry.families import Family
 
 if TYPE_CHECKING:
     from torch import Tensor

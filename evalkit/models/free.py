@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from evalkit.compute import Compute
+from evalkit.models.registry import catalogue, resolve
+from evalkit.models.registry.build import is_installed
+from evalkit.models.registry.catalogue import CatalogueEntry
 from evalkit.models.weights import at_hand
-from evalkit.registry import catalogue, resolve
-from evalkit.registry.build import is_installed
-from evalkit.registry.catalogue import CatalogueEntry
 
 LEXICAL = ("bm25", "tfidf")
 LARGEST = {"cpu": 40.0, "cuda": 700.0, "mps": 150.0}

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, OptionalDependencyError, SpecError, UntrustedError, did_you_mean
 from evalkit.models.loading import complete_weights
+from evalkit.models.registry.families import Family, Kind
+from evalkit.models.registry.options import Options
+from evalkit.models.registry.spec import parse_options, refuse_secrets
 from evalkit.models.trust import guarded
-from evalkit.registry.families import Family, Kind
-from evalkit.registry.options import Options
-from evalkit.registry.spec import parse_options, refuse_secrets
 from evalkit.secrets import hide
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from evalkit.errors import VectorError
 from evalkit.models.checkpoint import SETTINGS, Checkpoint
 from evalkit.models.fitting import check_ids, not_fitted
 from evalkit.models.pair import PairModel, PairOptions
+from evalkit.models.registry.families import HUB, Family
 from evalkit.models.weights import locate
-from evalkit.registry.families import HUB, Family
 from evalkit.search.ranking import id_ranks, rank
 from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray, Run

@@ -15,12 +15,12 @@ from evalkit.models.dense import DenseEmbedder
 from evalkit.models.fitting import not_fitted, texts_hash
 from evalkit.models.loading import complete_weights
 from evalkit.models.mteb_registry import check_model, load, model_facts
+from evalkit.models.registry.families import Family
+from evalkit.models.registry.options import DenseOptions, DerivedOptions
 from evalkit.models.trust import guarded
-from evalkit.mteb.metadata import metadata_for
-from evalkit.mteb.reference import DEFAULT_SUBSET
-from evalkit.registry.families import Family
-from evalkit.registry.options import DenseOptions, DerivedOptions
 from evalkit.search.ranking import id_ranks, rank
+from evalkit.tasks.mteb.metadata import metadata_for
+from evalkit.tasks.mteb.reference import DEFAULT_SUBSET
 from evalkit.terms import ROLES, SIMILARITIES, Role, Similarity
 from evalkit.types import FloatArray, Run
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import ModelNotFoundError, UnknownNameError, did_you_mean
-from evalkit.mteb.reference import require_mteb
-from evalkit.registry.families import Kind
+from evalkit.models.registry.families import Kind
+from evalkit.tasks.mteb.reference import require_mteb
 
 if TYPE_CHECKING:
     from mteb.models import ModelMeta

@@ -9,9 +9,9 @@ from pydantic import Field, PositiveInt
 from evalkit.compute import Compute, Dtype
 from evalkit.contracts import Setting
 from evalkit.models.checkpoint import LENGTH_SAID_BY, MODULES, Checkpoint
+from evalkit.models.registry.options import Options
 from evalkit.models.settings import dtype_setting
 from evalkit.models.weights import weights_hash
-from evalkit.registry.options import Options
 
 
 class PairOptions(Options):

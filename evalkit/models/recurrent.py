@@ -13,9 +13,9 @@ from evalkit.compute import Compute, Dtype
 from evalkit.contracts import Advance
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.dense import DenseEmbedder
-from evalkit.registry.catalogue import catalogue
-from evalkit.registry.files import refuse_pointer
-from evalkit.registry.options import DenseOptions
+from evalkit.models.registry.catalogue import catalogue
+from evalkit.models.registry.files import refuse_pointer
+from evalkit.models.registry.options import DenseOptions
 from evalkit.terms import Role
 from evalkit.types import IntArray
 

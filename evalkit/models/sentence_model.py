@@ -23,8 +23,8 @@ from evalkit.contracts import Coverage
 from evalkit.errors import ModelNotFoundError, SpecError
 from evalkit.models.batching import LONG, SHORT, Text, forward_batches, padding_changes_nothing
 from evalkit.models.checkpoint import Checkpoint
+from evalkit.models.registry.options import Pooling
 from evalkit.models.transformer import allowed_length, count_tokens, count_unknown
-from evalkit.registry.options import Pooling
 from evalkit.terms import ROLES, Role
 from evalkit.types import IntArray
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from evalkit.compute import Compute, Dtype
 from evalkit.contracts import Setting
-from evalkit.registry.options import Options
+from evalkit.models.registry.options import Options
 
 
 def dtype_setting(compute: Compute, option: Dtype | None) -> Setting:

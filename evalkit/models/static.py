@@ -11,9 +11,9 @@ from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage, Setting
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.dense import DenseEmbedder, refuse_beyond
+from evalkit.models.registry.families import HUB, Family
+from evalkit.models.registry.options import HubOptions
 from evalkit.models.weights import locate, weights_hash
-from evalkit.registry.families import HUB, Family
-from evalkit.registry.options import HubOptions
 from evalkit.terms import Role
 from evalkit.types import IntArray
 

@@ -11,9 +11,9 @@ from pydantic import AliasChoices, Field, model_validator
 from evalkit.compute import Compute
 from evalkit.contracts import Setting
 from evalkit.errors import ModelNotFoundError, OptionalDependencyError
+from evalkit.models.registry.files import read_json
+from evalkit.models.registry.options import Options
 from evalkit.models.weights import file_hash, locate
-from evalkit.registry.files import read_json
-from evalkit.registry.options import Options
 from evalkit.tokenization import RULES, words
 
 TOKENIZER = "tokenizer.json"

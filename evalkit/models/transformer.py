@@ -17,7 +17,7 @@ from evalkit.models.checkpoint import model_arguments, readable
 from evalkit.models.loading import refuse_tokens_beyond
 from evalkit.models.on_cpu import tune_for_cpu
 from evalkit.models.on_gpu import tune_for_gpu
-from evalkit.registry.options import Pooling
+from evalkit.models.registry.options import Pooling
 from evalkit.types import IntArray
 
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from evalkit.compute import STRICT, Compute
 from evalkit.errors import ModelNotFoundError
+from evalkit.models.registry.catalogue import CatalogueEntry, WeightsPackage, catalogue
+from evalkit.models.registry.files import read_json, refuse_pointer
 from evalkit.models.trust import LEFT_OUT, PICKLED, pickled_weights, refuse_pickles
-from evalkit.registry.catalogue import CatalogueEntry, WeightsPackage, catalogue
-from evalkit.registry.files import read_json, refuse_pointer
 
 # What loading needs; leaves out the ONNX, OpenVINO, TensorFlow and pickled copies that hubs keep beside it.
 # Stanford's ColBERT keeps its lengths and markers in artifact.metadata.

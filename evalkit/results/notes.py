@@ -6,6 +6,9 @@ from typing import Any
 
 from evalkit.cell import NO_RERANKER
 
+MOST_COUNTED = 10_000
+"""Texts (or pairs) whose tokens are counted; of more, a sample, which is always the same one."""
+
 
 @dataclass(frozen=True)
 class Note:

@@ -8,7 +8,7 @@ import pandas as pd
 from evalkit.metrics.metric import Metric
 from evalkit.results.records import CELL_KEYS
 from evalkit.stats.intervals import wilson
-from evalkit.suite.published import PublishedScore
+from evalkit.tasks.published import PublishedScore
 
 COLUMNS = [*CELL_KEYS, "metric", "score", "ci_low", "ci_high", "n", "source"]
 

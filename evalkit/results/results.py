@@ -20,7 +20,7 @@ from evalkit.results.measurements import Measurements
 from evalkit.results.published import published_frame
 from evalkit.results.records import CELL_KEYS, GOLD_COLUMNS
 from evalkit.results.scores import Known, score
-from evalkit.suite.published import read_published
+from evalkit.tasks.published import read_published
 
 if TYPE_CHECKING:
     from evalkit.results.changes import Changes
@@ -171,7 +171,7 @@ class Results:
 
     def _repr_html_(self) -> str:
         """Show the answer and a short leaderboard in a notebook."""
-        from evalkit.report.notebook import to_html
+        from evalkit.reporting.notebook import to_html
 
         return to_html(self)
 

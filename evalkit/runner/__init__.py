@@ -1,1 +1,1 @@
-"""From what a grid gives to the results of a run: records, evidence and provenance. Results know none of it."""
+"""Runs: what they are told, their grid of models and tasks, the plan of one, and the results made of it."""

@@ -8,11 +8,11 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from evalkit.cell import Cell
-from evalkit.grid import Outcome
 from evalkit.metrics.ranking import Judgements, judge
 from evalkit.results.evidence import COLUMNS, Evidence
 from evalkit.results.records import CELL_KEYS
-from evalkit.suite.kinds import kind_of
+from evalkit.runner.grid import Outcome
+from evalkit.tasks.kinds import kind_of
 from evalkit.types import IntArray, RetrievalTask, Run, Task
 
 KEPT = 10

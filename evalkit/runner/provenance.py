@@ -16,18 +16,18 @@ from typing import Any
 
 from evalkit import __version__
 from evalkit.cell import NO_RERANKER, Cell
-from evalkit.config import RunConfig
-from evalkit.context import RunContext
-from evalkit.grid import Outcome
-from evalkit.grid.cells import CellFacts
 from evalkit.metrics.metric import Metric
-from evalkit.registry import families
-from evalkit.registry.selection import Participants
+from evalkit.models.registry import families
+from evalkit.models.registry.selection import Participants
 from evalkit.results.facts import ModelFacts
+from evalkit.runner.config import RunConfig
+from evalkit.runner.context import RunContext
+from evalkit.runner.grid import Outcome
+from evalkit.runner.grid.cells import CellFacts
 from evalkit.secrets import hide
 from evalkit.spending import Spent
-from evalkit.suite.kinds import kind_of
-from evalkit.suite.published import PublishedScore
+from evalkit.tasks.kinds import kind_of
+from evalkit.tasks.published import PublishedScore
 from evalkit.types import Task
 
 SCHEMA = 1

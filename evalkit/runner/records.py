@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from evalkit.cell import Cell
-from evalkit.grid import Outcome
 from evalkit.metrics import ir
 from evalkit.metrics.metric import Metric
 from evalkit.metrics.ranking import Judgements, judge
 from evalkit.results.records import CELL_KEYS, GOLD_COLUMNS
-from evalkit.suite.kinds import kind_of
+from evalkit.runner.grid import Outcome
+from evalkit.tasks.kinds import kind_of
 from evalkit.types import FloatArray, RetrievalTask, Task
 
 

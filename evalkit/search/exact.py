@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, issparse
 from scipy.spatial.distance import cdist
 
-from evalkit.contracts import VectorRows
+from evalkit.contracts import VectorRows, Vectors
 from evalkit.search.filter import DOCUMENTS_AT_ONCE, Filter, blas_threads
 from evalkit.search.ranking import BLOCK_CELLS, best, id_ranks, rank
 from evalkit.terms import Device, Similarity
@@ -213,3 +213,8 @@ def _blocks(corpus: VectorRows, at_least: int = 1) -> Iterator[tuple[int, Any]]:
     size = max(at_least, BLOCK_BYTES // (4 * max(1, corpus.shape[1])))
     for start in range(0, corpus.shape[0], size):
         yield start, corpus[start : start + size]
+
+
+def dense(vectors: Vectors) -> NDArray[np.float32]:
+    """Vectors as a dense array: float32 of shape (n_texts, dim)."""
+    return np.asarray(vectors.toarray() if isinstance(vectors, csr_matrix) else vectors, dtype=np.float32)

@@ -8,15 +8,15 @@ import pytest
 
 from evalkit.cell import Cell
 from evalkit.compute import Compute, choose_compute
-from evalkit.context import RunContext
-from evalkit.decision.halving import halve
 from evalkit.errors import ConfigError
-from evalkit.grid import GridPlan, run_grid
 from evalkit.metrics.ranking import Judgements, judge, ndcg
-from evalkit.registry.selection import choose_participants
+from evalkit.models.registry.selection import choose_participants
+from evalkit.picking.decision.halving import halve
+from evalkit.runner.context import RunContext
+from evalkit.runner.grid import GridPlan, run_grid
 from evalkit.stats.paired import compare_means
 from evalkit.store import Store
-from evalkit.suite import load_task
+from evalkit.tasks import load_task
 
 MODELS = ["bm25", "tfidf", "lsa?dim=32", "bow"]
 RERANKERS = ["bm25", "tfidf", "maxsim:all-MiniLM-L6-v2?max_length=8"]  # short, for time

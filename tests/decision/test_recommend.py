@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from evalkit.decision.recommend import recommend
-from evalkit.decision.requirements import parse_requirements
 from evalkit.errors import ConfigError
+from evalkit.picking.decision.recommend import recommend
+from evalkit.picking.decision.requirements import parse_requirements
 from evalkit.results import Results
 from evalkit.results.facts import NO_WEIGHTS, ModelFacts
 from evalkit.results.measurements import COLUMNS, TRUNCATED_COLUMNS, Measurements

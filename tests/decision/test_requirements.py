@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from evalkit.decision.requirements import parse_requirements
 from evalkit.errors import ConfigError, UnknownNameError
 from evalkit.metrics.ranking import RANKING_METRICS
+from evalkit.picking.decision.requirements import parse_requirements
 
 
 def test_the_example_of_the_manual():

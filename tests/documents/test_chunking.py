@@ -7,8 +7,8 @@ from itertools import groupby
 import pytest
 from llama_index.core.node_parser import SentenceSplitter
 
-from evalkit.documents import Chunking, Folder, SourceFile, split
 from evalkit.errors import ConfigError
+from evalkit.picking.documents import Chunking, Folder, SourceFile, split
 
 
 def folder(*texts):

@@ -8,9 +8,9 @@ from files import docx, pdf
 from llama_index.core import Document
 from llama_index.core.readers.base import BaseReader
 
-from evalkit.documents import Skipped, read_folder
 from evalkit.errors import ConfigError, DataError
-from evalkit.suite import DataWarning
+from evalkit.picking.documents import Skipped, read_folder
+from evalkit.tasks import DataWarning
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00"
 PICTURE = "not one of .txt, .md, .markdown, .html, .htm, .pdf, .docx"

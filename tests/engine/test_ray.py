@@ -22,7 +22,7 @@ from evalkit.search import shards
 from evalkit.search.exact import search
 from evalkit.store import Store, reuse
 from evalkit.store.table import Table
-from evalkit.suite.reference import bundled_tasks
+from evalkit.tasks.reference import bundled_tasks
 
 TASK = retrieval_task(
     {str(row): "x" * (row % 11) + f" {row % 170}" for row in range(200)}, {"q1": "why?", "q2": "xx 3"}

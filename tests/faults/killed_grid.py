@@ -16,11 +16,11 @@ import numpy as np
 
 import evalkit
 from evalkit.models.dense import DenseEmbedder
-from evalkit.pipeline import run
-from evalkit.registry import parse_spec
-from evalkit.report import write as report_writing
-from evalkit.report.html import write_report
-from evalkit.report.html.page import _library as library
+from evalkit.models.registry import parse_spec
+from evalkit.reporting import write as report_writing
+from evalkit.reporting.html import write_report
+from evalkit.reporting.html.page import _library as library
+from evalkit.runner.run import run
 from evalkit.store import reuse
 from evalkit.store.table import Table
 
@@ -88,7 +88,7 @@ def grid(folder: Path, task: str) -> None:
     Hashes.raw, Pairs.score = in_phase("encoding", Hashes.raw), in_phase("reranking", Pairs.score)
     Table.append = in_phase("committing", Table.append)
     writing = in_phase("writing", report_writing.write_run)
-    evalkit.pipeline.write_run = writing
+    evalkit.runner.run.write_run = writing
     log, out = folder / "log", folder / "out"
     models = [(name, Hashes(log, name)) for name in ("one", "two")]
     keys = {"top_k": 2, "candidates": 5, "device": "cpu", "store": folder / "store", "out": out}

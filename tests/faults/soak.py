@@ -9,7 +9,7 @@ from fakes import FakeReranker, write_retrieval_task
 
 import evalkit
 from evalkit.models.dense import DenseEmbedder
-from evalkit.registry import parse_spec
+from evalkit.models.registry import parse_spec
 
 
 class Lengths(DenseEmbedder):

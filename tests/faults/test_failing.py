@@ -14,10 +14,10 @@ import pytest
 from fakes import FakeEmbedder, FakeReranker, failures, retrieval_task, run
 
 from evalkit.errors import ConfigError
-from evalkit.grid import limit
 from evalkit.models import lexical
-from evalkit.pipeline import run as run_suite
 from evalkit.results import Results
+from evalkit.runner.grid import limit
+from evalkit.runner.run import run as run_suite
 
 PETS = retrieval_task({"d1": "cat", "d2": "dog"}, {"q1": "meow", "q2": "bark"})
 VECTORS = {"cat": (3, 0), "dog": (0, 3), "meow": (1, 0.1), "bark": (0.1, 1)}

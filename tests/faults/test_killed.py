@@ -12,8 +12,8 @@ import pytest
 from fakes import write_retrieval_task
 
 from evalkit.errors import ConfigError
-from evalkit.pipeline import run
 from evalkit.results import Results
+from evalkit.runner.run import run
 from evalkit.store import Store
 
 SEED = 8

@@ -7,11 +7,11 @@ import pytest
 from fakes import write_tasks
 
 import evalkit as package
-from evalkit.commands import shared
+from evalkit.cli.commands import shared
 from evalkit.errors import ConfigError, ReportError
-from evalkit.pipeline import Interrupted
-from evalkit.report import html, terminal, write
+from evalkit.reporting import html, terminal, write
 from evalkit.results import Results, results
+from evalkit.runner.run import Interrupted
 
 PLACES = {
     "scores.csv": (results, "score"),
@@ -142,7 +142,7 @@ def raises(*_, **__):
 
 
 CHOICE = {
-    "recommendation.md": ("evalkit.picking.recommend", {"chunkings.csv", "recommendation.md"}),
+    "recommendation.md": ("evalkit.picking.pick.recommend", {"chunkings.csv", "recommendation.md"}),
     "the recommendation on the terminal": ("rich.markdown.Markdown.__init__", set()),
 }
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from evalkit.suite.reference import bundled_tasks
+from evalkit.tasks.reference import bundled_tasks
 
 
 def copied_task(folder: Path, drop_query=None, reword_query=None, add_document=False):

@@ -5,7 +5,7 @@ import pytest
 
 from evalkit.contracts import no_progress
 from evalkit.errors import ConfigError
-from evalkit.gate.canaries import LONG, TEXTS, Canaries, drift, encode_canaries
+from evalkit.gating.canaries import LONG, TEXTS, Canaries, drift, encode_canaries
 
 
 class Words:

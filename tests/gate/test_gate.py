@@ -12,10 +12,10 @@ from changed_tasks import copied_task
 
 import evalkit as package
 from evalkit.errors import ConfigError
-from evalkit.gate.baseline import Baseline
-from evalkit.gate.policy import read_policy
-from evalkit.gating import gate, make_baseline
-from evalkit.report.gate import to_data, to_junit, to_summary
+from evalkit.gating.baseline import Baseline
+from evalkit.gating.gate import gate, make_baseline
+from evalkit.gating.policy import read_policy
+from evalkit.gating.writing import to_data, to_junit, to_summary
 from evalkit.results import Results
 
 SUITE = {

@@ -15,9 +15,9 @@ from safetensors.numpy import load_file, save_file
 import evalkit
 from evalkit.compute import Compute
 from evalkit.contracts import no_progress
-from evalkit.gating import gate, make_baseline
+from evalkit.gating.gate import gate, make_baseline
+from evalkit.models.registry import build, resolve
 from evalkit.models.weights import locate
-from evalkit.registry import build, resolve
 
 pytestmark = pytest.mark.slow
 

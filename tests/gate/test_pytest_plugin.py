@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import evalkit as package
-from evalkit.gating import make_baseline
+from evalkit.gating.gate import make_baseline
 
 UNASKED = ("cacheprovider", "hypothesispytest", "langsmith_plugin")
 """Plugins that other packages bring, and that take seconds to import."""
@@ -32,7 +32,7 @@ def test_too_high():
 LOGGED = """
 import os
 from pathlib import Path
-import evalkit.registry.reference as chosen
+import evalkit.models.registry.reference as chosen
 from evalkit.models.static import Static
 
 build, raw, log = chosen.build, Static.raw, Path(__file__).parent

@@ -8,8 +8,8 @@ import pytest
 
 import evalkit as package
 from evalkit.errors import ConfigError
-from evalkit.gating import gate, make_baseline
-from evalkit.suite import load_task
+from evalkit.gating.gate import gate, make_baseline
+from evalkit.tasks import load_task
 
 KEYS = {"models": "bm25,tfidf", "device": "cpu", "top_k": "5"}
 POLICY = {"margin": 0.05, "drift": "off"}

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from evalkit.errors import ConfigError
-from evalkit.gate.baseline import Baseline, freeze
-from evalkit.gate.check import Check
-from evalkit.gate.policy import read_policy
-from evalkit.gate.verdict import UNDECIDED, Verdict
-from evalkit.gating import gate
-from evalkit.report.gate import to_summary
+from evalkit.gating.baseline import Baseline, freeze
+from evalkit.gating.check import Check
+from evalkit.gating.gate import gate
+from evalkit.gating.policy import read_policy
+from evalkit.gating.verdict import UNDECIDED, Verdict
+from evalkit.gating.writing import to_summary
 from evalkit.results import Results
 from evalkit.results.records import GOLD_COLUMNS
 

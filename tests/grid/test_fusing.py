@@ -8,13 +8,13 @@ import evalkit as package
 from evalkit.cell import Cell
 from evalkit.compute import Compute
 from evalkit.errors import ConfigError, SpecError, UnknownNameError
-from evalkit.llamaindex import EvalkitRetriever, best_retriever, task_nodes
+from evalkit.integrations.llamaindex import EvalkitRetriever, best_retriever, task_nodes
 from evalkit.metrics.ranking import Judgements, judge, ndcg
-from evalkit.registry import build, parse_spec
-from evalkit.registry.fusion import parse_fusions
+from evalkit.models.registry import build, parse_spec
+from evalkit.models.registry.fusion import parse_fusions
 from evalkit.search.fusion import WEIGHTS, Fusion, fuse, halves, pool
 from evalkit.search.ranking import id_ranks
-from evalkit.suite import load_task
+from evalkit.tasks import load_task
 
 
 def grid(tasks, models, fusions, rerankers=None, **how):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import evalkit
-from evalkit.grid.reading import MOST_COUNTED, read_documents, read_pairs, read_texts, sampled
-from evalkit.report.tables import make_tables
-from evalkit.suite.kinds import kind_of
+from evalkit.reporting.tables import make_tables
+from evalkit.runner.grid.reading import MOST_COUNTED, read_documents, read_pairs, read_texts, sampled
+from evalkit.tasks.kinds import kind_of
 from evalkit.types import Document, Query, RetrievalTask, StsTask
 
 LIMIT = 4

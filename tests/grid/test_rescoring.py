@@ -6,9 +6,9 @@ import pytest
 import evalkit as package
 from evalkit.compute import Compute
 from evalkit.errors import ConfigError, SpecError
-from evalkit.llamaindex import EvalkitRetriever, task_nodes
-from evalkit.registry import build, parse_spec
-from evalkit.suite import load_task
+from evalkit.integrations.llamaindex import EvalkitRetriever, task_nodes
+from evalkit.models.registry import build, parse_spec
+from evalkit.tasks import load_task
 
 DEPTH = 5
 

@@ -10,9 +10,9 @@ from planted import Harm, copy_of, pickle_weights, plant_code, plant_pickle
 
 import evalkit as package
 from evalkit.compute import Compute
-from evalkit.config import read_suite
 from evalkit.errors import ConfigError, ModelNotFoundError, UntrustedError
-from evalkit.registry import build, parse_spec
+from evalkit.models.registry import build, parse_spec
+from evalkit.runner.config import read_suite
 
 TRUST, PICKLES = Compute(trust_remote_code=True), Compute(allow_pickle=True)
 KINDS = {"bert": "bert", "sbert": "bert", "splade": "masked", "ce": "one-label", "maxsim": "bert"}

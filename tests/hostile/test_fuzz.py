@@ -14,22 +14,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import evalkit as package
-from evalkit.config import read_config, read_suite
-from evalkit.decision.requirements import parse_requirements
-from evalkit.documents import read_folder
 from evalkit.errors import EvalkitError
-from evalkit.gate.baseline import Baseline
-from evalkit.gate.policy import read_policy
-from evalkit.gating import make_baseline
+from evalkit.gating.baseline import Baseline
+from evalkit.gating.gate import make_baseline
+from evalkit.gating.policy import read_policy
+from evalkit.integrations.mteb.published import read_published as read_mteb
+from evalkit.models.registry import expand, families, parse_spec, resolve
+from evalkit.models.registry.fusion import parse_fusions
 from evalkit.models.word_files import read_fasttext, read_glove, read_word2vec
-from evalkit.mteb.published import read_published as read_mteb
-from evalkit.questions import read_questions
-from evalkit.registry import expand, families, parse_spec, resolve
-from evalkit.registry.fusion import parse_fusions
+from evalkit.picking.decision.requirements import parse_requirements
+from evalkit.picking.documents import read_folder
+from evalkit.picking.questions import read_questions
 from evalkit.results import Results
+from evalkit.runner.config import read_config, read_suite
 from evalkit.store.amounts import parse_age, parse_budget, parse_size
-from evalkit.suite import load_task
-from evalkit.suite.published import read_published
+from evalkit.tasks import load_task
+from evalkit.tasks.published import read_published
 
 FUZZ = settings(max_examples=120, deadline=None, derandomize=True)
 

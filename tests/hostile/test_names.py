@@ -8,13 +8,13 @@ from fakes import FakeReranker
 from hostile_tasks import beir
 
 import evalkit as package
-from evalkit.config import read_suite
 from evalkit.errors import ConfigError
-from evalkit.gate.policy import read_policy
-from evalkit.gating import gate, make_baseline
-from evalkit.report.gate import write_verdict
-from evalkit.report.html import write_report
-from evalkit.suite import load_task
+from evalkit.gating.gate import gate, make_baseline
+from evalkit.gating.policy import read_policy
+from evalkit.gating.writing import write_verdict
+from evalkit.reporting.html import write_report
+from evalkit.runner.config import read_suite
+from evalkit.tasks import load_task
 
 NAMES = ["../../evil", "/tmp/evil", "a/b", "..", "a\0b", "evil\nname", "C:\\evil", "~", "$HOME", "x" * 300]
 
@@ -53,7 +53,7 @@ def test_a_name_writes_nothing_outside_of_the_output_folder(name, evalkit, tmp_p
 
 def _tfidf():
     from evalkit.compute import Compute
-    from evalkit.registry import build, parse_spec
+    from evalkit.models.registry import build, parse_spec
 
     return build(parse_spec("tfidf"), Compute())
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from evalkit.config import read_suite
 from evalkit.errors import ConfigError, DataError
-from evalkit.gate.policy import read_policy
-from evalkit.suite import load_task
+from evalkit.gating.policy import read_policy
+from evalkit.runner.config import read_suite
+from evalkit.tasks import load_task
 
 DEEP = "[" * 100_000 + "]" * 100_000
 ENDLESS = "9" * 5_000

@@ -11,10 +11,10 @@ from hostile_tasks import CORPUS, HEAD, QRELS, QUERIES, beir, dataset, lines, pa
 
 import evalkit as package
 from evalkit.errors import DataError, EvalkitError
-from evalkit.report.markdown import to_markdown
-from evalkit.report.tables import make_tables
+from evalkit.reporting.markdown import to_markdown
+from evalkit.reporting.tables import make_tables
 from evalkit.results import Results
-from evalkit.suite import load_task
+from evalkit.tasks import load_task
 
 KEYS = {"models": "bm25,tfidf", "rerankers": "bow", "top_k": "1,2", "device": "cpu", "no_store": True}
 

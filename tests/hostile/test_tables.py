@@ -12,9 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from evalkit.errors import DataError
-from evalkit.suite.checks import Problems
-from evalkit.suite.columns import CORPUS, PAIRS, QRELS
-from evalkit.suite.reading import read_rows
+from evalkit.tasks.checks import Problems
+from evalkit.tasks.columns import CORPUS, PAIRS, QRELS
+from evalkit.tasks.reading import read_rows
 
 sys.path.append(str(Path(__file__).parents[1] / "suite"))
 from table_files import COMPRESSIONS, FORMATS, by_csv, by_writer

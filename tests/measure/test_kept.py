@@ -1,11 +1,11 @@
 """What was measured is kept for the same work, and for no other."""
 
 from evalkit.compute import Compute
-from evalkit.context import RunContext
 from evalkit.measure.kept import kept_or_measured
 from evalkit.measure.work import FirstWork, Limits, SecondWork
-from evalkit.registry import build, parse_spec
-from evalkit.suite import load_task
+from evalkit.models.registry import build, parse_spec
+from evalkit.runner.context import RunContext
+from evalkit.tasks import load_task
 
 LIMITS = Limits(queries=2, seconds=1.0, seed=0)
 

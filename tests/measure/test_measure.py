@@ -12,22 +12,22 @@ from scipy.sparse import csr_matrix
 
 import evalkit
 from evalkit.compute import Compute
-from evalkit.context import RunContext
 from evalkit.contracts import no_progress
 from evalkit.measure import Limits, measure, work
-from evalkit.registry import build, parse_spec
-from evalkit.registry.fusion import FusionSpec, RrfOptions, WeightedOptions
-from evalkit.registry.reference import ModelRef
-from evalkit.registry.selection import Participants, choose
-from evalkit.report.markdown import to_markdown
-from evalkit.report.measurements import measurement_tables
-from evalkit.report.tables import make_tables
+from evalkit.models.registry import build, parse_spec
+from evalkit.models.registry.fusion import FusionSpec, RrfOptions, WeightedOptions
+from evalkit.models.registry.reference import ModelRef
+from evalkit.models.registry.selection import Participants, choose
+from evalkit.reporting.markdown import to_markdown
+from evalkit.reporting.measurements import measurement_tables
+from evalkit.reporting.tables import make_tables
 from evalkit.results import Results
 from evalkit.results.measurements import COLUMNS, Measurements
+from evalkit.runner.context import RunContext
 from evalkit.search.ranking import best, id_ranks
 from evalkit.spending import Spending
 from evalkit.store import Store
-from evalkit.suite import load_task
+from evalkit.tasks import load_task
 
 QUERIES = {f"q{number}": f"query {number}" for number in range(12)}
 MINILM = "all-MiniLM-L6-v2?max_length=64"  # for time

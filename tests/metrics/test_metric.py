@@ -14,21 +14,21 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import evalkit
-from evalkit.config import read_config
-from evalkit.decision.requirements import parse_requirements
 from evalkit.errors import ConfigError, OptionalDependencyError
-from evalkit.gate.baseline import freeze
-from evalkit.gate.margins import margin_checks
-from evalkit.gate.policy import Policy
+from evalkit.gating.baseline import freeze
+from evalkit.gating.margins import margin_checks
+from evalkit.gating.policy import Policy
 from evalkit.metrics import ir
 from evalkit.metrics.metric import Metric
 from evalkit.metrics.ranking import RANKING_METRICS, Judged, RankingMetric, precision, recall
-from evalkit.report.html.page import render
-from evalkit.report.tables import make_tables
+from evalkit.picking.decision.requirements import parse_requirements
+from evalkit.reporting.html.page import render
+from evalkit.reporting.tables import make_tables
 from evalkit.results import Results
 from evalkit.results.changes import compare_runs
 from evalkit.results.comparisons import against_best
-from evalkit.suite import load_task
+from evalkit.runner.config import read_config
+from evalkit.tasks import load_task
 from evalkit.types import Run
 
 

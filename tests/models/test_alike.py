@@ -12,9 +12,9 @@ from transformers import BertModel
 import evalkit
 from evalkit.compute import Compute
 from evalkit.contracts import CountsUnknown, no_progress
-from evalkit.grid.notes import left_as_they_were, ranked_by_ids
-from evalkit.registry import build, resolve
-from evalkit.report.tables import make_tables
+from evalkit.models.registry import build, resolve
+from evalkit.reporting.tables import make_tables
+from evalkit.runner.grid.notes import left_as_they_were, ranked_by_ids
 from evalkit.search.ranking import id_ranks, rank
 from evalkit.types import Run
 

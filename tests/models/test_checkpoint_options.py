@@ -18,8 +18,8 @@ import evalkit
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
 from evalkit.models.checkpoint import Checkpoint
-from evalkit.registry import build, resolve
-from evalkit.suite import load_task
+from evalkit.models.registry import build, resolve
+from evalkit.tasks import load_task
 
 TEXTS = ["the cat sat", "a", "Dog words zebras a cat", "words the dog sat the cat zebras " * 3, "zebras"]
 

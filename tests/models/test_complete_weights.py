@@ -18,7 +18,7 @@ from tiny_models import SIZES, MakeModel, tiny_tokenizer
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError
-from evalkit.registry import build, parse_spec
+from evalkit.models.registry import build, parse_spec
 
 State = dict[str, torch.Tensor]
 FAMILIES = {"bert": "bert", "sbert": "bert", "splade": "masked", "ce": "one-label", "maxsim": "bert"}

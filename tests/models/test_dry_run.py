@@ -9,9 +9,9 @@ import torch
 from fakes import write_tasks
 from tiny_models import MakeModel
 
-from evalkit import pipeline
-from evalkit.config import read_config
-from evalkit.plan import ModelPlan
+from evalkit.runner import run as pipeline
+from evalkit.runner.config import read_config
+from evalkit.runner.plan import ModelPlan
 
 
 def planned(**keys: object) -> ModelPlan:

@@ -11,10 +11,10 @@ from safetensors.numpy import load_file
 
 import evalkit
 from evalkit.models.facts import look_up
+from evalkit.models.registry import catalogue, families
+from evalkit.models.registry.reference import ModelRef
+from evalkit.models.registry.selection import choose
 from evalkit.models.weights import at_hand
-from evalkit.registry import catalogue, families
-from evalkit.registry.reference import ModelRef
-from evalkit.registry.selection import choose
 from evalkit.results import Results
 from evalkit.results.facts import ModelFacts, cell_facts, model_facts
 
@@ -113,7 +113,7 @@ def test_a_report_says_what_was_known_when_the_run_was_made(tmp_path, monkeypatc
     facts = run.provenance["models"]
     assert [facts[label]["dim"] for label in run.provenance["specs"]] == [None, 7, 384]
     assert facts[f"sbert:{folder}"]["max_length"] == 256
-    from evalkit.report.html.units import make_units
+    from evalkit.reporting.html.units import make_units
 
     before = [unit.data()["cells"] for unit in make_units(run)]
     shutil.rmtree(folder)

@@ -14,8 +14,8 @@ from tiny_models import MakeModel, save_tiny
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError
 from evalkit.models import loading
+from evalkit.models.registry import build, parse_spec
 from evalkit.models.weights import weights_hash
-from evalkit.registry import build, parse_spec
 
 TOKENIZER = [
     "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model",

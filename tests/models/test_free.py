@@ -4,7 +4,7 @@ import pytest
 
 from evalkit.compute import Compute
 from evalkit.models import free
-from evalkit.registry import catalogue, resolve
+from evalkit.models.registry import catalogue, resolve
 
 
 def test_here_it_is_what_needs_no_download():

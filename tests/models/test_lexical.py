@@ -14,7 +14,7 @@ from evalkit.compute import Compute
 from evalkit.contracts import Coverage, Embedder, Fittable, HasVocabulary
 from evalkit.errors import ConfigError, SpecError
 from evalkit.models.lexical import BagOfWords, LexicalOptions, Lsa, LsaOptions, Tfidf, TfidfOptions
-from evalkit.registry import build, parse_spec
+from evalkit.models.registry import build, parse_spec
 
 TEXTS = ["The cat sat on a mat.", "A dog, a cat!", "", "I am a dog", "Birds sing; dogs don't."]
 PATTERN = r"(?u)\b\w+\b"

@@ -14,12 +14,12 @@ from llamaindex_models import KEY, SecondFirst, SharedWords, Twice, TwoSided
 from evalkit.compute import Compute
 from evalkit.errors import ScoreError, SpecError, VectorError
 from evalkit.models.llamaindex import LlamaIndexEmbedder, LlamaIndexListReranker, LlamaIndexReranker, adapt
+from evalkit.models.registry import build, parse_spec, resolve
+from evalkit.models.registry.options import DenseOptions
 from evalkit.models.weights import locate
-from evalkit.registry import build, parse_spec, resolve
-from evalkit.registry.options import DenseOptions
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint
-from evalkit.suite import load_task
+from evalkit.tasks import load_task
 from evalkit.types import Document, Query, RetrievalTask
 
 TEXTS = ["revenue rose", "revenue", "", "cats sleep all day", "revenue rose", "Was the revenue higher in 2021?"]

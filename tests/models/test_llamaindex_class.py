@@ -8,7 +8,7 @@ from llamaindex_models import Configured
 import evalkit
 from evalkit.compute import Compute
 from evalkit.errors import ConfigError, ModelNotFoundError, SpecError
-from evalkit.registry import build, kinds, parse_spec, resolve
+from evalkit.models.registry import build, kinds, parse_spec, resolve
 
 HERE = "llamaindex:llamaindex_models"
 

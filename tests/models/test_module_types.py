@@ -21,9 +21,9 @@ import evalkit
 from evalkit.compute import Compute
 from evalkit.contracts import no_progress
 from evalkit.errors import ModelNotFoundError
-from evalkit.grid.encoding import dense, encode
 from evalkit.models import sentence_model
-from evalkit.registry import build, resolve
+from evalkit.models.registry import build, resolve
+from evalkit.runner.grid.encoding import dense, encode
 from evalkit.store import Store
 from evalkit.terms import ROLES
 

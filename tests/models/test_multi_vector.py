@@ -19,7 +19,7 @@ from evalkit.errors import ConfigError
 from evalkit.models import batching, maxsim, multi_vector
 from evalkit.models.maxsim import MaxSim, load_maxsim
 from evalkit.models.pair import PairOptions
-from evalkit.suite import load_task
+from evalkit.tasks import load_task
 
 DOCUMENTS = [*TEXTS, "a bad cab", "sat the cat", "yaks and zebras"]
 IDS = [f"d{number}" for number in range(len(DOCUMENTS))]

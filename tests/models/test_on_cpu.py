@@ -12,7 +12,7 @@ from transformers.models.bert.modeling_bert import BertIntermediate
 from evalkit.compute import Compute
 from evalkit.contracts import Embedder
 from evalkit.models.on_cpu import SHORT, PackedLinear, attend, pack_linears, tune_for_cpu
-from evalkit.registry import build, resolve
+from evalkit.models.registry import build, resolve
 
 DTYPES = [torch.float32, torch.bfloat16]
 

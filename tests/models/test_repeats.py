@@ -15,8 +15,8 @@ from recurrent_data import elmo_arrays, elmo_options, encoder_arrays, save_cove,
 from tiny_models import MakeModel, tiny_tokenizer
 
 from evalkit.compute import Dtype
-from evalkit.registry import families
-from evalkit.suite.reference import bundled_tasks
+from evalkit.models.registry import families
+from evalkit.tasks.reference import bundled_tasks
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,7 @@ from evalkit.errors import ModelNotFoundError, SpecError
 from evalkit.models import batching
 from evalkit.models.splade import Splade, SpladeOptions, load_splade
 from evalkit.search.exact import search
-from evalkit.suite import load_task
+from evalkit.tasks import load_task
 
 PROMPTS = {"query": "ask ", "document": "tell "}
 TEXTS = [*TEXTS, "a b c d e f"]

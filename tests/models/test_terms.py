@@ -14,8 +14,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from evalkit.cell import Cell
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
+from evalkit.models.registry import build, parse_spec
 from evalkit.models.terms import Stemmer, StopWords, TermOptions, make_terms, stop_words
-from evalkit.registry import build, parse_spec
 
 GERMAN = ["Die Häuser stehen am Fluß.", "Ein Haus steht nicht in den Bäumen", "Alle Wege führen nach Rom", "und oder"]
 LEXICAL = ["bow", "tfidf", "lsa?components=2", "bm25"]

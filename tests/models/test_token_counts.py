@@ -16,7 +16,7 @@ from word_data import LINES, TEXT, glove, written
 
 from evalkit.compute import Compute
 from evalkit.contracts import CountsPairTokens, CountsTokens
-from evalkit.registry import build, resolve
+from evalkit.models.registry import build, resolve
 
 LONG = ["a b c d e f g h i j k l m n o p q r s t u v w x y z " * 2]
 

@@ -14,7 +14,7 @@ from tiny_models import SIZES, MakeModel, tiny_tokenizer
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError
-from evalkit.registry import build, resolve
+from evalkit.models.registry import build, resolve
 
 FAMILIES = {"bert": "bert", "sbert": "bert", "splade": "masked", "ce": "one-label", "maxsim": "bert"}
 BEYOND = (

@@ -15,10 +15,10 @@ from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, UntrustedError
 from evalkit.models import weights
 from evalkit.models.bert import BertOptions
+from evalkit.models.registry import CatalogueEntry, ModelSpec, build, resolve
+from evalkit.models.registry.catalogue import WeightsPackage
 from evalkit.models.sbert import SbertOptions
 from evalkit.models.weights import file_hash, locate, weights_hash
-from evalkit.registry import CatalogueEntry, ModelSpec, build, resolve
-from evalkit.registry.catalogue import WeightsPackage
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 PUBLISHED = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

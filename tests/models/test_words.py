@@ -162,7 +162,7 @@ def test_training_is_gensims_on_lower_cased_words(load, peer, sentences: list[st
 PROGRAM = """
 from hashlib import sha256
 from evalkit.compute import Compute
-from evalkit.registry import build, parse_spec
+from evalkit.models.registry import build, parse_spec
 # More words than gensim hands to one thread at once.
 texts = ["the cat sat on the mat", "a dog and a cat", "birds sing to the dog"] * 1500
 for spec in ("word2vec:train?epochs=3&size=20", "fasttext:train?epochs=3&size=20&weighting=sif"):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from api_server import DIM, ApiServer
 
 from evalkit.compute import Compute
-from evalkit.registry import build, parse_spec
+from evalkit.models.registry import build, parse_spec
 
 TIMEOUT = 3
 """Seconds: what a stalled request takes, and far more than any other does, however busy the machine."""

@@ -7,9 +7,9 @@ from api_server import serving
 from fakes import retrieval_task
 
 from evalkit.compute import Compute
-from evalkit.context import RunContext
 from evalkit.measure import Limits, measure, work
-from evalkit.registry.selection import choose_participants
+from evalkit.models.registry.selection import choose_participants
+from evalkit.runner.context import RunContext
 from evalkit.spending import Spending
 from evalkit.store import Store
 

@@ -17,9 +17,9 @@ from api_server import vector
 import evalkit as package
 from evalkit.compute import Compute
 from evalkit.errors import ApiError, TimeLimitError
-from evalkit.grid.limit import within
 from evalkit.models import api
-from evalkit.registry import build, parse_spec
+from evalkit.models.registry import build, parse_spec
+from evalkit.runner.grid.limit import within
 from evalkit.store import Store, encode_once
 
 TEXTS = [f"text {number} " + "word " * (number % 5) for number in range(70)]

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from evalkit.documents import read_folder
 from evalkit.errors import ConfigError
-from evalkit.questions import questions_from_documents, read_questions, write_questions
+from evalkit.picking.documents import read_folder
+from evalkit.picking.questions import questions_from_documents, read_questions, write_questions
 
 PETS = """\
 # How to look after a cat

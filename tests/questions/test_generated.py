@@ -9,10 +9,10 @@ import pytest
 from chat import Chat, serving
 
 import evalkit as package
-from evalkit.documents import read_folder
 from evalkit.errors import ApiError, ConfigError, ModelNotFoundError, SpecError
 from evalkit.models.llamaindex_class import load_llm
-from evalkit.questions import generate_questions
+from evalkit.picking.documents import read_folder
+from evalkit.picking.questions import generate_questions
 from evalkit.results import Results
 
 BEASTS = [("badger", "roots"), ("otter", "fish"), ("heron", "frogs")]

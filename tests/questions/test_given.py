@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from evalkit.documents import Folder, Skipped, SourceFile
 from evalkit.errors import ConfigError, DataError
-from evalkit.questions import Question, Span, read_questions
+from evalkit.picking.documents import Folder, Skipped, SourceFile
+from evalkit.picking.questions import Question, Span, read_questions
 
 FILES = (SourceFile("a.txt", "One two.\n Three  four. Again."), SourceFile("b.txt", "Five six. Again."))
 FOLDER = Folder(None, FILES, (Skipped("c.png", "a picture"),), "")

@@ -4,11 +4,11 @@ import unicodedata
 
 import pytest
 
-from evalkit.documents import Folder, SourceFile
 from evalkit.errors import DataError
-from evalkit.questions import read_questions
-from evalkit.questions.question import Span
-from evalkit.questions.quotes import Quotes
+from evalkit.picking.documents import Folder, SourceFile
+from evalkit.picking.questions import read_questions
+from evalkit.picking.questions.question import Span
+from evalkit.picking.questions.quotes import Quotes
 
 SOFT = "\u00ad"
 # What stands in the document, and what the quote has: each must be found both ways round.

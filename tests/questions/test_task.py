@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from evalkit.documents import Chunk, Chunking, read_folder, split
-from evalkit.questions import Question, QuestionSet, Span, make_task, read_questions
-from evalkit.questions.task import relevant
-from evalkit.suite import load_task
+from evalkit.picking.documents import Chunk, Chunking, read_folder, split
+from evalkit.picking.questions import Question, QuestionSet, Span, make_task, read_questions
+from evalkit.picking.questions.task import relevant
+from evalkit.tasks import load_task
 
 
 def chunks(*bounds):

@@ -14,13 +14,13 @@ from evalkit.compute import Compute
 from evalkit.contracts import Embedder, Reranker, Retriever
 from evalkit.errors import ConfigError, OptionalDependencyError
 from evalkit.installed import install_line
-from evalkit.registry import build, families, parse_spec
-from evalkit.registry import build as build_function
+from evalkit.models.registry import build, families, parse_spec
+from evalkit.models.registry import build as build_function
 
 PLUGIN = """
 import numpy as np
-from evalkit.registry import Family
-from evalkit.registry.options import Options
+from evalkit.models.registry import Family
+from evalkit.models.registry.options import Options
 
 class Settings(Options):
     dim: int = 2
@@ -120,7 +120,7 @@ def test_an_installed_package_adds_a_family(install: Install):
     code = (
         "from evalkit.cli import app\n"
         "from evalkit.compute import Compute\n"
-        "from evalkit.registry import build, resolve\n"
+        "from evalkit.models.registry import build, resolve\n"
         "print(build(resolve('letters:a?dim=3'), Compute()).encode(['banana', 'kiwi'], 'sentence').tolist())\n"
         "app(['models'])"
     )
@@ -138,8 +138,8 @@ def test_an_installed_package_adds_a_family(install: Install):
     [
         (
             "NOT_A_FAMILY",
-            "entry point 'letters' in group 'evalkit.models' gave a int, not an evalkit.registry.families.Family; "
-            "fix or uninstall that package.",
+            "entry point 'letters' in group 'evalkit.models' gave a int, not an "
+            "evalkit.models.registry.families.Family; fix or uninstall that package.",
         ),
         (
             "TAKEN",

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from evalkit.errors import ModelNotFoundError, SpecError, UnknownNameError
-from evalkit.registry import CatalogueEntry, catalogue, families, parse_spec, resolve
+from evalkit.models.registry import CatalogueEntry, catalogue, families, parse_spec, resolve
 
 ENTRIES = list(catalogue().values())
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.errors import ModelNotFoundError, SpecError, UnknownNameError
-from evalkit.registry import parse_spec, resolve
+from evalkit.models.registry import parse_spec, resolve
 
 ST = {"modules.json": []}
 
@@ -121,7 +121,7 @@ def test_what_is_no_model_says_what_it_is(name: str, error: type[Exception], mes
 
 
 def test_paths_are_models_in_python_too(tmp_path: Path):
-    from evalkit.config import read_config
+    from evalkit.runner.config import read_config
 
     keys = {"tasks": Path("data"), "models": Path("../mine"), "rerankers": [Path("../other"), "none"]}
     config = read_config(keys)

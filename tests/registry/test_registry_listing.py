@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.config import read_config
 from evalkit.errors import SpecError
-from evalkit.registry import parse_spec, resolve, split_models
-from evalkit.registry.fusion import parse_fusions
+from evalkit.models.registry import parse_spec, resolve, split_models
+from evalkit.models.registry.fusion import parse_fusions
+from evalkit.runner.config import read_config
 
 PROMPT = "Given a query, retrieve: "
 ASKED = f"sbert:x?query_prompt={PROMPT}"

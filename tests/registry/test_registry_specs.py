@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.config import split_list
 from evalkit.errors import SpecError, UnknownNameError
-from evalkit.registry import ModelSpec, expand, families, parse_spec
-from evalkit.registry.families import BUILT_IN
+from evalkit.models.registry import ModelSpec, expand, families, parse_spec
+from evalkit.models.registry.families import BUILT_IN
+from evalkit.runner.config import split_list
 
 URLS = ["http://localhost:8000/v1", "https://example.org/a%20b/"]
 ODD = "|?&%,=:+#()[]{}/\\ '\"\t\n~.-é語🙂\u00a0\u2028%20"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import evalkit
-from evalkit.report.html import write_report
+from evalkit.reporting.html import write_report
 from evalkit.results import Results
 
 SCRIPT = '</script><script>window.broken = true</script><img src=x onerror="window.broken = true">'

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evalkit.report.html.answer import best, fast, small, ties
-from evalkit.report.html.drilldown import SHOWN, pack_queries
-from evalkit.report.html.page import render
-from evalkit.report.html.plain import compressed, plain, to_json
-from evalkit.report.html.units import make_units
+from evalkit.reporting.html.answer import best, fast, small, ties
+from evalkit.reporting.html.drilldown import SHOWN, pack_queries
+from evalkit.reporting.html.page import render
+from evalkit.reporting.html.plain import compressed, plain, to_json
+from evalkit.reporting.html.units import make_units
 from evalkit.results import Results
 from evalkit.results.evidence import Evidence
 from evalkit.results.measurements import Measurements

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import evalkit as package
-from evalkit.report.html import write_report
+from evalkit.reporting.html import write_report
 from evalkit.results import Results
 from evalkit.results.evidence import Evidence
 

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from evalkit.report.latex import to_latex
-from evalkit.report.markdown import to_markdown
-from evalkit.report.significance import what_shows
-from evalkit.report.table import Table, TableCell
-from evalkit.report.tables import make_tables
-from evalkit.report.terminal import print_tables
+from evalkit.reporting.latex import to_latex
+from evalkit.reporting.markdown import to_markdown
+from evalkit.reporting.significance import what_shows
+from evalkit.reporting.table import Table, TableCell
+from evalkit.reporting.tables import make_tables
+from evalkit.reporting.terminal import print_tables
 from evalkit.results import Results
 
 METRICS = ("hit_rate", "MRR", "nDCG", "R", "P", "AP")

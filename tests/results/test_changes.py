@@ -179,7 +179,7 @@ def first_query(lines):
     ids=["a query", "a document", "a judgement"],
 )
 def test_other_data_is_not_compared_and_it_says_why(name, change, told, tmp_path):
-    from evalkit.suite.reference import bundled_tasks
+    from evalkit.tasks.reference import bundled_tasks
 
     how = {"models": "bm25", "device": "cpu", "on_bad_data": "warn"}
     copy = altered(bundled_tasks() / "rag-mini", tmp_path, lambda copy: edit(copy, name, change))

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 import evalkit
-from evalkit.report.html.answer import answer
-from evalkit.report.html.units import across, make_units
-from evalkit.report.markdown import to_markdown
-from evalkit.report.tables import make_tables
+from evalkit.reporting.html.answer import answer
+from evalkit.reporting.html.units import across, make_units
+from evalkit.reporting.markdown import to_markdown
+from evalkit.reporting.tables import make_tables
 from evalkit.results import Results
 from evalkit.results.changes import TOO_FEW, compare_runs
 from evalkit.results.comparisons import across_tasks, against_best, pairwise

@@ -12,22 +12,22 @@ from fakes import FakeEmbedder, retrieval_task, run, sts_task
 
 import evalkit
 from evalkit.compute import Compute
-from evalkit.context import RunContext
 from evalkit.errors import ConfigError
 from evalkit.measure import Limits, measure
 from evalkit.metrics.metric import of_rankings
-from evalkit.registry import build, resolve
-from evalkit.registry.reference import ModelRef
-from evalkit.registry.selection import Participants, choose
-from evalkit.report.markdown import to_markdown
-from evalkit.report.measurements import loss_tables
+from evalkit.models.registry import build, resolve
+from evalkit.models.registry.reference import ModelRef
+from evalkit.models.registry.selection import Participants, choose
+from evalkit.reporting.markdown import to_markdown
+from evalkit.reporting.measurements import loss_tables
 from evalkit.results import Results
 from evalkit.results.evidence import Evidence
 from evalkit.results.losses import PARTS, attribute
+from evalkit.runner.context import RunContext
 from evalkit.runner.evidence import make_evidence
 from evalkit.runner.records import make_gold, make_records
-from evalkit.suite import load_task
-from evalkit.suite.reference import bundled_tasks
+from evalkit.tasks import load_task
+from evalkit.tasks.reference import bundled_tasks
 
 K, CANDIDATES = 3, 8
 MODELS = ("all-MiniLM-L6-v2", "all-MiniLM-L6-v2?max_length=16", "all-MiniLM-L6-v2?max_length=90")

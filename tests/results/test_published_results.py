@@ -10,8 +10,8 @@ from fakes import write_tasks
 from scipy.stats import binomtest
 
 import evalkit
-from evalkit.report.markdown import to_markdown
-from evalkit.report.tables import make_tables
+from evalkit.reporting.markdown import to_markdown
+from evalkit.reporting.tables import make_tables
 from evalkit.results import Results
 from evalkit.stats.intervals import wilson
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from evalkit.models.dense import DenseEmbedder
+from evalkit.models.registry import parse_spec
 from evalkit.models.sbert import SbertOptions
-from evalkit.registry import parse_spec
 from evalkit.store.folder import Folder
 from evalkit.store.keys import text_keys
 from evalkit.store.table import Table

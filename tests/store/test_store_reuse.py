@@ -10,8 +10,8 @@ import evalkit
 from evalkit.cell import Cell
 from evalkit.compute import Compute
 from evalkit.models.bm25 import Bm25, Bm25Options
+from evalkit.models.registry import expand
 from evalkit.models.words import TrainedWordOptions, load_word2vec
-from evalkit.registry import expand
 from evalkit.store import Store, reuse, table
 from evalkit.store.folder import Folder
 from evalkit.store.keys import first_of_each, text_keys

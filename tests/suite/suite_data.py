@@ -3,7 +3,7 @@
 import pytest
 
 from evalkit.errors import DataError
-from evalkit.suite import DataWarning, load_task
+from evalkit.tasks import DataWarning, load_task
 
 NEXT_STEP = (
     "Fix the data, or accept it as it is: on_bad_data=warn (--on-bad-data warn of `evalkit run` and `export`)."

@@ -10,9 +10,9 @@ import pytest
 
 import evalkit
 from evalkit.errors import DataError
-from evalkit.suite import blocks, hashing, load_task
-from evalkit.suite.blocks import BlockCorpus
-from evalkit.suite.reference import bundled_tasks
+from evalkit.tasks import blocks, hashing, load_task
+from evalkit.tasks.blocks import BlockCorpus
+from evalkit.tasks.reference import bundled_tasks
 
 RAG_MINI = bundled_tasks() / "rag-mini"
 

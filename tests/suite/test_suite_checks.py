@@ -8,8 +8,8 @@ import pytest
 from suite_data import assert_fatal, assert_told, raised
 
 from evalkit.errors import DataError
-from evalkit.suite import load_task
-from evalkit.suite.opening import WINDOWS
+from evalkit.tasks import load_task
+from evalkit.tasks.opening import WINDOWS
 
 D1, D2 = {"_id": "d1", "text": "Cats sleep."}, {"_id": "d2", "text": "Dogs bark."}
 Q1, Q2 = {"_id": "q1", "text": "what sleeps?"}, {"_id": "q2", "text": "what barks?"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from suite_data import assert_fatal, assert_told, raised
 
-from evalkit.suite.opening import WINDOWS
+from evalkit.tasks.opening import WINDOWS
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from evalkit.errors import ConfigError
-from evalkit.suite import load_task
+from evalkit.tasks import load_task
 
 
 @pytest.mark.parametrize(

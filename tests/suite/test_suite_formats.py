@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from table_files import COMPRESSIONS, FORMATS
 
-from evalkit.documents import Folder, SourceFile
 from evalkit.errors import ConfigError, DataError
-from evalkit.questions import read_questions
-from evalkit.suite import blocks, load_task
-from evalkit.suite.blocks import BlockCorpus
-from evalkit.suite.published import read_published
+from evalkit.picking.documents import Folder, SourceFile
+from evalkit.picking.questions import read_questions
+from evalkit.tasks import blocks, load_task
+from evalkit.tasks.blocks import BlockCorpus
+from evalkit.tasks.published import read_published
 
 PAIRS = pd.DataFrame(
     {
@@ -491,7 +491,7 @@ def question_files():
 
 
 @pytest.mark.parametrize(("name", "content"), question_files(), ids=[name for name, _ in question_files()])
-@pytest.mark.filterwarnings("ignore::evalkit.suite.DataWarning")
+@pytest.mark.filterwarnings("ignore::evalkit.tasks.DataWarning")
 def test_questions_in_every_format(name, content, tmp_path):
     (tmp_path / name).write_bytes(content)
     documents = Folder(None, (SourceFile("a.txt", f"# Care\n\n{QUOTE} Again."),), (), "")
@@ -502,7 +502,7 @@ def test_questions_in_every_format(name, content, tmp_path):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.filterwarnings("ignore::evalkit.suite.DataWarning")
+@pytest.mark.filterwarnings("ignore::evalkit.tasks.DataWarning")
 def test_published_figures_in_every_format(form, tmp_path):
     suffix, to_bytes = FORMATS[form]
     figures = pd.DataFrame(

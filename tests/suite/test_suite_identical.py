@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import evalkit as package
-from evalkit.suite import blocks, load_task
+from evalkit.tasks import blocks, load_task
 
 TEXTS = {
     "a1": "how many states are there in the union",

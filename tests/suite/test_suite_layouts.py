@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evalkit.errors import ConfigError, DataError
-from evalkit.suite import load_task
+from evalkit.tasks import load_task
 from evalkit.types import Document, Query, RetrievalTask, StsTask
 
 CORPUS = [{"_id": "d1", "title": "Cats", "text": "Cats sleep."}, {"_id": "d2", "text": "Dogs bark."}]

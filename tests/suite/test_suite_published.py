@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.config import read_suite
 from evalkit.errors import ConfigError, DataError
-from evalkit.registry import catalogue
-from evalkit.suite.published import PublishedScore, read_published
+from evalkit.models.registry import catalogue
+from evalkit.runner.config import read_suite
+from evalkit.tasks.published import PublishedScore, read_published
 
 COLUMNS = "task,split,model,reranker,metric,score,n,source"
 

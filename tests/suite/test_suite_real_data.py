@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from evalkit.errors import DataError
-from evalkit.suite import DataWarning, list_tasks, load_task
+from evalkit.tasks import DataWarning, list_tasks, load_task
 
 
 @pytest.fixture(autouse=True)

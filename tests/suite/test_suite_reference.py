@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.config import read_config
 from evalkit.errors import ConfigError, SpecError, UnknownNameError
-from evalkit.suite import DataWarning, list_tasks, load_task, reference, task_folders
-from evalkit.suite.reference import bundled_tasks, find_task
+from evalkit.runner.config import read_config
+from evalkit.tasks import DataWarning, list_tasks, load_task, reference, task_folders
+from evalkit.tasks.reference import bundled_tasks, find_task
 
 PAIRS = "sentence1,sentence2,score\n{},b,1\n"
 

@@ -9,7 +9,7 @@ from test_mteb_tasks import by_mteb
 import evalkit
 from evalkit.errors import ConfigError, DataError
 from evalkit.stats.intervals import mean_interval
-from evalkit.suite import load_task
+from evalkit.tasks import load_task
 
 PAIRS = ("deu-eng", "swh-eng", "jpn-eng")
 

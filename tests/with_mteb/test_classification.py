@@ -15,15 +15,15 @@ from test_mteb_tasks import by_mteb
 import evalkit
 from evalkit.compute import Compute
 from evalkit.errors import ConfigError, DataError
-from evalkit.gate.baseline import freeze
-from evalkit.gating import gate
-from evalkit.registry import build, resolve
-from evalkit.report.html.page import render
+from evalkit.gating.baseline import freeze
+from evalkit.gating.gate import gate
+from evalkit.models.registry import build, resolve
+from evalkit.reporting.html.page import render
 from evalkit.results.changes import compare_runs
 from evalkit.stats.influence import influence_values
 from evalkit.stats.intervals import influence_interval
-from evalkit.suite import load_task
-from evalkit.suite.kinds import classification
+from evalkit.tasks import load_task
+from evalkit.tasks.kinds import classification
 
 LABELS = 12
 
@@ -155,7 +155,7 @@ def test_faults_are_told(banking, rows):
     faulty = {**rows, "test": [*rows["test"], {"text": "?", "label": "never seen"}, {"text": " ", "label": known}]}
     with pytest.raises(DataError, match=r"(?s)text with no text.*a label that no training text has.*'never seen'"):
         load_task(banking(rows=faulty))
-    with pytest.warns(evalkit.suite.DataWarning):
+    with pytest.warns(evalkit.tasks.DataWarning):
         task = load_task(banking(rows=faulty), on_bad_data="warn")
     assert task.labels[-1] == "never seen"
     with pytest.raises(DataError, match="fewer than two labels"):

@@ -10,9 +10,9 @@ from datasets import Dataset, DatasetDict
 
 import evalkit as package
 from evalkit.errors import ConfigError
-from evalkit.mteb.export import export_results
-from evalkit.mteb.published import COLUMNS, read_published
-from evalkit.suite import DataWarning
+from evalkit.integrations.mteb.export import export_results
+from evalkit.integrations.mteb.published import COLUMNS, read_published
+from evalkit.tasks import DataWarning
 
 E5 = "intfloat/e5-base-v2"
 

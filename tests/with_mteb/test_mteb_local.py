@@ -11,11 +11,11 @@ from fakes import FakeEmbedder, failures, retrieval_task, run, sts_task
 import evalkit as package
 from evalkit.compute import Compute
 from evalkit.errors import ConfigError, DataError, VectorError
+from evalkit.integrations.mteb import as_mteb_model, as_mteb_task, load_tasks
 from evalkit.metrics.similarity import paired_similarities
-from evalkit.mteb import as_mteb_model, as_mteb_task, load_tasks
-from evalkit.registry import build, parse_spec
+from evalkit.models.registry import build, parse_spec
 from evalkit.store import Store, default_root
-from evalkit.suite import load_task
+from evalkit.tasks import load_task
 from evalkit.types import StsTask
 
 MINILM = "sbert:all-MiniLM-L6-v2"
@@ -47,7 +47,7 @@ def test_sts_b_by_minilm(data_dir):
 
 @pytest.mark.parametrize("name", ["llamaindex-10k-val", "cranfield"])
 @pytest.mark.parametrize("spec", ["potion", "tfidf"])
-@pytest.mark.filterwarnings("ignore::evalkit.suite.DataWarning")  # Cranfield has two empty documents
+@pytest.mark.filterwarnings("ignore::evalkit.tasks.DataWarning")  # Cranfield has two empty documents
 def test_retrieval(name, spec, data_dir, potion, monkeypatch):
     kept = {}
 

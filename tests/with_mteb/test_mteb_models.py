@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 import evalkit as package
 from evalkit.compute import Compute
 from evalkit.errors import ConfigError, ModelNotFoundError, UnknownNameError
-from evalkit.registry import build, parse_spec
+from evalkit.models.registry import build, parse_spec
 
 E5 = "intfloat/e5-base-v2"
 TEXTS = ["a red car", "two dogs bark at the postman", "a red car", "rain"]

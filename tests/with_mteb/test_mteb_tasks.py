@@ -8,10 +8,10 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 import evalkit as package
-from evalkit.config import split_list
 from evalkit.errors import ConfigError, UnknownNameError
-from evalkit.mteb import load_tasks
-from evalkit.mteb.reference import Reference, find_tasks
+from evalkit.integrations.mteb import load_tasks
+from evalkit.runner.config import split_list
+from evalkit.tasks.mteb.reference import Reference, find_tasks
 from evalkit.types import EvaluatorTask, RetrievalTask, StsTask
 
 

@@ -1,0 +1,158 @@
+"""`evalkit pick`: from a folder of documents to a choice."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evalkit.cli.commands.shared import (
+    AllowPickle,
+    Candidates,
+    Device,
+    Dtype,
+    MaxCost,
+    MaxQueries,
+    Metrics,
+    Rerankers,
+    Seed,
+    StorePlace,
+    TopK,
+    TrustRemoteCode,
+    exit_if_cells_failed,
+    exit_if_reports_failed,
+    print_run,
+    show_partial,
+)
+
+if TYPE_CHECKING:
+    from evalkit.picking.pick import Pick
+    from evalkit.results import Results
+
+SKIPPED_SHOWN = 20
+
+
+def pick(
+    documents: Annotated[Path, typer.Argument(help="Folder of txt, md, html, pdf and docx files.")],
+    models: Annotated[
+        str | None, typer.Option(help="Specs or names, comma-separated; default: what is free and here.")
+    ] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(help="CSV or JSONL: question, and passage, quote or file; default: made from the documents."),
+    ] = None,
+    llm: Annotated[
+        str | None,
+        typer.Option(help="Language model that writes the questions: llamaindex:MODULE.CLASS?argument=value."),
+    ] = None,
+    passages: Annotated[int, typer.Option(help="Passages that it writes questions on.")] = 50,
+    rerankers: Rerankers = None,
+    chunk_size: Annotated[str, typer.Option(help="Tokens a chunk, comma-separated, or whole.")] = "512",
+    chunk_overlap: Annotated[str, typer.Option(help="Tokens that chunks share, comma-separated.")] = "64",
+    require: Annotated[str, typer.Option(help="Such as 'latency_p95<50ms, dim<=512, licence~apache|mit'.")] = "",
+    margin: Annotated[float, typer.Option(help="What a cheaper choice may be worse by, a fraction.")] = 0.02,
+    metric: Annotated[str | None, typer.Option(help="Default: hit_rate at the largest k.")] = None,
+    hybrid: Annotated[bool, typer.Option(help="Fuse each embedder with BM25, by ranks and by scores.")] = True,
+    budget: Annotated[str | None, typer.Option(help="Time, such as 10m: choices are cut on samples to fit.")] = None,
+    measure_queries: Annotated[int, typer.Option(help="Queries that are timed at most, for each choice.")] = 50,
+    measure_seconds: Annotated[float, typer.Option(help="Seconds that each stage is timed for, about.")] = 5.0,
+    top_k: TopK = None,
+    metrics: Metrics = None,
+    candidates: Candidates = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    seed: Seed = None,
+    max_queries: MaxQueries = None,
+    store: StorePlace = None,
+    max_cost: MaxCost = None,
+    trust_remote_code: TrustRemoteCode = None,
+    allow_pickle: AllowPickle = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reports/pick"),
+    report: Annotated[bool, typer.Option("--report", help="Write report.html into it too.")] = False,
+) -> None:
+    """Choose a model, reranker and chunking for a folder of documents."""
+    not_keys = ("documents", "chunk_size", "chunk_overlap", "budget", "report")
+    keys = {key: value for key, value in locals().items() if value is not None and key not in (*not_keys, "not_keys")}
+    from evalkit.errors import ReportError
+    from evalkit.picking.pick import Pick
+    from evalkit.picking.pick import pick as run_pick
+    from evalkit.reporting.write import REPORT, Reports
+    from evalkit.runner.run import Interrupted
+    from evalkit.store.amounts import parse_budget
+
+    if report:
+        from evalkit.reporting.html import require_report, write_report
+
+        require_report()
+    picked: Pick | Results
+    failed: Mapping[str, str] = {}
+    seconds = None if budget is None else parse_budget(budget).total_seconds()
+    sizes = None if chunk_size.strip() == "whole" else _whole_numbers(chunk_size, "--chunk-size")
+    try:
+        picked = run_pick(
+            documents,
+            chunk_size=sizes,
+            chunk_overlap=_whole_numbers(chunk_overlap, "--chunk-overlap"),
+            budget=seconds,
+            **keys,
+        )
+    except Interrupted as interrupted:
+        show_partial(interrupted, out)
+    except ReportError as error:
+        picked, failed = error.results, error.failed
+    results = picked.results if isinstance(picked, Pick) else picked
+    reports = Reports(results, failed)
+    if report:
+        reports.make(REPORT, lambda: write_report({out.resolve().name: results}, out / REPORT))
+    print_run(reports)
+    if isinstance(picked, Pick):
+        reports.make("the recommendation on the terminal", lambda: _print_choice(picked))
+    exit_if_reports_failed(reports, out)
+    skipped = results.provenance["pick"]["documents"]["skipped"]
+    if skipped:
+        typer.echo(f"{len(skipped)} file(s) were not read (run.json names all, with the reasons):", err=True)
+    for each in skipped[:SKIPPED_SHOWN]:
+        typer.echo(f"  {each['name']}: {each['reason']}", err=True)
+    for reason in results.provenance["pick"]["why_these_models"]:
+        typer.echo(reason)
+    _tell_questions(results.provenance["pick"]["questions"], out)
+    typer.echo(f"Written to {out}: recommendation.md (with the code for it), leaderboard.md, chunkings.csv and more")
+    exit_if_cells_failed(results)
+
+
+def _print_choice(picked: "Pick") -> None:
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from evalkit.picking.chunkings import chunking_table
+    from evalkit.picking.recommendation import to_text
+    from evalkit.reporting.terminal import print_tables
+
+    console = Console()
+    if picked.recommendation.choice is not None:
+        k = max(picked.results.provenance["top_k"])
+        print_tables([chunking_table(picked.chunkings, picked.recommendation.choice, k)], console)
+    console.print(Markdown(to_text(picked.recommendation, picked.results)))
+
+
+def _tell_questions(questions: Mapping[str, Any], out: Path) -> None:
+    if questions["origin"] == "given":
+        return
+    dropped = sum(questions["drops"].values())
+    why = "; ".join(f"{number} {reason}" for reason, number in questions["drops"].items())
+    typer.echo(
+        f"{questions['count']} questions, {questions['origin']}; left out: {dropped}{f' ({why})' if why else ''}."
+    )
+    if "edited" in questions:
+        changes = ", ".join(f"{number} {what}" for what, number in questions["edited"].items())
+        typer.echo(f"They are used as they were edited: {changes}.")
+    typer.echo(f"The questions are in {out}/questions.jsonl: edit them, and the next pick uses them as they are.")
+
+
+def _whole_numbers(text: str, option: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"{option} {text!r}: whole numbers of tokens, comma-separated, such as 256,512."
+        ) from None

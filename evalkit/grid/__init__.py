@@ -1,7 +1,0 @@
-"""The grid: every embedder on every task, and every reranker behind every embedder, from shared work."""
-
-from evalkit.grid.cells import Failure, Outcome
-from evalkit.grid.grid import run_grid
-from evalkit.grid.plan import GridPlan
-
-__all__ = ["Failure", "GridPlan", "Outcome", "run_grid"]

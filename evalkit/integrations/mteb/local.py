@@ -1,0 +1,83 @@
+"""Our tasks as mteb's task objects."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from evalkit.errors import ConfigError
+from evalkit.tasks.mteb.metadata import LocalKind, local_metadata
+from evalkit.tasks.mteb.reference import DEFAULT_SUBSET, require_mteb
+from evalkit.types import RetrievalTask, StsTask
+
+if TYPE_CHECKING:
+    from mteb import AbsTask
+
+
+def as_mteb_task(task: StsTask | RetrievalTask) -> "AbsTask":
+    """A task as an object that `mteb.evaluate` takes, with its data in it.
+
+    Its name ends with the first digits of the content hash, and its revision is that hash, so that mteb's cache of
+    results never gives an old score for changed data.
+
+    Raises OptionalDependencyError without mteb, ConfigError for any other kind of task, or for grades that
+    are not whole numbers, which mteb cannot take.
+    """
+    require_mteb()
+    if isinstance(task, StsTask):
+        return _sts(task)
+    if isinstance(task, RetrievalTask):
+        return _retrieval(task)
+    raise ConfigError(f"a {type(task).__name__} cannot be given to mteb; an StsTask or a RetrievalTask can.")
+
+
+def _made(base: type["AbsTask"], task: StsTask | RetrievalTask, kind: LocalKind, **attributes: Any) -> "AbsTask":
+    metadata = local_metadata(task.name, task.split, kind, task.content_hash)
+    made = type("EvalkitTask", (base,), {"metadata": metadata, "data_loaded": True, **attributes})
+    instance: AbsTask = made()
+    return instance
+
+
+def _sts(task: StsTask) -> "AbsTask":
+    from datasets import Dataset, DatasetDict
+    from mteb.abstasks.sts import AbsTaskSTS
+
+    low, high = task.score_range or (float(np.min(task.gold)), float(np.max(task.gold)))
+    columns = {"sentence1": task.sentences1, "sentence2": task.sentences2, "score": task.gold.tolist()}
+    data = DatasetDict({task.split: Dataset.from_dict(columns)})
+    # Where all scores are one, any range does, and the correlation is undefined in any case.
+    return _made(AbsTaskSTS, task, "STS", dataset=data, min_score=low, max_score=high if high > low else low + 1)
+
+
+def _retrieval(task: RetrievalTask) -> "AbsTask":
+    from datasets import Dataset
+    from mteb.abstasks.retrieval import AbsTaskRetrieval
+
+    uneven = [query for query, grades in task.qrels.items() if any(grade % 1 for grade in grades.values())]
+    if uneven:
+        raise ConfigError(
+            f"{task.name!r} has grades that are not whole numbers, which mteb cannot take: {len(uneven)} queries, "
+            f"the first: {uneven[0]!r}. Round the grades."
+        )
+    shared = {query.id for query in task.queries} & set(task.document_ids)
+    if task.not_for_themselves and task.not_for_themselves != shared:
+        raise ConfigError(
+            f"{task.name!r}: {len(task.not_for_themselves)} of the {len(shared)} queries that share an id with a "
+            "document are no results of themselves; mteb knows all or none. Set ignore_identical_ids in task.yaml."
+        )
+    corpus = [{"id": document.id, "title": document.title, "text": document.text} for document in task.corpus]
+    split = {
+        "corpus": Dataset.from_list(corpus),
+        "queries": Dataset.from_list([{"id": query.id, "text": query.text} for query in task.queries]),
+        "relevant_docs": {
+            query: {document: int(grade) for document, grade in grades.items()}
+            for query, grades in task.qrels.items()
+        },
+        "top_ranked": None,
+    }
+    return _made(
+        AbsTaskRetrieval,
+        task,
+        "Retrieval",
+        dataset={DEFAULT_SUBSET: {task.split: split}},
+        ignore_identical_ids=bool(task.not_for_themselves),
+    )

@@ -1,0 +1,315 @@
+"""Which cell to use, and why: from scores and measurements alone.
+
+How it is decided:
+
+1. A choice is a model, a reranker (or none) and a chunking. Those that a requirement rules out, or of which it cannot
+   be told, are left out, each with the reason.
+2. The best is the one with the highest mean of the metric among those that are left.
+3. Every other is compared with it on the same questions. It is good enough if the lower bound of the paired 95 %
+   interval of (choice - best) is above -margin: non-inferiority (Piaggio et al. 2012, CONSORT extension).
+4. The recommendation is the cheapest of the best and the good enough: by price, then latency p95, then bytes of the
+   corpus's vectors.
+
+The best of many looks better than it is, since it was picked for its score on these very questions. That makes step 3
+harder for the others, not easier: the best's lead is overstated. The intervals themselves are not corrected for their
+number, each choice being held to the margin by itself; whether a choice is measurably worse is told by p-values that
+are, for all pairs of choices (`stats.step_down`). A choice that is picked should be confirmed on questions that took
+no part in picking it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from evalkit.cell import NO_RERANKER
+from evalkit.errors import ConfigError
+from evalkit.picking.decision.requirements import Requirement
+from evalkit.results import Results
+from evalkit.results.comparisons import LEVEL
+from evalkit.results.facts import NO_WEIGHTS, parts_of
+from evalkit.results.records import CELL_KEYS
+from evalkit.stats.paired import compare_means
+from evalkit.stats.power import queries_needed, smallest_difference
+from evalkit.stats.step_down import told_apart
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A cell as something to use. `values` holds what was measured and is known of it, by column; NaN: not known.
+
+    `difference` is choice - best over the same questions (fractions), with the bounds of its 95 % interval,
+    `p_corrected`, and `sd` of one question's difference; NaN for the best itself and for one that is left out.
+    `unmet` and `untold` hold the requirements that rule it out, as the user wrote them.
+    """
+
+    chunking: str
+    model: str
+    reranker: str
+    score: float
+    values: Mapping[str, object]
+    unmet: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+    difference: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    p_corrected: float = math.nan
+    sd: float = math.nan
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it keeps to all requirements."""
+        return not self.unmet and not self.untold
+
+    @property
+    def cost(self) -> tuple[float, float, float]:
+        """What it is ordered by, cheapest first: USD a thousand queries, latency p95 in ms, bytes of vectors."""
+        columns = ("usd_per_thousand_queries", "latency_p95_ms", "corpus_bytes")
+        return tuple(_or_infinite(self.values.get(column)) for column in columns)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """What would be chosen if one thing were otherwise, and what that is."""
+
+    if_: str
+    choice: Choice
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The decision and what it rests on.
+
+    `choices` has all cells with a score, best first; `pareto` those allowed that no other one beats in quality,
+    latency and cost at once. `choice` is None if the requirements leave nothing that finds anything. `detectable` is
+    the smallest difference from the best that the questions show with 80 % power, for the choice that is hardest to
+    tell from it; `needed` the number of questions at which it would be the margin. NaN where no question tells any
+    two apart.
+    """
+
+    metric: str
+    margin: float
+    questions: int
+    choices: tuple[Choice, ...]
+    best: Choice | None
+    choice: Choice | None
+    pareto: tuple[Choice, ...]
+    alternatives: tuple[Alternative, ...]
+    detectable: float
+    needed: float
+
+
+def recommend(
+    results: Results,
+    requirements: Sequence[Requirement] = (),
+    *,
+    metric: str,
+    margin: float = 0.02,
+) -> Recommendation:
+    """Decide between the cells of a run with one document set: its splits are chunkings with the same questions.
+
+    `margin` is in the metric's units (a fraction). Raises ConfigError for a metric that the run does not have, or a
+    margin that is no fraction.
+    """
+    check_margin(margin)
+    records = results.records[results.records["metric"] == metric]
+    if results.records.empty and results.failures:
+        reasons = dict.fromkeys(f"{failure['model']}: {failure['reason']}" for failure in results.failures)
+        raise ConfigError(f"no choice could be run, so that there is nothing to recommend. {' '.join(reasons)}")
+    if records.empty:
+        known = ", ".join(map(str, results.records["metric"].unique()))
+        raise ConfigError(f"no scores in {metric!r}. The run has: {known}.")
+    table = records.pivot_table(index="id", columns=CELL_KEYS, values="value", observed=True, sort=False)
+    values: Any = table.to_numpy(dtype=np.float64)
+    choices = []
+    for column, labels in enumerate(table.columns.tolist()):
+        split, model, reranker = tuple(labels)[1:]
+        of_cell = _values(results, (split, model, reranker))
+        of_cell.update(_scores(results, (split, model, reranker)))
+        verdicts = [(requirement.text, requirement.verdict(of_cell)) for requirement in requirements]
+        choices.append(
+            Choice(
+                split, model, reranker, float(np.mean(values[:, column])), of_cell,
+                tuple(text for text, verdict in verdicts if verdict == "unmet"),
+                tuple(text for text, verdict in verdicts if verdict == "cannot be told"),
+            )
+        )  # fmt: skip
+    return _decide(choices, values, requirements, metric, margin, results.provenance["seed"])
+
+
+def check_margin(margin: float) -> None:
+    """Raise ConfigError for a margin that is not above 0 and below 1."""
+    if not 0 < margin < 1:
+        percent = f" For {margin:g} % write {margin / 100:g}." if 1 <= margin < 100 else ""
+        raise ConfigError(
+            f"margin={margin:g}: give what you would give up for a cheaper choice, a fraction of the metric above 0 "
+            f"and below 1, such as 0.02.{percent}"
+        )
+
+
+def _decide(
+    choices: Sequence[Choice],
+    values: Any,
+    requirements: Sequence[Requirement],
+    metric: str,
+    margin: float,
+    seed: int,
+) -> Recommendation:
+    allowed = _eligible(choices)
+    compared = _against_best(choices, values, allowed, seed)
+    best, choice = _best_and_cheapest([compared[number] for number in allowed], margin)
+    others = sorted(
+        (each for each in compared if each.allowed and each is not best), key=lambda each: each.score, reverse=True
+    )
+    # Of those that may be as good, the hardest to tell from the best; with the same answers says nothing.
+    sd = max((each.sd for each in others if each.sd > 0 and not each.p_corrected <= LEVEL), default=math.nan)
+    if math.isnan(sd):
+        sd = next((each.sd for each in others if each.sd > 0), math.nan)
+    alternatives = [
+        *_other_margins(compared, best, choice, margin),
+        *_without_each(choices, values, requirements, choice, margin, seed),
+    ]
+    return Recommendation(
+        metric, margin, len(values), tuple(sorted(compared, key=lambda each: each.score, reverse=True)),
+        best, choice, _pareto([compared[number] for number in allowed]), tuple(alternatives),
+        smallest_difference(sd, len(values)), queries_needed(margin, sd),
+    )  # fmt: skip
+
+
+def _eligible(choices: Sequence[Choice]) -> list[int]:
+    """Number the choices that the requirements allow, and that find anything at all."""
+    return [number for number, choice in enumerate(choices) if choice.allowed and choice.score > 0]
+
+
+def _against_best(choices: Sequence[Choice], values: Any, allowed: Sequence[int], seed: int) -> list[Choice]:
+    """The choices, those allowed compared with the best of them."""
+    compared = list(choices)
+    if len(allowed) < 2:
+        return compared
+    top = _first(choices, allowed)
+    others = [number for number in allowed if number != top]
+    tests = compare_means(values, np.array([(number, top) for number in others], dtype=np.int64), seed=seed)
+    corrected = np.full((len(choices),) * 2, np.nan)
+    corrected[np.ix_(allowed, allowed)] = told_apart(values[:, allowed], level=LEVEL, seed=seed)[1]
+    # No question tells the two apart: then no resample does either, and what may have been missed is bounded by the
+    # chance of that (Hanley and Lippman-Hand 1983, "If nothing goes wrong, is everything all right?").
+    unseen = np.where(tests.sd == 0, 1 - 0.025 ** (1 / np.maximum(tests.n, 1)), 0.0)
+    lows, highs = tests.low - unseen, tests.high + unseen
+    for row, number in enumerate(others):
+        compared[number] = replace(
+            choices[number],
+            difference=float(tests.difference[row]), low=float(lows[row]), high=float(highs[row]),
+            p_corrected=float(corrected[top, number]), sd=float(tests.sd[row]),
+        )  # fmt: skip
+    return compared
+
+
+def _first(choices: Sequence[Choice], allowed: Sequence[int]) -> int:
+    """The best of those allowed; of equals the cheapest."""
+    return min(allowed, key=lambda number: (-choices[number].score, choices[number].cost))
+
+
+def _best_and_cheapest(allowed: Sequence[Choice], margin: float) -> tuple[Choice | None, Choice | None]:
+    if not allowed:
+        return None, None
+    best = allowed[_first(allowed, range(len(allowed)))]
+    return best, min((each for each in allowed if each is best or each.low > -margin), key=lambda each: each.cost)
+
+
+def _pareto(allowed: Sequence[Choice]) -> tuple[Choice, ...]:
+    """Those that no other is at least as good as in all three and better in one, best first.
+
+    The cost is the price where any has one, else the bytes of vectors. What is not known counts as the worst.
+    """
+    priced = any(_or_infinite(each.values.get("usd_per_thousand_queries")) > 0 for each in allowed)
+    column = "usd_per_thousand_queries" if priced else "corpus_bytes"
+
+    def place(each: Choice) -> tuple[float, float, float]:
+        return -each.score, each.cost[1], _or_infinite(each.values.get(column))
+
+    def beaten(each: Choice) -> bool:
+        own = place(each)
+        return any(
+            place(other) != own and all(a <= b for a, b in zip(place(other), own, strict=True)) for other in allowed
+        )
+
+    return tuple(sorted((each for each in allowed if not beaten(each)), key=lambda each: each.score, reverse=True))
+
+
+def _other_margins(
+    compared: Sequence[Choice], best: Choice | None, choice: Choice | None, margin: float
+) -> list[Alternative]:
+    """The next larger margin with another choice, and the margin below which it is no longer this one."""
+    if best is None or choice is None:
+        return []
+    found = []
+    cheaper = [each for each in compared if each.allowed and each.low <= -margin and each.cost < choice.cost]
+    if cheaper:
+        next_ = max(cheaper, key=lambda each: each.low)
+        found.append(Alternative(f"with a margin above {-next_.low:.3f} in place of {margin:g}", next_))
+    if choice is not best and choice.low < 0:
+        allowed = [each for each in compared if each.allowed]
+        tighter = _best_and_cheapest(allowed, -choice.low)[1]
+        if tighter is not None:
+            found.append(Alternative(f"with a margin of {-choice.low:.3f} or less in place of {margin:g}", tighter))
+    return found
+
+
+def _without_each(
+    choices: Sequence[Choice],
+    values: Any,
+    requirements: Sequence[Requirement],
+    choice: Choice | None,
+    margin: float,
+    seed: int,
+) -> list[Alternative]:
+    """What would be chosen without each of the requirements."""
+    found = []
+    for text in dict.fromkeys(requirement.text for requirement in requirements):
+        freed = [
+            replace(
+                each,
+                unmet=tuple(other for other in each.unmet if other != text),
+                untold=tuple(other for other in each.untold if other != text),
+            )
+            for each in choices
+        ]
+        allowed = _eligible(freed)
+        compared = _against_best(freed, values, allowed, seed)
+        other = _best_and_cheapest([compared[number] for number in allowed], margin)[1]
+        if other is not None and (choice is None or _name(other) != _name(choice)):
+            found.append(Alternative(f"without {text}", other))
+    return found
+
+
+def _name(choice: Choice) -> tuple[str, str, str]:
+    return choice.chunking, choice.model, choice.reranker
+
+
+def _values(results: Results, cell: tuple[str, str, str]) -> dict[str, object]:
+    """What was measured of a cell, and what is known of its models together."""
+    found = results.measurements.cells
+    rows = found[(found[["split", "model", "reranker"]] == list(cell)).all(axis=1)]
+    values: dict[str, object] = {} if rows.empty else dict(rows.iloc[0].drop(CELL_KEYS))
+    if values and not values["note"]:
+        if str(values["price_note"]).startswith("local"):
+            values["usd_per_million_tokens"] = 0.0
+        if math.isnan(_or_infinite(values["embed_p50_ms"], math.nan)):  # it has no vectors, so none take room
+            values.update(dim=0.0, vector_bytes=0.0, corpus_bytes=0.0)
+    known = [facts for label in cell[1:] if label != NO_RERANKER for facts in parts_of(label, results.provenance)]
+    values["licence"] = tuple(each.licence for each in known if each.licence != NO_WEIGHTS)
+    sizes: list[Any] = [each.parameters for each in known]
+    values["parameters"] = math.nan if None in sizes else float(sum(sizes))
+    return values
+
+
+def _scores(results: Results, cell: tuple[str, str, str]) -> dict[str, object]:
+    scores = results.scores
+    rows = scores[(scores[["split", "model", "reranker"]].astype(str) == list(cell)).all(axis=1)]
+    return dict(zip(rows["metric"].astype(str), rows["score"].astype(float), strict=True))
+
+
+def _or_infinite(value: object, otherwise: float = math.inf) -> float:
+    return float(value) if isinstance(value, int | float) and not math.isnan(value) else otherwise

@@ -1,0 +1,296 @@
+"""Compose a pick: from a folder of documents and questions to a run over its chunkings, and a recommendation."""
+
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack, cast
+
+import pandas as pd
+
+from evalkit.compute import choose_compute
+from evalkit.errors import ConfigError, did_you_mean
+from evalkit.measure import Limits, MeasuringInterrupted, measure
+from evalkit.metrics.metric import Metric
+from evalkit.models.free import FreeModels, free_models
+from evalkit.models.llamaindex_class import load_llm
+from evalkit.picking.budget import Fitted, fit
+from evalkit.picking.chunkings import chunking_table, with_costs
+from evalkit.picking.decision.recommend import Recommendation, check_margin, recommend
+from evalkit.picking.decision.requirements import parse_requirements
+from evalkit.picking.documents import Chunk, Chunking, Folder, chunk_statistics, count_tokens, read_folder, split
+from evalkit.picking.questions import (
+    QuestionSet,
+    from_documents,
+    generate_questions,
+    generated,
+    make_task,
+    questions_from_documents,
+    read_questions,
+)
+from evalkit.picking.questions.saved import saved_or_made
+from evalkit.picking.recommendation import in_short, llamaindex_code, sentence_transformers_code, to_text
+from evalkit.progress import Progress
+from evalkit.reporting.markdown import to_markdown
+from evalkit.reporting.write import CHUNKINGS, RECOMMENDATION, Reports, write_results, write_run
+from evalkit.results import Results
+from evalkit.runner.config import RunConfig, read_config
+from evalkit.runner.keys import RunKeys
+from evalkit.runner.run import Interrupted, open_context, participants_of, raise_what_failed, run_tasks
+from evalkit.types import RetrievalTask
+
+if TYPE_CHECKING:
+    from llama_index.core.llms import LLM
+
+QUESTIONS, ANSWERS = "questions.jsonl", "answers.jsonl"
+MEASURED = "measured"
+"""In the output folder while models are measured: what was, so that an interrupted pick goes on from there."""
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What a pick gives: the run's results, what chunkings cost (see `chunkings.with_costs`), the recommendation."""
+
+    results: Results
+    chunkings: pd.DataFrame
+    recommendation: Recommendation
+
+
+def pick(
+    documents: str | Path,
+    *,
+    questions: str | Path | None = None,
+    llm: "str | LLM | None" = None,
+    passages: int = 50,
+    chunk_size: int | Sequence[int] | None = 512,
+    chunk_overlap: int | Sequence[int] = 64,
+    require: str = "",
+    margin: float = 0.02,
+    metric: str | None = None,
+    budget: float | None = None,
+    hybrid: bool = True,
+    measure_queries: int = 50,
+    measure_seconds: float = 5.0,
+    **keys: Unpack[RunKeys],
+) -> Pick:
+    """Which model, reranker and chunking to use on one's own documents, told from one's own questions.
+
+    `documents` is a folder (see `documents.read_folder`), `questions` a file (see `questions.read_questions`).
+    Without one, a language model writes them, `llm` (an object of LlamaIndex, or `llamaindex:MODULE.CLASS?…`), on so
+    many `passages` (see `questions.generate_questions`); without either they are made from the documents, the weakest
+    kind of questions. What was made is in `out`, and is used again, as it was edited.
+
+    Each of the chunk sizes is taken with each overlap, in tokens; None: whole files. `require` and `margin` are those
+    of `decision`; `metric` is hit rate at the largest k unless it is given. With a `budget`, in seconds, choices are
+    cut on part of the questions if all of them would take longer (see `budget.fit`). With `hybrid`, BM25 takes part,
+    and its fusions with each embedder: by ranks, and by scores whose weight the questions choose (see
+    `search.fusion`). What each choice costs is measured on at most `measure_queries`, for about `measure_seconds` a
+    stage. `keys` are those of `run`, without tasks; without models, those that can be tried here for
+    nothing take part (see `models.free`), and their reasons are in the provenance.
+
+    Everything is checked before a model is loaded: raises EvalkitError. Raises Interrupted after Ctrl-C, when the
+    cells that were finished are written, and what was measured, but nothing is recommended; the same pick into the
+    same `out` goes on from there. Raises ReportError if tables or the recommendation cannot be made of the results,
+    which are written before.
+
+    >>> from pathlib import Path
+    >>> Path("docs").mkdir()
+    >>> for word in ("cats", "dogs", "fish"):
+    ...     _ = Path("docs", f"{word}.md").write_text(f"All about {word}: what {word} eat, and where {word} live.")
+    >>> lines = "question,file\\nwhere do cats live,cats.md\\nwhat do fish eat,fish.md\\n"
+    >>> _ = Path("questions.csv").write_text(lines)
+    >>> picked = pick("docs", questions="questions.csv", models="bm25,tfidf", chunk_size=None, device="cpu")
+    >>> picked.recommendation.choice.model
+    'tfidf'
+    """
+    free = None if keys.get("models") else _free(keys)
+    if free is not None:
+        keys = {"rerankers": free.rerankers or "none", **keys, "models": free.models}
+    config = read_config({**keys, "tasks": [str(documents)]})
+    requirements = parse_requirements(require)
+    check_margin(margin)
+    metric = _metric(metric, config)
+    if not Metric.named(metric).higher_is_better:
+        raise ConfigError(f"of {metric} less is better; a pick needs a metric of which more is, such as nDCG@10.")
+    for required in requirements:
+        if required.is_score:
+            _metric(required.column, config)
+    chunkings = _chunkings(chunk_size, chunk_overlap)
+    context = open_context(config)
+    participants = participants_of(config)
+    if hybrid:
+        participants = participants.with_hybrids()
+    folder = read_folder(Path(documents))
+    asked = _questions(questions, llm, passages, folder, config)
+    chunks = {chunking: split(folder, chunking) for chunking in chunkings}
+    tasks = _tasks(folder, chunks, asked, config)
+    fitted = None
+    try:
+        fitted = None if budget is None else fit(config, participants, tasks, context, metric, budget)
+        results = run_tasks(config, participants, tasks, context, None if fitted is None else fitted.wanted)
+    except Interrupted as interrupted:  # while samples were taken
+        results = interrupted.results
+    results = replace(results, provenance={**results.provenance, "pick": _provenance(folder, asked, free, fitted)})
+    if results.missing:
+        raise _interrupted(results, config.out)
+    if config.out is not None:
+        # What is measured next takes a while; it may fail, or be interrupted too.
+        write_results(results, config.out)
+    try:
+        with Progress() as progress:
+            measurements = measure(
+                tasks,
+                participants,
+                candidates=config.rerank_depth,
+                context=replace(context, progress=progress),
+                limits=Limits(measure_queries, measure_seconds, config.seed),
+                kept=None if config.out is None else config.out / MEASURED,
+            )
+        results = replace(results, measurements=measurements)
+    except MeasuringInterrupted as interrupted:
+        raise _interrupted(replace(results, measurements=interrupted.measurements), config.out) from None
+    if config.out is not None:
+        write_results(results, config.out)
+
+    def chosen() -> Pick:
+        found = recommend(results, requirements, metric=metric, margin=margin)
+        decided = {**results.provenance["pick"], "recommendation": in_short(found)}
+        texts = {chunk.id: chunk.text for each in chunks.values() for chunk in each}
+        tokens = dict(zip(texts, count_tokens(texts.values()), strict=True))
+        costs = with_costs(chunk_statistics(folder, chunks), tokens, results)
+        return Pick(replace(results, provenance={**results.provenance, "pick": decided}), costs, found)
+
+    if config.out is None:
+        return chosen()
+    reports = Reports(results)
+    picked = reports.make(RECOMMENDATION, chosen)
+    if picked is None:
+        reports.write_tables(config.out)
+    else:
+        reports = _write(picked, config.out)
+    raise_what_failed(reports, config.out, picked or results)
+    shutil.rmtree(config.out / MEASURED, ignore_errors=True)
+    return cast(Pick, picked)
+
+
+def _interrupted(results: Results, out: Path | None) -> Interrupted:
+    """The error after Ctrl-C; what was finished is written."""
+    return Interrupted(results, None if out is None else write_run(results, out).failed)
+
+
+def _metric(asked: str | None, config: RunConfig) -> str:
+    """A metric that the run will have, or the one that decides by default. Raises ConfigError for any other."""
+    computed = {metric.name: metric for metric in config.ranking_metrics}
+    default = f"hit_rate@{max(config.top_k)}"
+    if default not in computed:
+        default = next(name for name in (*config.main_metrics, *computed) if name in computed)
+    metric = Metric.parse(asked or default)
+    if metric.name not in computed:
+        hint = did_you_mean(metric.name, computed)
+        raise ConfigError(f"the run computes no {metric}. {hint} Add its rank to top_k, or name it in metrics.")
+    return metric.name
+
+
+def _questions(
+    given: str | Path | None, llm: "str | LLM | None", passages: int, folder: Folder, config: RunConfig
+) -> QuestionSet:
+    """The questions: given, generated, or from the documents. What is made is kept in `out` and used again."""
+    if given is not None:
+        if llm is not None:
+            raise ConfigError("both questions and a language model to write them: give one of the two.")
+        return read_questions(Path(given), folder)
+    if llm is None:
+        origin, made_from = "from documents", from_documents.made_from(folder, from_documents.COUNT, config.seed)
+        make = partial(questions_from_documents, folder, seed=config.seed)
+    else:
+        model = load_llm(llm) if isinstance(llm, str) else llm
+        origin, made_from = (
+            "generated",
+            generated.made_from(folder, model, passages, generated.PER_PASSAGE, config.seed),
+        )
+        make = partial(_generated, folder, model, passages, config)
+    # Made first of all: they can be reviewed and edited while the rest is computed.
+    return make() if config.out is None else saved_or_made(config.out / QUESTIONS, folder, origin, made_from, make)
+
+
+def _generated(folder: Folder, llm: "LLM", passages: int, config: RunConfig) -> QuestionSet:
+    with Progress() as progress, progress.step("questions", passages, "passages") as advance:
+        answers = None if config.out is None else config.out / ANSWERS
+        return generate_questions(folder, llm, passages=passages, seed=config.seed, answers=answers, advance=advance)
+
+
+def _chunkings(size: int | Sequence[int] | None, overlap: int | Sequence[int]) -> list[Chunking]:
+    if size is None:
+        return [Chunking.whole]
+    sizes = [size] if isinstance(size, int) else list(size)
+    overlaps = [overlap] if isinstance(overlap, int) else list(overlap)
+    if not sizes or not overlaps:
+        raise ConfigError("no chunk sizes, or no overlaps: give at least one of each, such as 512 and 64.")
+    return list(dict.fromkeys(Chunking(each, beside) for each in sizes for beside in overlaps))
+
+
+def _tasks(
+    folder: Folder, chunks: Mapping[Chunking, Sequence[Chunk]], questions: QuestionSet, config: RunConfig
+) -> list[RetrievalTask]:
+    """A task a chunking, all with the same questions; with `max_queries` a seeded sample of them."""
+    name = folder.path.resolve().name
+    sample: Any = {"max_queries": config.max_queries, "seed": config.seed}
+    return [make_task(name, folder, chunking, found, questions, **sample) for chunking, found in chunks.items()]
+
+
+def _free(keys: Mapping[str, Any]) -> FreeModels:
+    return free_models(choose_compute(keys.get("device", "auto"), keys.get("dtype", "float32")))
+
+
+def _provenance(
+    folder: Folder, questions: QuestionSet, free: FreeModels | None, fitted: Fitted | None
+) -> dict[str, Any]:
+    return {
+        "budget": None if fitted is None else {"told": fitted.told, "cut": _cut(fitted)},
+        "why_these_models": [] if free is None else list(free.reasons),
+        "documents": {
+            "files": len(folder.files),
+            "skipped": [{"name": each.name, "reason": each.reason} for each in folder.skipped],
+            "content_hash": folder.content_hash,
+        },
+        "questions": {
+            "origin": questions.origin,
+            "count": len(questions.questions),
+            "drops": dict(questions.drops),
+            **questions.provenance,
+        },
+    }
+
+
+def _cut(fitted: Fitted) -> list[dict[str, Any]]:
+    """The choices that were cut, each with its mean and the number of questions that it was seen on."""
+    return [
+        {**vars(cell), "score": None if math.isnan(each.scores[cell]) else each.scores[cell], "n": each.questions}
+        for each in fitted.rounds
+        for cell in each.cut
+    ]
+
+
+def _write(picked: Pick, folder: Path) -> Reports:
+    reports = write_run(picked.results, folder)
+    reports.write(folder, CHUNKINGS, lambda: picked.chunkings.to_csv(index=False, lineterminator="\n"))
+    reports.write(folder, RECOMMENDATION, lambda: _recommendation(picked))
+    return reports
+
+
+def _recommendation(picked: Pick) -> str:
+    """The recommendation with its reasons, and code that builds what it names: Markdown."""
+    text = to_text(picked.recommendation, picked.results)
+    choice = picked.recommendation.choice
+    if choice is not None:
+        table = chunking_table(picked.chunkings, choice, max(picked.results.provenance["top_k"]))
+        text += "\n" + to_markdown([table]).replace("###", "##", 1)
+        snippets = {
+            "LlamaIndex": llamaindex_code(choice, picked.results),
+            "sentence-transformers": sentence_transformers_code(choice, picked.results),
+        }
+        for library, code in snippets.items():
+            text += f"\n## With {library}\n\n```python\n{code}```\n" if code is not None else ""
+    return text

@@ -1,0 +1,280 @@
+"""A recommendation in plain words (Markdown), and the code that builds what it recommends."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from evalkit.cell import NO_RERANKER, cell_name
+from evalkit.models.registry import parse_spec
+from evalkit.models.registry.fusion import is_fusion
+from evalkit.picking.decision.recommend import Choice, Recommendation
+from evalkit.results import Results
+from evalkit.results.comparisons import FEWEST, LEVEL
+
+_LLAMAINDEX = """\
+from pathlib import Path
+
+from llama_index.core.schema import TextNode
+
+from evalkit.picking.documents import Chunking, read_folder, split
+from evalkit.integrations.llamaindex import EvalkitRetriever
+
+# Read and cut as they were measured: LlamaIndex's own readers add file metadata to what is cut and embedded.
+chunks = split(read_folder(Path("docs")), {chunking})
+nodes = [TextNode(id_=chunk.id, text=chunk.text) for chunk in chunks]
+retriever = EvalkitRetriever(
+    nodes, {model!r}, {reranker!r}, similarity_top_k={k}, candidates={candidates}, device={device!r}, dtype={dtype!r}
+)
+for found in retriever.retrieve("your question"):
+    print(f"{{found.score:.3f}}", found.node.get_content()[:80])
+"""
+
+
+_SENTENCE_TRANSFORMERS = """\
+from pathlib import Path
+
+from sentence_transformers import {classes}
+
+from evalkit.picking.documents import Chunking, read_folder, split
+
+chunks = [chunk.text for chunk in split(read_folder(Path("docs")), {chunking})]
+model = SentenceTransformer({model})
+{max_length}corpus = model.encode_document(chunks{document_prompt})
+question = "your question"
+scores = model.similarity(model.encode_query([question]{query_prompt}), corpus)[0]
+best = scores.argsort(descending=True)[:{first}].tolist()
+{rerank}for row in best:
+    print(chunks[row][:80])
+"""
+_RERANK = """\
+reranker = CrossEncoder({reranker})
+ranked = reranker.rank(question, [chunks[row] for row in best])
+best = [best[each["corpus_id"]] for each in ranked][:{k}]
+"""
+
+
+def to_text(found: Recommendation, results: Results) -> str:
+    """The recommendation as Markdown: what to use and why, what else is good, what would change it.
+
+    `results` is the run that it was made from.
+    """
+    parts = [
+        _headline(found),
+        *_reasons(found),
+        _pareto(found),
+        _changes(found),
+        _budget(results),
+        _certainty(found, results),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def in_short(found: Recommendation) -> list[str]:
+    """The recommendation and what it rests on, in plain sentences."""
+    return [f"{_headline(found).removeprefix('# ')}.", *_reasons(found)[:1]]
+
+
+def llamaindex_code(choice: Choice, results: Results) -> str:
+    """Python that builds the choice over the documents in a folder "docs", with LlamaIndex."""
+    run = results.provenance
+    task = run["tasks"][0]["task"]
+    return _LLAMAINDEX.format(
+        chunking=_chunking(choice),
+        model=results.spec_to_use(task, choice.chunking, choice.model),
+        reranker=results.spec_to_use(task, choice.chunking, choice.reranker),
+        k=max(run["top_k"]),
+        candidates=run["candidates"],
+        device=run["device"],
+        dtype=run["dtype"],
+    )
+
+
+def sentence_transformers_code(choice: Choice, results: Results) -> str | None:
+    """Python that builds the choice with sentence-transformers alone; None if it is made of something else.
+
+    That is, if it is a fusion, if the model is not of the family sbert or the reranker not a cross-encoder, or if an
+    option is set that the package's own classes do not have.
+    """
+    run = results.provenance
+    if is_fusion(run["specs"].get(choice.model, choice.model)):
+        return None
+    model = parse_spec(run["specs"].get(choice.model, choice.model))
+    reranker = None if choice.reranker == NO_RERANKER else parse_spec(run["specs"][choice.reranker])
+    options = model.options.model_dump(exclude_unset=True)
+    behind = reranker.options.model_dump(exclude_unset=True) if reranker is not None else {}
+    known = {"dim", "query_prompt", "document_prompt", "sentence_prompt", "max_length", "revision", "dtype"}
+    if model.family != "sbert" or options.keys() - known:
+        return None
+    if reranker is not None and (reranker.family != "ce" or behind.keys() - {"max_length", "revision", "dtype"}):
+        return None
+    k = max(run["top_k"])
+    prompts = {role: f", prompt={options[role]!r}" if role in options else "" for role in known}
+    rerank = ""
+    if reranker is not None:
+        model_behind = _arguments(reranker.name, run, behind, max_length=behind.get("max_length"))
+        rerank = _RERANK.format(k=k, reranker=model_behind)
+    return _SENTENCE_TRANSFORMERS.format(
+        classes="SentenceTransformer" if reranker is None else "CrossEncoder, SentenceTransformer",
+        chunking=_chunking(choice),
+        model=_arguments(model.name, run, options, truncate_dim=options.get("dim")),
+        max_length=f"model.max_seq_length = {options['max_length']}\n" if "max_length" in options else "",
+        document_prompt=prompts["document_prompt"],
+        query_prompt=prompts["query_prompt"],
+        first=k if reranker is None else run["candidates"],
+        rerank=rerank,
+    )
+
+
+def _arguments(name: str, run: Mapping[str, Any], options: Mapping[str, Any], **more: Any) -> str:
+    """What is between the brackets of a model's class, only what is set."""
+    given = {
+        "revision": options.get("revision"),
+        "device": run["device"],
+        "model_kwargs": {"dtype": options.get("dtype") or run["dtype"]},
+        **more,
+    }
+    return ", ".join([repr(name), *(f"{key}={value!r}" for key, value in given.items() if value is not None)])
+
+
+def _chunking(choice: Choice) -> str:
+    size, _, overlap = choice.chunking.partition("/")
+    return f"Chunking({size}, {overlap})" if overlap else "Chunking.whole"
+
+
+def named(choice: Choice) -> str:
+    """A choice in words: "bge-small + ce-minilm, chunks of 512/64"."""
+    chunks = "whole files" if choice.chunking == "whole" else f"chunks of {choice.chunking}"
+    return f"{cell_name(choice.model, choice.reranker)}, {chunks}"
+
+
+def _headline(found: Recommendation) -> str:
+    if found.choice is None and any(each.allowed for each in found.choices):
+        return "# No choice finds the answer to any question"
+    if found.choice is None:
+        return "# Nothing meets all requirements"
+    return f"# Use {named(found.choice)}"
+
+
+def _reasons(found: Recommendation) -> list[str]:
+    parts = []
+    choice, best = found.choice, found.best
+    if choice is not None and best is not None:
+        text = f"{found.metric} {choice.score:.3f} over {found.questions} questions; {_costs(choice)}."
+        if choice is best:
+            text += " It is the best of those allowed, and none that is cheaper is within the margin."
+        else:
+            text += (
+                f" The best is {named(best)}: {best.score:.3f}; {_costs(best)}. The choice is "
+                f"{_apart(choice)} (95 % interval of the difference {choice.low:+.3f} to {choice.high:+.3f}), so it "
+                f"is not worse by the margin of {found.margin:g}, and it is cheaper."
+            )
+        parts.append(text)
+    left_out = [each for each in found.choices if not each.allowed]
+    if left_out:
+        lines = [f"- {named(each)} ({found.metric} {each.score:.3f}): {_why_not(each)}" for each in left_out]
+        parts.append("Left out by the requirements:\n\n" + "\n".join(lines))
+    return parts
+
+
+def _why_not(choice: Choice) -> str:
+    reasons = [f"not {text} ({_known(choice, text)})" for text in choice.unmet]
+    reasons += [f"cannot be told whether {text}: it is not known" for text in choice.untold]
+    return "; ".join(reasons)
+
+
+def _known(choice: Choice, requirement: str) -> str:
+    from evalkit.picking.decision.requirements import parse_requirements
+
+    value: Any = choice.values.get(parse_requirements(requirement)[0].column)
+    return " and ".join(map(str, value)) if isinstance(value, tuple) else f"it is {value:.4g}"
+
+
+def _pareto(found: Recommendation) -> str:
+    if len(found.pareto) < 2:
+        return ""
+    lines = [f"- {named(each)}: {found.metric} {each.score:.3f}; {_costs(each)}" for each in found.pareto]
+    return "## Worth a look\n\nNone of these is beaten in quality, latency and cost at once.\n\n" + "\n".join(lines)
+
+
+def _changes(found: Recommendation) -> str:
+    if not found.alternatives:
+        return ""
+    lines = [
+        f"- {each.if_} it would be {named(each.choice)}: {found.metric} {each.choice.score:.3f}; "
+        f"{_costs(each.choice)}."
+        for each in found.alternatives
+    ]
+    return "## What would change the answer\n\n" + "\n".join(lines)
+
+
+def _budget(results: Results) -> str:
+    """What was cut to fit into the time, and what it scored on how many questions."""
+    budget = results.provenance.get("pick", {}).get("budget")
+    if budget is None:
+        return ""
+    lines = [
+        f"- {cell_name(each['model'], each['reranker'])}, chunks of {each['split']}: "
+        + ("failed" if each["score"] is None else f"{each['score']:.3f} on {each['n']} questions")
+        for each in budget["cut"]
+    ]
+    return "\n\n".join(filter(None, ["## The budget", budget["told"], "\n".join(lines)]))
+
+
+def _certainty(found: Recommendation, results: Results) -> str:
+    lines = []
+    allowed = [each for each in found.choices if each.allowed]
+    if found.questions < FEWEST or found.detectable > 1:
+        lines.append("Too few questions for any statement of power: ask more before you believe the order.")
+    elif not math.isnan(found.detectable):
+        enough = found.detectable <= found.margin
+        lines.append(
+            f"{found.questions} questions show a difference of {found.detectable:.3f} from the best (80 % power). "
+            + (
+                f"That is enough for the margin of {found.margin:g}."
+                if enough
+                else f"That is not enough for the margin of {found.margin:g}: it takes about {found.needed:,.0f}."
+            )
+        )
+    elif len(allowed) > 1:
+        lines.append(
+            f"None of the {found.questions} questions tells two of the choices apart: ask more, and harder ones."
+        )
+    worse = sum(each.p_corrected <= LEVEL for each in allowed)
+    if len(allowed) > 1:
+        lines.append(
+            f"{worse} of {len(allowed) - 1} others are measurably worse than the best (5 %, corrected for all pairs)."
+        )
+    origin = results.provenance.get("pick", {}).get("questions", {}).get("origin")
+    if origin == "from documents":
+        lines.append("The questions were made from the documents without a language model: the weakest kind.")
+    elif origin == "generated":
+        lines.append("The questions were generated by a language model: those of your users may differ.")
+    if len(allowed) > 1:
+        lines.append(
+            f"The best of {len(allowed)} looks better than it is, since it was picked on these questions; confirm it "
+            "on others."
+        )
+    return "## How sure this is\n\n" + " ".join(lines) if lines else ""
+
+
+def _apart(choice: Choice) -> str:
+    points = abs(choice.difference)
+    return "as good" if points == 0 else f"{points:.3f} {'above' if choice.difference > 0 else 'below'} it"
+
+
+def _costs(choice: Choice) -> str:
+    values: Any = choice.values
+    told = []
+    for column, form, scale in (
+        ("latency_p95_ms", "p95 {:.3g} ms a query", 1),
+        ("corpus_bytes", "{:.3g} MB of vectors", 1e-6),
+        ("peak_memory_mb", "{:.3g} MB of memory", 1),
+    ):
+        value = values.get(column)
+        known = value is not None and not math.isnan(value)
+        without = column == "corpus_bytes" and value == 0
+        told.append("no vectors" if without else form.format(value * scale) if known else "")
+    usd = values.get("usd_per_thousand_queries")
+    if usd is not None and usd > 0:
+        told.append(f"{usd:.3g} USD a thousand queries")
+    return ", ".join(filter(None, told)) or "its cost is not known"

@@ -1,5 +1,0 @@
-"""The report as one HTML file: data prepared here, drawn by the page's own script."""
-
-from evalkit.report.html.page import require_report, write_report
-
-__all__ = ["require_report", "write_report"]

@@ -1,0 +1,193 @@
+"""From texts to checked vectors, and from pairs to checked scores, through the store where there is one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+from evalkit.contracts import (
+    Advance,
+    Embedder,
+    Engine,
+    Fittable,
+    FullVectors,
+    HasVocabulary,
+    NotStored,
+    PromptedByTask,
+    Reranker,
+    VectorRows,
+    Vectors,
+)
+from evalkit.engine import LOCAL
+from evalkit.errors import ScoreError, VectorError
+from evalkit.store import Store, encode_once, score_once
+from evalkit.store.keys import text_keys
+from evalkit.store.table import as_bytes
+from evalkit.terms import Role
+from evalkit.types import FloatArray, IntArray
+
+Model = TypeVar("Model")
+
+SHOWN = 5
+"""Text ids named in an error message; the rest are counted."""
+ROWS_AT_ONCE = 65_536
+
+
+def prepared(model: Model, task: str, texts: Sequence[str]) -> Model:
+    """The model with its prompts for the task of this name, and fitted on the texts, if it is one that does so."""
+    return fitted(for_task(model, task), texts)
+
+
+def for_task(model: Model, name: str) -> Model:
+    """The model with its prompts for the task of this name, if it is one that has such."""
+    return model.for_task(name) if isinstance(model, PromptedByTask) else model
+
+
+def fitted(model: Model, texts: Sequence[str]) -> Model:
+    """The model, fitted on the texts if it is one that learns from them."""
+    return model.fit(texts) if isinstance(model, Fittable) else model
+
+
+def learned_from(model: object, task: str, texts: Sequence[str]) -> Mapping[str, object]:
+    """What a prepared model took from a task: a hash of the texts it was fitted on, the name its prompts depend on.
+
+    Its identity should hold these, too. Where it does not, as in one that the user wrote, vectors of another corpus
+    must still not be taken for those of this one.
+    """
+    learned: dict[str, object] = {}
+    if isinstance(model, Fittable):
+        learned["corpus"] = sha256(as_bytes(text_keys(texts, "")).tobytes()).hexdigest()
+    if isinstance(model, PromptedByTask):
+        learned["task"] = task
+    return learned
+
+
+class _SparseError(Exception):
+    """Vectors that the store cannot keep."""
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """An embedder that does nothing but encode, as one whose vectors can be kept: the role stands for the prompt."""
+
+    embedder: Embedder
+    learned: Mapping[str, object]
+
+    @property
+    def raw_identity(self) -> Mapping[str, object]:
+        return {"embedder": dict(self.embedder.identity), **self.learned}
+
+    def prompt(self, role: Role) -> str:
+        return role
+
+    def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
+        vectors = self.embedder.encode(texts, cast(Role, prompt), advance)
+        if issparse(vectors):
+            raise _SparseError
+        return np.asarray(vectors, dtype=np.float32)
+
+    def derive(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        return vectors
+
+
+def encode(
+    embedder: Embedder,
+    label: str,
+    texts: Sequence[str],
+    ids: Sequence[str],
+    role: Role,
+    store: Store | None,
+    advance: Advance,
+    engine: Engine = LOCAL,
+    learned: Callable[[], Mapping[str, object]] = dict,
+) -> VectorRows:
+    """Vectors of `texts`, held to be scorable; those of a dense model come from the store if it has them.
+
+    `learned` gives what `learned_from` says of the embedder.
+
+    Raises VectorError, naming the model and the texts' ids, for vectors of the wrong shape, not finite, or
+    all zero; zero is allowed for models with a closed vocabulary, where it means "no known word".
+    """
+
+    def check(vectors: Vectors, rows: IntArray) -> None:
+        if vectors.ndim != 2 or vectors.shape[0] != len(rows):
+            raise VectorError(
+                f"model {label!r} gave an array of shape {vectors.shape} for {len(rows)} {role} texts; "
+                f"it must be ({len(rows)}, dim)."
+            )
+        finite = np.isfinite(np.asarray(vectors.sum(axis=1, dtype=np.float64)).ravel())
+        if not finite.all():
+            raise VectorError(f"model {label!r} gave vectors that are not finite for {named(rows[~finite], ids)}.")
+        if not isinstance(embedder, HasVocabulary) and (zero := _zero(vectors)).any():
+            raise VectorError(f"model {label!r} gave vectors that are all zero for {named(rows[zero], ids)}.")
+
+    if store is not None and isinstance(embedder, FullVectors):
+        return encode_once(store, embedder, label, texts, role, check, advance, engine)
+    if store is not None and not isinstance(embedder, NotStored):
+        with suppress(_SparseError):  # known once it has encoded something
+            return encode_once(store, _Whole(embedder, learned()), label, texts, role, check, advance)
+    vectors = embedder.encode(texts, role, advance)
+    check(vectors, np.arange(len(texts)))
+    return vectors
+
+
+def score_pairs(
+    reranker: Reranker,
+    label: str,
+    queries: Sequence[str],
+    documents: Sequence[str],
+    pair_ids: Sequence[str],
+    store: Store | None,
+    advance: Advance,
+    engine: Engine = LOCAL,
+) -> FloatArray:
+    """Scores of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,).
+
+    Raises ScoreError, naming the reranker and the pairs, for scores that are NaN or +inf, or of the wrong
+    count; -inf ranks last.
+    """
+
+    def check(scores: FloatArray, rows: IntArray) -> None:
+        if scores.shape != (len(rows),):
+            raise ScoreError(
+                f"reranker {label!r} gave scores of shape {scores.shape} for {len(rows)} pairs; "
+                f"it must be ({len(rows)},)."
+            )
+        bad = np.isnan(scores) | (scores == np.inf)
+        if bad.any():
+            where = named(rows[bad], pair_ids, "pairs")
+            raise ScoreError(f"reranker {label!r} gave scores that are not finite for {where}.")
+
+    if not queries:  # models need not know what to do with no pairs at all
+        return np.empty(0)
+    if store is not None:
+        return score_once(store, reranker, label, queries, documents, check, advance, engine)
+    scores = reranker.score(queries, documents, advance)
+    check(scores, np.arange(len(queries)))
+    return scores
+
+
+def zero_rows(vectors: VectorRows) -> IntArray:
+    """Rows that are all zero: int64 of shape (n_zero,)."""
+    blocks = [
+        start + np.flatnonzero(_zero(vectors[start : start + ROWS_AT_ONCE]))
+        for start in range(0, vectors.shape[0], ROWS_AT_ONCE)
+    ]
+    return np.concatenate([np.empty(0, dtype=np.int64), *blocks])
+
+
+def _zero(vectors: Vectors) -> np.ndarray:
+    entries = vectors.getnnz(axis=1) if issparse(vectors) else np.count_nonzero(vectors, axis=1)
+    return np.asarray(entries == 0)
+
+
+def named(rows: IntArray, ids: Sequence[str], what: str = "texts") -> str:
+    """The first few ids at `rows`, for a message, and how many there are."""
+    shown = ", ".join(repr(ids[row]) for row in sorted(rows)[:SHOWN])
+    more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+    return f"{len(rows)} of {len(ids)} {what}: {shown}{more}"

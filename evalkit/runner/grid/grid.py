@@ -1,0 +1,151 @@
+"""Run a grid: each model is loaded once, and a cell that fails does not sink the others."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from evalkit.cell import Cell
+from evalkit.contracts import Embedder
+from evalkit.errors import reason_of
+from evalkit.models.registry.reference import ModelRef
+from evalkit.runner.context import RunContext
+from evalkit.runner.grid.cells import Failure, Outcome
+from evalkit.runner.grid.fusing import fused_stage
+from evalkit.runner.grid.limit import within
+from evalkit.runner.grid.plan import GridPlan
+from evalkit.runner.grid.stages import ask_company, first_stage, observe, second_stage
+from evalkit.search.fusion import LIST_DEPTH
+from evalkit.types import RetrievalTask, Run, Task
+
+Result = TypeVar("Result")
+
+
+def run_grid(plan: GridPlan, context: RunContext) -> Outcome:
+    """Compute the cells of a plan.
+
+    A model that is a Retriever only (BM25) has no vectors, and so cells of retrieval tasks only. Ctrl-C ends the grid
+    with the cells that are finished; `Outcome.interrupted` tells.
+    """
+    grid = _Grid(plan, context)
+    try:
+        grid.run()
+    except KeyboardInterrupt:
+        grid.outcome.interrupted = True
+    return grid.outcome
+
+
+@dataclass
+class _Grid:
+    """A grid at work. `deep` holds the longer rankings of models that are parts of fusions."""
+
+    plan: GridPlan
+    context: RunContext
+    outcome: Outcome = field(default_factory=Outcome)
+    deep: dict[Cell, Run] = field(default_factory=dict)
+
+    @property
+    def retrieval_tasks(self) -> list[RetrievalTask]:
+        return [task for task in self.plan.tasks if isinstance(task, RetrievalTask)]
+
+    def run(self) -> None:
+        for model in self.plan.participants.models.values():
+            self._first_stages(model)
+        for label in self.plan.participants.fusions:
+            self._fused_stages(label)
+        for reranker in self.plan.participants.rerankers.values():
+            self._second_stages(reranker)
+
+    def _first_stages(self, model: ModelRef) -> None:
+        """One model on every task."""
+        fusions = self.plan.fusions_of(model.label)
+        labels = (model.label, *fusions)
+        tasks = [task for task in self.plan.tasks if any(self.plan.cells_of(task, label) for label in labels)]
+        depth = max(self.plan.kept, LIST_DEPTH) if fusions else self.plan.kept
+        loaded = self._load(model, [cell for task in tasks for cell in self._cells_of(task, model.label)])
+        if loaded is None:
+            return
+        for task in tasks:
+            cell, cells = Cell.of(task, model.label), self._cells_of(task, model.label)
+            if isinstance(task, RetrievalTask):
+                work = partial(first_stage, loaded, model.label, task, depth, self.context)
+                ranking = self._attempt(work, cells)
+                if ranking is not None:
+                    self.outcome.rankings[cell], self.outcome.facts[cell] = ranking
+                    if fusions:
+                        self.deep[cell], self.outcome.rankings[cell] = ranking[0], ranking[0].cut(self.plan.kept)
+            elif isinstance(loaded, Embedder):
+                observed = self._attempt(partial(observe, loaded, model.label, task, self.context), cells)
+                if observed is not None:
+                    self.outcome.values[cell], self.outcome.facts[cell] = observed
+
+    def _cells_of(self, task: Task, label: str) -> list[Cell]:
+        """The cells that need a first stage: itself, if nothing but a fusion does, which asks whether it failed."""
+        return self.plan.cells_of(task, label) or [Cell.of(task, label)]
+
+    def _fused_stages(self, label: str) -> None:
+        """One fusion on every retrieval task."""
+        fusion = self.plan.participants.fusions[label]
+        failed = {failure.cell: failure.reason for failure in self.outcome.failures}
+        for task in self.retrieval_tasks:
+            cells = self.plan.cells_of(task, label)
+            parts = [Cell.of(task, part) for part in fusion.parts]
+            lost = next((part for part in parts if part in failed), None)
+            if lost is not None:
+                reason = f"{lost.model}, which is a part of it, failed: {failed[lost]}"
+                self.outcome.failures.extend(Failure(cell, reason) for cell in cells)
+            if not cells or lost is not None:
+                continue
+            found = [(self.deep[part], self.outcome.facts[part]) for part in parts]
+            work = partial(fused_stage, fusion.fusion, task, found, self.plan.kept, self.plan.depth)
+            ranking = self._attempt(work, cells)
+            if ranking is not None:
+                cell = Cell.of(task, label)
+                self.outcome.rankings[cell], self.outcome.facts[cell] = ranking
+
+    def _second_stages(self, reranker: ModelRef) -> None:
+        """One reranker behind every first stage of every retrieval task."""
+        before = ((task, self._runs_before(task, reranker.label)) for task in self.retrieval_tasks)
+        lists = [(task, ranked) for task, ranked in before if ranked]
+        everywhere = [Cell.of(task, model, reranker.label) for task, ranked in lists for model in ranked]
+        loaded = self._load(reranker, everywhere)
+        if loaded is None:
+            return
+        candidates = self.plan.candidates
+        asking = partial(ask_company, loaded, reranker.label, lists, candidates, self.context)
+        company = self._attempt(asking, everywhere)
+        if company is None:
+            return
+        for task, ranked in lists:
+            work = partial(second_stage, loaded, reranker.label, task, ranked, candidates, self.context, company)
+            reranked = self._attempt(work, [Cell.of(task, model, reranker.label) for model in ranked])
+            if reranked is not None:
+                by_model, facts = reranked
+                for model, run in by_model.items():
+                    cell = Cell.of(task, model, reranker.label)
+                    self.outcome.rankings[cell], self.outcome.facts[cell] = run, facts
+
+    def _runs_before(self, task: RetrievalTask, reranker: str) -> Mapping[str, Run]:
+        """The first stages that a reranker orders anew, by label."""
+        wanted = [
+            label for label in self.plan.participants.first_stages if self.plan.wants(Cell.of(task, label, reranker))
+        ]
+        ranked = {label: self.outcome.rankings.get(Cell.of(task, label)) for label in wanted}
+        return {label: run for label, run in ranked.items() if run is not None}
+
+    def _load(self, model: ModelRef, cells: Sequence[Cell]) -> Any:
+        """A model, if cells need it and it can be loaded; else None, and its cells have failed."""
+        if not cells:
+            return None
+        with self.context.progress.step(f"loading {model.label}", 1, "models"):
+            return self._attempt(partial(self.context.load, model), cells)
+
+    def _attempt(self, work: Callable[[], Result], cells: Sequence[Cell]) -> Result | None:
+        """What `work` gives; if it raises or takes too long, the cells that needed it have failed for that reason."""
+        try:
+            return within(self.context.time_limit, work)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a model raises is its cells' result, a panic or an exit too
+            self.outcome.failures.extend(Failure(cell, reason_of(error)) for cell in cells)
+            return None

@@ -1,0 +1,117 @@
+"""From texts, scores and judgements, wherever they were read, to a checked task."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from evalkit.tasks.blocks import BlockCorpus, known_ids
+from evalkit.tasks.checks import (
+    Judgement,
+    OnBadData,
+    Problems,
+    check_gold,
+    check_judgements,
+    is_judged,
+    keep_first,
+    keep_highest,
+)
+from evalkit.tasks.hashing import hash_retrieval, hash_sts
+from evalkit.tasks.identical import not_for_themselves
+from evalkit.types import Document, IntArray, Query, RetrievalTask, StsTask
+
+Pair = tuple[str, str, float]
+"""Two sentences and their gold similarity."""
+
+
+def make_sts(
+    name: str,
+    split: str,
+    pairs: Iterable[Pair],
+    score_range: tuple[float, float] | None,
+    source: str,
+    problems: Problems,
+    on_bad_data: OnBadData,
+    max_pairs: int | None,
+    seed: int,
+) -> StsTask:
+    """A task of the pairs with a finite score; `source` names what they came from.
+
+    Problems found earlier are settled here with those found now: raises DataError, or warns.
+    """
+    kept = [pair for pair in pairs if math.isfinite(pair[2])]
+    if not kept and not problems.fatal:
+        problems.add(f"{source}: no sentence pair with a score", fatal=True)
+    taken = [kept[row] for row in sample(len(kept), max_pairs, seed)]
+    check_gold([pair[2] for pair in kept], [pair[2] for pair in taken], source, problems)
+    problems.settle(on_bad_data)
+    sentences1, sentences2, scores = zip(*taken, strict=True)
+    gold = np.array(scores, dtype=np.float64)
+    return StsTask(
+        name=name,
+        split=split,
+        sentences1=sentences1,
+        sentences2=sentences2,
+        gold=gold,
+        content_hash=hash_sts(sentences1, sentences2, gold),
+        score_range=score_range,
+        notes=problems.notes,
+        sampled_from=len(kept) if len(scores) < len(kept) else None,
+    )
+
+
+def make_retrieval(
+    name: str,
+    split: str,
+    documents: Iterable[Document],
+    queries: Iterable[Query],
+    judgements: Iterable[Judgement],
+    sources: tuple[str, str, str],
+    problems: Problems,
+    on_bad_data: OnBadData | None,
+    max_queries: int | None,
+    seed: int,
+    ignore_identical_ids: bool | None = None,
+) -> RetrievalTask:
+    """A task of the judged queries; `sources` names what documents, queries and judgements came from.
+
+    `ignore_identical_ids` is the rule of `identical.not_for_themselves`. Problems found earlier are settled here with
+    those found now: raises DataError, or warns.
+    """
+    of_documents, of_queries, of_judgements = sources
+    corpus: Sequence[Document]
+    if isinstance(documents, BlockCorpus):
+        corpus = documents
+    else:
+        corpus = tuple(keep_first(documents, of_documents, problems).values())
+    kept_queries = keep_first(queries, of_queries, problems)
+    qrels = keep_highest(judgements, of_judgements, problems)
+    judged_ids = {document for grades in qrels.values() for document in grades}
+    known = known_ids(corpus, judged_ids) if isinstance(corpus, BlockCorpus) else {each.id for each in corpus}
+    check_judgements(known, kept_queries, qrels, of_judgements, problems)
+    if not corpus and not problems.fatal:  # what could not be read already explains what is missing
+        problems.add("the corpus has no documents", fatal=True)
+    problems.settle(on_bad_data)
+    judged = [query for query in kept_queries.values() if is_judged(query.id, qrels)]
+    sampled = tuple(judged[row] for row in sample(len(judged), max_queries, seed))
+    sampled_qrels = {query.id: qrels[query.id] for query in sampled}
+    left_out = not_for_themselves(corpus, sampled, sampled_qrels, ignore_identical_ids, problems)
+    return RetrievalTask(
+        name=name,
+        split=split,
+        corpus=corpus,
+        queries=sampled,
+        qrels=sampled_qrels,
+        content_hash=hash_retrieval(corpus, sampled, sampled_qrels, bool(ignore_identical_ids) or left_out),
+        excluded=len(kept_queries) - len(judged),
+        not_for_themselves=left_out,
+        notes=problems.notes,
+        sampled_from=len(judged) if len(sampled) < len(judged) else None,
+    )
+
+
+def sample(count: int, size: int | None, seed: int) -> IntArray:
+    """Draw so many of `count` rows by a seed, in their order; all of them if `size` is None or not fewer."""
+    if size is None or size >= count:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))

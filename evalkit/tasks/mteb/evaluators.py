@@ -1,0 +1,99 @@
+"""mteb's own evaluators, as tasks that are handed a way to encode."""
+
+import math
+from collections.abc import Iterator, Mapping
+from copy import copy, deepcopy
+from importlib.metadata import version
+from itertools import chain
+from typing import Any
+
+from evalkit.tasks.hashing import hash_rows
+from evalkit.tasks.mteb.metrics import numbers
+from evalkit.tasks.mteb.model import MtebModel, empty_meta
+from evalkit.tasks.mteb.quiet import quiet
+from evalkit.tasks.mteb.texts import is_retrieval, read_document
+from evalkit.terms import Similarity
+from evalkit.types import EncodeTexts, EvaluatorTask
+
+BATCH_SIZE = 1024
+"""Texts that mteb hands over at a time; they are batched for the model after that."""
+_COLUMN_ATTRIBUTES = (
+    "input_column_name", "input1_column_name", "input2_column_name", "column_names", "text_column_name",
+    "human_summaries_column_name", "machine_summaries_column_name",
+)  # fmt: skip
+"""The attributes in which mteb's task classes name their columns of texts."""
+
+
+def evaluator_task(task: Any, name: str, split: str, subset: str, data: Any) -> EvaluatorTask:
+    """One split and subset of mteb's task (an AbsTask that has its data), scored by mteb's code."""
+    # Evaluators draw samples. Each model gets the same draws: those of a task that was only just loaded.
+    pristine = deepcopy((task.rng_state, task.np_rng))
+
+    def evaluate(encode: EncodeTexts, similarity: Similarity) -> Mapping[str, float]:
+        fresh: Any = copy(task)
+        fresh.hf_subsets = [subset]
+        fresh.rng_state, fresh.np_rng = deepcopy(pristine)
+        model = MtebModel(encode, similarity, empty_meta("evalkit/embedder", None, similarity))
+        how = {"batch_size": BATCH_SIZE, "show_progress_bar": False}
+        with quiet():
+            scores = fresh.evaluate(model, split, subsets_to_run=[subset], encode_kwargs=how)
+        found = numbers(scores[subset])
+        main = task.metadata.main_score
+        return {main: found.get(main, math.nan), **found}
+
+    rows = list(_rows(task, split, subset, data))
+    settings = {
+        "evaluator": f"mteb {version('mteb')}", "task": task.metadata.name, "subset": subset, "split": split,
+        "seed": task.seed,
+    }  # fmt: skip
+    return EvaluatorTask(
+        name=name,
+        split=split,
+        kind=str(task.metadata.type),
+        texts=tuple(dict.fromkeys(_texts(task, subset, data, rows))),
+        samples=_samples(task, data),
+        content_hash=hash_rows(settings, rows),
+        evaluate=evaluate,
+    )
+
+
+def _samples(task: Any, data: Any) -> int:
+    if is_retrieval(data):
+        return sum(bool(data["relevant_docs"].get(query)) for query in data["queries"]["id"])
+    if len(data) == 1 and hasattr(task, "input1_column_name"):  # mteb's older layout: all pairs in one row
+        return len(data[0][task.input1_column_name])
+    return len(data)
+
+
+def _rows(task: Any, split: str, subset: str, data: Any) -> Iterator[dict[str, Any]]:
+    """All that decides a score, as plain data."""
+    if is_retrieval(data):
+        yield from chain(data["corpus"], data["queries"])
+        yield {"qrels": data["relevant_docs"], "top_ranked": data["top_ranked"]}
+        return
+    train = getattr(task, "train_split", split)
+    if train != split:
+        splits = task.dataset.get(subset, task.dataset)
+        yield from splits[train]
+    yield from data
+
+
+def _texts(task: Any, subset: str, data: Any, rows: list[dict[str, Any]]) -> Iterator[str]:
+    if is_retrieval(data):
+        yield from (read_document(row).content for row in data["corpus"])
+        return
+    if task.metadata.type == "BitextMining":
+        columns = subset.split("-") if getattr(task, "parallel_subsets", False) else ["sentence1", "sentence2"]
+    else:
+        columns = list(_strings([getattr(task, attribute, None) for attribute in _COLUMN_ATTRIBUTES]))
+    for row in rows:
+        yield from _strings([row.get(column) for column in columns])
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """The strings in nested lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _strings(part)
