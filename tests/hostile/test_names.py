@@ -16,7 +16,10 @@ from evalkit.report.gate import write_verdict
 from evalkit.report.html import write_report
 from evalkit.suite import load_task
 
-NAMES = ["../../evil", "/tmp/evil", "a/b", "..", "a\0b", "evil\nname", "C:\\evil", "~", "$HOME", "x" * 300]
+NAMES = [
+    "../../evil", "/tmp/evil", "..", "a\0b", "evil\nname", "x" * 300,
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("a/b", "C:\\evil", "~", "$HOME")),
+]  # fmt: skip
 
 
 def tree(folder: Path) -> set[str]:
