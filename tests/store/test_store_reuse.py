@@ -184,7 +184,7 @@ def test_scores_are_the_same_bytes_with_a_store_without_and_from_a_warm_one(mode
     if model == "static":
         model = f"static:{request.getfixturevalue('data_dir') / 'potion-base-4m-int8'}"
     given = {"models": expand(f"{model}{'&' if '?' in model else '?'}dim=5|9"), "tasks": write_tasks(tmp_path)}
-    given |= {"rerankers": [model, "bm25", *late], "top_k": [1, 3], "device": "cpu"}
+    given |= {"rerankers": [model, "bm25", *late], "metrics": "hit_rate@1,nDCG@3", "device": "cpu"}
     scores, facts = {}, {}
     for name, more in {"none": {"no_store": True}, "cold": {"no_store": False}, "warm": {"no_store": False}}.items():
         results = evalkit.run(**given, **more, store=tmp_path / "store", out=tmp_path / name)
