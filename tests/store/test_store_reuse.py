@@ -178,7 +178,10 @@ def test_bm25_scores_of_one_corpus_are_not_served_for_another(store):
     assert len([table for table in store.ls() if table.kind == "scores"]) == 2
 
 
-@pytest.mark.parametrize("model", ["sbert:all-MiniLM-L6-v2", "word2vec:train?size=9", "static"])
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param("sbert:all-MiniLM-L6-v2", marks=pytest.mark.slow), "word2vec:train?size=9", "static"],
+)
 def test_scores_are_the_same_bytes_with_a_store_without_and_from_a_warm_one(model, tmp_path, request):
     late = ["maxsim:all-MiniLM-L6-v2"] if model.startswith("sbert") else []
     if model == "static":
