@@ -187,7 +187,7 @@ def against_best(
 
     statistics, p = found.told_apart()
     better = (statistics > 0) & (p <= LEVEL) & (ranked[:, None] > ranked)
-    columns = {
+    columns: dict[str, Any] = {
         "difference": beside(tests.difference, 0.0),
         "diff_low": beside(tests.low, 0.0),
         "diff_high": beside(tests.high, 0.0),
