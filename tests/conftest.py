@@ -43,6 +43,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first, so that no process is still busy with one when the others have ended."""
+    items.sort(key=lambda item: "with_mteb" not in item.path.parts)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _shared_store(tmp_path_factory: pytest.TempPathFactory) -> None:
     """One fresh store for the whole suite: nothing of the user's is read, and tests share what they compute."""

@@ -46,7 +46,9 @@ def without_installing(commands):
     return others
 
 
-@pytest.mark.parametrize("passes", [True, False], ids=["pass", "regression"])
+@pytest.mark.parametrize(
+    "passes", [pytest.param(True, id="pass", marks=pytest.mark.slow), pytest.param(False, id="regression")]
+)
 def test_github(shell, tmp_path, passes):
     job = yaml.safe_load((EXAMPLE / "github.yml").read_text())["jobs"]["gate"]
     gate, summary = without_installing([step["run"] for step in job["steps"] if "run" in step])

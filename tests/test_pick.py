@@ -179,7 +179,13 @@ def test_the_snippet_of_a_hybrid_has_the_weight_that_the_questions_chose(data_di
     assert f"weighted({static}, bm25)?weight={weight:g}" in llamaindex_code(choice, picked.results)
 
 
-@pytest.mark.parametrize("options", ["", "?max_length=16&dim=256&document_prompt=passage:%20&query_prompt=ask:%20"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param("", marks=pytest.mark.slow),
+        "?max_length=16&dim=256&document_prompt=passage:%20&query_prompt=ask:%20",
+    ],
+)
 def test_sentence_transformers_ranks_as_the_pick_did(options, data_dir, tmp_path, monkeypatch, capsys):
     """With and without a reranker; the weights are named by their folder, since a hub cannot be reached."""
     from dataclasses import replace

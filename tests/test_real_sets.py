@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes import write_retrieval_task
 from model2vec import StaticModel
 from sentence_transformers import SentenceTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -24,7 +25,7 @@ def _read(folder: Path) -> tuple[dict[str, str], dict[str, str], dict[str, dict[
     def lines(name: str) -> list[dict[str, str]]:
         return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
 
-    corpus = {row["_id"]: f"{row['title']} {row['text']}".strip() for row in lines("corpus.jsonl")}
+    corpus = {row["_id"]: f"{row.get('title', '')} {row['text']}".strip() for row in lines("corpus.jsonl")}
     queries = {row["_id"]: row["text"] for row in lines("queries.jsonl")}
     qrels: dict[str, dict[str, float]] = {}
     for line in (folder / "qrels/test.tsv").read_text().splitlines()[1:]:
@@ -94,28 +95,37 @@ def _expected(encode: Encode, data_dir: Path, name: str) -> dict[str, float]:
     return {metric: float(np.mean(found)) for metric, found in values.items()}
 
 
-@pytest.fixture(scope="module")
-def results(data_dir: Path) -> evalkit.Results:
+def _found(data_dir: Path, name: str, model: str) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Cranfield has two empty documents
-        return evalkit.run(
-            models=[spec.format(data=data_dir) for spec, _ in MODELS.values()],
-            tasks=[str(data_dir / name) for name in SETS],
-            top_k=[5, 10],
-            on_bad_data="warn",
-        )
+        scores = evalkit.run(models=model, tasks=str(data_dir / name), top_k=[5, 10], on_bad_data="warn").scores
+    return dict(zip(scores["metric"], scores["score"], strict=True))
 
 
-def _scores(results: evalkit.Results, name: str, model: str) -> dict[str, float]:
-    scores = results.scores
-    cell = scores[(scores["task"] == name) & (scores["model"] == model)]
-    return dict(zip(cell["metric"], cell["score"], strict=True))
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        pytest.param(model, name, marks=[pytest.mark.slow] if model == "minilm" else [])
+        for model in MODELS
+        for name in SETS
+    ],
+)
+def test_equals_plain_numpy(name: str, model: str, data_dir: Path) -> None:
+    _compare(name, model, data_dir)
 
 
-@pytest.mark.parametrize("name", SETS)
-@pytest.mark.parametrize("model", MODELS)
-def test_equals_plain_numpy(name: str, model: str, results: evalkit.Results, data_dir: Path) -> None:
+def test_minilm_equals_plain_numpy_on_a_part(data_dir: Path, tmp_path: Path) -> None:
+    """The first documents of Cranfield, and the queries that they answer."""
+    corpus, queries, qrels = _read(data_dir / "cranfield")
+    corpus = dict(list(corpus.items())[:150])
+    found = {query: {each: grades[each] for each in grades if each in corpus} for query, grades in qrels.items()}
+    qrels = {query: grades for query, grades in found.items() if any(grade > 0 for grade in grades.values())}
+    part = write_retrieval_task(tmp_path / "part", corpus, {query: queries[query] for query in qrels}, qrels)
+    _compare(part, "minilm", data_dir)
+
+
+def _compare(name: str, model: str, data_dir: Path) -> None:
     spec, encode = MODELS[model]
-    found = _scores(results, name, spec.format(data=data_dir))
+    found = _found(data_dir, name, spec.format(data=data_dir))
     for metric, value in _expected(encode, data_dir, name).items():
         assert found[metric] == pytest.approx(value, abs=1e-6), metric

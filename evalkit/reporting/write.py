@@ -44,8 +44,8 @@ class Reports:
 
     @cached_property
     def tables(self) -> list[Table]:
-        """The tables of the run."""
-        return make_tables(self.results)
+        """The tables of the run, made once for all that shows them."""
+        return self.results.once("tables", lambda: make_tables(self.results))
 
     def make(self, name: str, make: Callable[[], Made]) -> Made | None:
         """Make one of them; what is raised meanwhile becomes its reason in `failed`."""

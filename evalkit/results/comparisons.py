@@ -60,6 +60,7 @@ def _once(function: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
     return kept
 
 
+@_once
 def _scored(results: "Results", task: str, split: str) -> set[CellLabel]:
     """The cells of a task that have records."""
     records = results.records
@@ -124,6 +125,10 @@ def compared(
     Raises ConfigError for a metric that the task does not have, or that is no mean over queries nor a Spearman
     correlation: there is nothing to compare by.
     """
+    if cells is not None:
+        whole = compared(results, task, split, metric)
+        named = [column for column, cell in enumerate(whole.cells) if cell in cells]
+        return replace(whole, cells=tuple(whole.cells[column] for column in named), values=whole.values[:, named])
     known = results.metric(metric)
     offered = [each.name for each in results.metrics(task, split) if each.compared != "none"]
     if metric not in offered:
@@ -140,7 +145,6 @@ def compared(
         held = results.gold[(results.gold["task"] == task) & (results.gold["split"] == split)]
         by_id = held.astype({"id": str}).set_index("id")["value"]
         gold = by_id.reindex(wide.index.astype(str)).to_numpy(dtype=np.float64)
-    wide = wide[[column for column in wide.columns if cells is None or tuple(column) in cells]]
     left = tuple((str(column[0]), str(column[1])) for column in wide.columns)
     values = wide.to_numpy(dtype=np.float64)
     return Compared(left, tuple(wide.index), values, gold, results.provenance["seed"], known.sign)
@@ -183,18 +187,19 @@ def against_best(
 
     statistics, p = found.told_apart()
     better = (statistics > 0) & (p <= LEVEL) & (ranked[:, None] > ranked)
-    board = board.assign(
-        difference=beside(tests.difference, 0.0),
-        diff_low=beside(tests.low, 0.0),
-        diff_high=beside(tests.high, 0.0),
-        p=beside(tests.p, 1.0),
-        sd=beside(tests.sd, np.nan),
-        p_corrected=np.where(np.arange(len(ranked)) == best, 1.0 if is_ranked[best] else np.nan, p[best]),
-        rank=np.where(is_ranked, 1.0 + (ranked[:, None] > ranked).sum(axis=0), np.nan),
-        rank_low=np.where(is_ranked, 1.0 + better.sum(axis=0), np.nan),
-        rank_high=np.where(is_ranked, 1.0 * is_ranked.sum() - better.sum(axis=1), np.nan),
-        tied=is_ranked & (better.sum(axis=0) == 0),
-    )
+    columns: dict[str, Any] = {
+        "difference": beside(tests.difference, 0.0),
+        "diff_low": beside(tests.low, 0.0),
+        "diff_high": beside(tests.high, 0.0),
+        "p": beside(tests.p, 1.0),
+        "sd": beside(tests.sd, np.nan),
+        "p_corrected": np.where(np.arange(len(ranked)) == best, 1.0 if is_ranked[best] else np.nan, p[best]),
+        "rank": np.where(is_ranked, 1.0 + (ranked[:, None] > ranked).sum(axis=0), np.nan),
+        "rank_low": np.where(is_ranked, 1.0 + better.sum(axis=0), np.nan),
+        "rank_high": np.where(is_ranked, 1.0 * is_ranked.sum() - better.sum(axis=1), np.nan),
+        "tied": is_ranked & (better.sum(axis=0) == 0),
+    }
+    board = pd.DataFrame({**{name: board[name].array for name in board}, **columns})
     # Best first; then those with a score over too few items, then those without.
     order = np.lexsort([np.where(np.isfinite(each), -each, np.inf) for each in (score, ranked)])
     return board.iloc[order].reset_index(drop=True)

@@ -78,9 +78,12 @@ class Results:
 
     def metrics(self, task: str, split: str, *, in_tables: bool = False) -> list[Metric]:
         """List the metrics that a task has scores in, or only those of tables, in the order of the run."""
-        here = self.records[(self.records["task"] == task) & (self.records["split"] == split)]
-        found = self._known.metrics([str(name) for name in here["metric"].unique()])
+        found = self.once(("metrics", task, split), lambda: self._metrics(task, split))
         return [metric for metric in found if metric.in_tables or not in_tables]
+
+    def _metrics(self, task: str, split: str) -> list[Metric]:
+        here = self.records[(self.records["task"] == task) & (self.records["split"] == split)]
+        return self._known.metrics([str(name) for name in here["metric"].unique()])
 
     def main_metric(self, task: str, split: str) -> Metric:
         """Look up the metric that a task's cells are ranked by: see `metric.main_of`."""

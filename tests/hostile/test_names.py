@@ -16,7 +16,10 @@ from evalkit.reporting.html import write_report
 from evalkit.runner.config import read_suite
 from evalkit.tasks import load_task
 
-NAMES = ["../../evil", "/tmp/evil", "a/b", "..", "a\0b", "evil\nname", "C:\\evil", "~", "$HOME", "x" * 300]
+NAMES = [
+    "../../evil", "/tmp/evil", "..", "a\0b", "evil\nname", "x" * 300,
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("a/b", "C:\\evil", "~", "$HOME")),
+]  # fmt: skip
 
 
 def tree(folder: Path) -> set[str]:

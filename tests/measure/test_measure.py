@@ -30,7 +30,7 @@ from evalkit.store import Store
 from evalkit.tasks import load_task
 
 QUERIES = {f"q{number}": f"query {number}" for number in range(12)}
-MINILM = "all-MiniLM-L6-v2?max_length=64"  # for time
+MINILM = "all-MiniLM-L6-v2?max_length=32"  # for time
 CORPUS = {"a": "ant", "b": "bear", "c": "cat", "d": "dog"}
 
 

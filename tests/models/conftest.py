@@ -4,7 +4,16 @@ from functools import cache
 
 import pytest
 from module_types import Made, save
+from sentence_transformers.base.model import BaseModel
 from tiny_models import MakeModel, save_tiny
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_cards():
+    """Checkpoints are saved without a model card: making one takes longer than all else that is saved."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(BaseModel, "_create_model_card", lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ def bm25(**options: object) -> Bm25:
     return Bm25("", Bm25Options(**options), Compute())
 
 
+@cache
 def words(text: str, stop_words: str) -> list[str]:
     left_out = STOPWORDS_EN if stop_words == "english" else ()
     return [word for word in re.findall(r"\b\w+\b", text.lower()) if word not in left_out]

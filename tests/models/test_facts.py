@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from fakes import FakeEmbedder
+from fakes import FakeEmbedder, write_retrieval_task
 from safetensors.numpy import load_file
 
 import evalkit
@@ -104,12 +104,19 @@ def test_models_of_a_cell_together():
     assert model_facts("gone", provenance) == ModelFacts("not known")
 
 
+WORDS = ["red", "orange", "yellow", "green", "blue", "indigo", "violet", "brown", "black", "white", "grey", "pink"]
+
+
 def test_a_report_says_what_was_known_when_the_run_was_made(tmp_path, monkeypatch):
     """The catalogue changes its mind, and the weights go: the run's facts stay."""
     folder = tmp_path / "own"
     shutil.copytree(at_hand("sentence-transformers/all-MiniLM-L6-v2"), folder)
     models = ["bm25", "lsa?components=7", f"sbert:{folder}"]
-    run = evalkit.run(models=models, tasks="rag-mini", device="cpu", out=tmp_path / "run", no_store=True)
+    corpus = {f"d{row}": f"{word} is number {row} of them" for row, word in enumerate(WORDS)}
+    queries = {f"q{row}": f"which number is {word}" for row, word in enumerate(WORDS)}
+    qrels = {f"q{row}": {f"d{row}": 1} for row in range(len(WORDS))}
+    task = write_retrieval_task(tmp_path / "task", corpus, queries, qrels)
+    run = evalkit.run(models=models, tasks=task, device="cpu", out=tmp_path / "run", no_store=True)
     facts = run.provenance["models"]
     assert [facts[label]["dim"] for label in run.provenance["specs"]] == [None, 7, 384]
     assert facts[f"sbert:{folder}"]["max_length"] == 256

@@ -161,8 +161,8 @@ def test_a_pair_left_without_a_score_is_an_error():
 def test_other_postprocessors_make_of_each_list_what_llamaindex_makes_of_it(
     component, stored: bool, tmp_path: Path, data_dir: Path
 ):
-    """On 790 real questions, with the first stage's scores; what they leave out is no result."""
-    task = load_task("llamaindex-10k-val")
+    """On 200 real questions, with the first stage's scores; what they leave out is no result."""
+    task = load_task("llamaindex-10k-val", max_queries=200)
     reranker = adapt(component)
     assert isinstance(reranker, LlamaIndexListReranker)
     store = Store(tmp_path) if stored else None

@@ -23,7 +23,8 @@ from evalkit.contracts import no_progress
 from evalkit.errors import ModelNotFoundError
 from evalkit.models import sentence_model
 from evalkit.models.registry import build, resolve
-from evalkit.runner.grid.encoding import dense, encode
+from evalkit.runner.grid.encoding import encode
+from evalkit.search.exact import dense
 from evalkit.store import Store
 from evalkit.terms import ROLES
 

@@ -172,7 +172,7 @@ for spec in ("word2vec:train?epochs=3&size=20", "fasttext:train?epochs=3&size=20
 
 def test_training_does_not_depend_on_the_hash_seed():
     outputs = set()
-    for seed in ("0", "1", "12345"):
+    for seed in ("0", "12345"):
         environment = os.environ | {"PYTHONHASHSEED": seed}
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True

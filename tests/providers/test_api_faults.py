@@ -36,7 +36,12 @@ def right(model, texts=TEXTS):
     return np.array([vector(text, model.prompt("document").partition("\n")[0]) for text in texts])
 
 
-@pytest.mark.parametrize("family", EMBEDDERS)
+def some_slow(families, *quick):
+    """The families as parameters, all but some of them slow: requests that stall are waited for."""
+    return [pytest.param(family, marks=[] if family in quick else pytest.mark.slow) for family in families]
+
+
+@pytest.mark.parametrize("family", some_slow(EMBEDDERS, "openai", "google"))
 def test_all_faults_on_all_vectors_right_each_text_delivered_once(family, tmp_path):
     with serving(faults=FAULTS, seed=1) as server:
         model = model_of(family, server, at_once=1, concurrency=8)
@@ -49,7 +54,7 @@ def test_all_faults_on_all_vectors_right_each_text_delivered_once(family, tmp_pa
     assert spent.unanswered == sum(server.met[kind] for kind in ("stall", "cut", "garbage"))
 
 
-@pytest.mark.parametrize("family", RERANKERS)
+@pytest.mark.parametrize("family", some_slow(RERANKERS, "cohere-rerank"))
 def test_all_faults_on_all_scores_right_each_pair_delivered_once(family, tmp_path):
     with serving(faults=FAULTS, seed=1) as server:
         model = model_of(family, server, at_once=1, concurrency=8)

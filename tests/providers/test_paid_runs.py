@@ -190,7 +190,7 @@ def test_no_key_in_any_log_error_result_or_report(case, evalkit, tmp_path, caplo
         status, shown, errors = evalkit(
             "run", "--models", ",".join(["bow", *(spec_of(family, server) for family in EMBEDDERS)]),
             "--rerankers", ",".join(spec_of(family, server) for family in RERANKERS), "--tasks", f"{pets},{pairs}",
-            "--top-k", "2", "--candidates", "3", "--store", tmp_path / "store", "--out", tmp_path / "out",
+            "--metrics", "nDCG@2", "--candidates", "3", "--store", tmp_path / "store", "--out", tmp_path / "out",
         )  # fmt: skip
         for family in (*EMBEDDERS, *RERANKERS):
             model = model_of(family, server)

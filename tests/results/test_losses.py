@@ -48,7 +48,7 @@ def faulty(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("faulty") / "rag"
     shutil.copytree(bundled_tasks() / "rag-mini", folder)
     (folder / "task.yaml").unlink()
-    lines = (folder / "corpus.jsonl").read_text(encoding="utf-8").splitlines()[:130]
+    lines = (folder / "corpus.jsonl").read_text(encoding="utf-8").splitlines()[:80]
     first = {json.loads(line)["_id"] for line in lines}
     kept = [line for row, line in enumerate(lines) if row % 4]
     (folder / "corpus.jsonl").write_text("\n".join(kept) + "\n", encoding="utf-8")
@@ -64,7 +64,7 @@ def results(faulty) -> Results:
     with pytest.warns(UserWarning, match="judgement of an absent document"):
         found = evalkit.run(
             models=list(MODELS), rerankers=[("inverts", Inverts())], tasks=str(faulty), on_bad_data="warn",
-            top_k=K, candidates=CANDIDATES, max_queries=60, device="cpu",
+            top_k=K, candidates=CANDIDATES, max_queries=50, device="cpu",
         )  # fmt: skip
     assert found.failures == []
     return found
@@ -73,7 +73,7 @@ def results(faulty) -> Results:
 @pytest.fixture(scope="module")
 def task(faulty):
     with pytest.warns(UserWarning, match="judgement of an absent document"):
-        return load_task(str(faulty), on_bad_data="warn", max_queries=60)
+        return load_task(str(faulty), on_bad_data="warn", max_queries=50)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def test_the_table_says_the_same(measured):
                 "pushed out by the reranker",
             )
         )
-    assert f"### Missed at {K}: rag (test), a sample of 60 of " in text
+    assert f"### Missed at {K}: rag (test), a sample of 50 of " in text
 
 
 def by_hand(reranker, qrels, vectors, queries) -> Results:

@@ -177,13 +177,16 @@ def test_bm25_scores_of_one_corpus_are_not_served_for_another(store):
     assert len([table for table in store.ls() if table.kind == "scores"]) == 2
 
 
-@pytest.mark.parametrize("model", ["sbert:all-MiniLM-L6-v2", "word2vec:train?size=9", "static"])
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param("sbert:all-MiniLM-L6-v2", marks=pytest.mark.slow), "word2vec:train?size=9", "static"],
+)
 def test_scores_are_the_same_bytes_with_a_store_without_and_from_a_warm_one(model, tmp_path, request):
     late = ["maxsim:all-MiniLM-L6-v2"] if model.startswith("sbert") else []
     if model == "static":
         model = f"static:{request.getfixturevalue('data_dir') / 'potion-base-4m-int8'}"
     given = {"models": expand(f"{model}{'&' if '?' in model else '?'}dim=5|9"), "tasks": write_tasks(tmp_path)}
-    given |= {"rerankers": [model, "bm25", *late], "top_k": [1, 3], "device": "cpu"}
+    given |= {"rerankers": [model, "bm25", *late], "metrics": "hit_rate@1,nDCG@3", "device": "cpu"}
     scores, facts = {}, {}
     for name, more in {"none": {"no_store": True}, "cold": {"no_store": False}, "warm": {"no_store": False}}.items():
         results = evalkit.run(**given, **more, store=tmp_path / "store", out=tmp_path / name)

@@ -106,7 +106,7 @@ def test_a_run_gives_the_same_bytes(tmp_path):
     for name, task in {"memory": "rag-mini", "disk": str(tmp_path)}.items():
         results = evalkit.run(
             models="bm25,tfidf,word2vec:train?size=20", tasks=task, rerankers="bm25", max_queries=20, device="cpu",
-            store=tmp_path / name, out=tmp_path / f"out-{name}",
+            store=tmp_path / name,
         )  # fmt: skip
         assert results.failures == []
         scores[name] = results.scores.drop(columns=["task"])

@@ -45,8 +45,15 @@ def test_sts_b_by_minilm(data_dir):
             assert found[f"{kind}({similarity})"] == pytest.approx(theirs[f"{similarity}_{kind}"], abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["llamaindex-10k-val", "cranfield"])
-@pytest.mark.parametrize("spec", ["potion", "tfidf"])
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("potion", "cranfield"),
+        ("tfidf", "llamaindex-10k-val"),
+        pytest.param("potion", "llamaindex-10k-val", marks=pytest.mark.slow),
+        pytest.param("tfidf", "cranfield", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.filterwarnings("ignore::evalkit.tasks.DataWarning")  # Cranfield has two empty documents
 def test_retrieval(name, spec, data_dir, potion, monkeypatch):
     kept = {}
