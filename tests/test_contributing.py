@@ -15,8 +15,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 
 from evalkit.metrics import ranking
-from evalkit.registry import families
-from evalkit.suite.kinds import kinds
+from evalkit.models.registry import families
+from evalkit.tasks.kinds import kinds
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.M | re.S)
