@@ -11,6 +11,7 @@ from evalkit.errors import ConfigError
 from evalkit.plugins import plugins
 from evalkit.suite.kinds.bitext import Bitext
 from evalkit.suite.kinds.classification import Classification
+from evalkit.suite.kinds.clustering import Clustering
 from evalkit.suite.kinds.evaluator import Evaluator
 from evalkit.suite.kinds.kind import Encode, Loading, TaskKind
 from evalkit.suite.kinds.pair_classification import PairClassification
@@ -22,6 +23,7 @@ BUILT_IN: tuple[TaskKind[Any], ...] = (
     Sts(),
     Retrieval(),
     Classification(),
+    Clustering(),
     Bitext(),
     PairClassification(),
     Evaluator(),
