@@ -115,7 +115,9 @@ class Clustering(TaskKind[ClusteringTask]):
         """Give the V-measure (Rosenberg and Hirschberg 2007).
 
         It is not corrected for chance: of fewer texts it is higher. Scores are compared over the same texts only, and
-        the interval holds for what samples of as many texts score in the mean: in 94 to 99 % of simulated samples.
+        the interval is of what samples of as many texts score in the mean. In a simulation of six labels it held with
+        sixty texts a label, and was a little narrow with ten or twenty (92 %): how k-means finds other clusters in
+        other texts is seen only in part by ten experiments on the same ones.
         """
         return (Metric("v_measure", "V-measure", 0, 1, compared="means", influence=True),)
 
