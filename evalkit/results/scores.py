@@ -80,7 +80,7 @@ def _means(records: pd.DataFrame, metrics: Sequence[Metric]) -> Iterator[tuple[o
     low, high = np.full((2, len(of_column)), np.nan)
     low[is_mean], high[is_mean] = bounded_mean_interval(values[:, is_mean], within[is_mean])
     for column in np.flatnonzero(~is_mean).tolist():
-        low[column], high[column] = influence_interval(values[:, column])
+        low[column], high[column] = influence_interval(values[np.isfinite(values[:, column]), column])
     for column, key in enumerate(wide.columns):
         defined = values[:, column][np.isfinite(values[:, column])]
         mean = defined.mean() if defined.size else np.nan

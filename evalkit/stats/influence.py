@@ -25,6 +25,13 @@ def influence_values(cells: IntArray, statistic: Callable[[IntArray], float]) ->
         counts[cell] -= 1
         without[cell] = statistic(counts)
         counts[cell] += 1
-    left_out = without[cells]
-    values: FloatArray = whole + (len(cells) - 1) * (left_out.mean() - left_out)
+    return jackknife_values(whole, without[cells])
+
+
+def jackknife_values(whole: float, left_out: FloatArray) -> FloatArray:
+    """Give each item the statistic plus its influence, as `influence_values`, where what is left is known already.
+
+    `left_out` is the statistic without each item, float64 of shape (n_items,), of at least 2 items.
+    """
+    values: FloatArray = whole + (len(left_out) - 1) * (left_out.mean() - left_out)
     return values

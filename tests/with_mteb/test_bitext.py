@@ -12,6 +12,7 @@ from evalkit.stats.intervals import mean_interval
 from evalkit.tasks import load_task
 
 PAIRS = ("deu-eng", "swh-eng", "jpn-eng")
+OTHERS = ("cmn-eng", "fra-eng", "rus-eng", "spa-eng")
 
 
 @pytest.fixture
@@ -19,14 +20,14 @@ def tatoeba(tmp_path, data_dir):
     """The folder of Tatoeba with a task.yaml."""
     folder = tmp_path / "tatoeba"
     folder.mkdir()
-    for pair in PAIRS:
+    for pair in (*PAIRS, *OTHERS):
         (folder / f"{pair}.jsonl").write_bytes((data_dir / "tatoeba" / f"{pair}.jsonl").read_bytes())
-    splits = ", ".join(f"{pair}: {pair}.jsonl" for pair in PAIRS)
+    splits = ", ".join(f"{pair}: {pair}.jsonl" for pair in (*PAIRS, *OTHERS))
     (folder / "task.yaml").write_text(f"type: bitext\nsplits: {{{splits}}}\n")
     return folder
 
 
-@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("pair", [*PAIRS, *(pytest.param(pair, marks=pytest.mark.slow) for pair in OTHERS)])
 def test_scores_are_mteb_s(pair, tatoeba, feed, potion, plain_potion):
     task = load_task(f"{tatoeba}?split={pair}")
     rows = {"sentence1": list(task.first), "sentence2": list(task.second)}

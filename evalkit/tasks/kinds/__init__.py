@@ -11,13 +11,23 @@ from evalkit.errors import ConfigError
 from evalkit.plugins import plugins
 from evalkit.tasks.kinds.bitext import Bitext
 from evalkit.tasks.kinds.classification import Classification
+from evalkit.tasks.kinds.clustering import Clustering
 from evalkit.tasks.kinds.evaluator import Evaluator
 from evalkit.tasks.kinds.kind import Encode, Loading, TaskKind
+from evalkit.tasks.kinds.pair_classification import PairClassification
 from evalkit.tasks.kinds.retrieval import Retrieval
 from evalkit.tasks.kinds.sts import Sts
 from evalkit.types import Task
 
-BUILT_IN: tuple[TaskKind[Any], ...] = (Sts(), Retrieval(), Classification(), Bitext(), Evaluator())
+BUILT_IN: tuple[TaskKind[Any], ...] = (
+    Sts(),
+    Retrieval(),
+    Classification(),
+    Clustering(),
+    Bitext(),
+    PairClassification(),
+    Evaluator(),
+)
 ENTRY_POINT_GROUP = "evalkit.tasks"
 
 __all__ = ["Encode", "Loading", "TaskKind", "kind_named", "kind_of", "kinds"]

@@ -72,7 +72,7 @@ class Classification(TaskKind[ClassificationTask]):
         """Read the texts of the training split and of this one."""
         problems = Problems(info.source)
         train, test = (
-            list(chain.from_iterable(_labelled(path, problems) for path in files))
+            list(chain.from_iterable(read_labelled(path, problems) for path in files))
             for files in (info.files["train"], info.splits[split])
         )
         labels = sorted({label for _, label in train})
@@ -190,7 +190,8 @@ def _f1(gold: IntArray, told: IntArray, n_labels: int) -> FloatArray:
     return influence_values(gold * n_labels + told, macro)
 
 
-def _labelled(path: Path, problems: Problems) -> Iterator[tuple[str, str]]:
+def read_labelled(path: Path, problems: Problems) -> Iterator[tuple[str, str]]:
+    """Read a text and its label from each row of a file; a row without one is a problem."""
     for row in read_rows(path, LABELLED, problems):
         text, label = row.written("text"), row.identifier("label")
         if label is not None:

@@ -83,13 +83,7 @@ class Sts(TaskKind[StsTask]):
 
     def observe(self, task: StsTask, encode: Encode, similarity: Similarity) -> Mapping[str, FloatArray]:
         """Compute the similarities of the pairs; see `paired_similarities`."""
-        sentences = self.texts(task)
-        row_of = {sentence: row for row, sentence in enumerate(sentences)}
-        vectors = encode(sentences, "sentence")
-        first, second = (
-            np.array([row_of[sentence] for sentence in side]) for side in (task.sentences1, task.sentences2)
-        )
-        return dict(paired_similarities(vectors[first], vectors[second]).items())
+        return similarities_of_pairs(task.sentences1, task.sentences2, encode)
 
     def notes(self, values: Mapping[str, FloatArray]) -> tuple[str, ...]:
         """Say that all similarities are equal, if they are."""
@@ -98,6 +92,17 @@ class Sts(TaskKind[StsTask]):
     def size(self, facts: Mapping[str, Any], form: str = "") -> str:
         """Say how many pairs there are."""
         return f"{self.asked(facts, form)} of sentences"
+
+
+def similarities_of_pairs(
+    sentences1: Sequence[str], sentences2: Sequence[str], encode: Encode
+) -> Mapping[str, FloatArray]:
+    """Compute how alike the two sentences of each pair are, by every similarity; see `paired_similarities`."""
+    sentences = list(dict.fromkeys((*sentences1, *sentences2)))
+    row_of = {sentence: row for row, sentence in enumerate(sentences)}
+    vectors = encode(sentences, "sentence")
+    first, second = (np.array([row_of[sentence] for sentence in side]) for side in (sentences1, sentences2))
+    return dict(paired_similarities(vectors[first], vectors[second]).items())
 
 
 def why_undefined(similarities: Mapping[str, FloatArray]) -> tuple[str, ...]:
