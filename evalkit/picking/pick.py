@@ -102,8 +102,8 @@ def pick(
     >>> lines = "question,file\\nwhere do cats live,cats.md\\nwhat do fish eat,fish.md\\n"
     >>> _ = Path("questions.csv").write_text(lines)
     >>> picked = pick("docs", questions="questions.csv", models="bm25,tfidf", chunk_size=None, device="cpu")
-    >>> picked.recommendation.choice.model
-    'tfidf'
+    >>> picked.recommendation.choice.score
+    1.0
     """
     free = None if keys.get("models") else _free(keys)
     if free is not None:

@@ -199,7 +199,7 @@ def against_best(
         "rank_high": np.where(is_ranked, 1.0 * is_ranked.sum() - better.sum(axis=1), np.nan),
         "tied": is_ranked & (better.sum(axis=0) == 0),
     }
-    board = pd.DataFrame({**{name: board[name].array for name in board}, **columns})
+    board = pd.DataFrame({**{str(name): board[name].array for name in board}, **columns})
     # Best first; then those with a score over too few items, then those without.
     order = np.lexsort([np.where(np.isfinite(each), -each, np.inf) for each in (score, ranked)])
     return board.iloc[order].reset_index(drop=True)
