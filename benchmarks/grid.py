@@ -54,7 +54,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 import evalkit
-from evalkit.models.fitting import WORD
+from evalkit.models.lexical_common import WORD
 from evalkit.models.weights import locate
 from evalkit.tasks import load_task
 from evalkit.types import RetrievalTask

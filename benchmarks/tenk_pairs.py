@@ -25,8 +25,8 @@ from evalkit.compute import Compute
 from evalkit.models.bert import Bert, BertOptions, load_bert
 from evalkit.models.cross_encoder import CrossEncoder, load_cross_encoder
 from evalkit.models.dense import DenseEmbedder
-from evalkit.models.pair import PairOptions
 from evalkit.models.sbert import SbertOptions, load_sbert
+from evalkit.models.transformer_reranker import PairOptions
 from evalkit.search.exact import search
 from evalkit.types import FloatArray
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from evalkit.picking.pick import pick
     from evalkit.reporting.html.page import write_report as report
     from evalkit.results import Results
-    from evalkit.results.changes import compare_runs as compare
+    from evalkit.results.diff import compare_runs as compare
     from evalkit.runner.run import run
     from evalkit.tasks import load_task
     from evalkit.tasks.given import retrieval_task, sts_task
@@ -28,7 +28,7 @@ _PLACES = {
     "Results": "evalkit.results:Results",
     "RetrievalTask": "evalkit.types:RetrievalTask",
     "StsTask": "evalkit.types:StsTask",
-    "compare": "evalkit.results.changes:compare_runs",
+    "compare": "evalkit.results.diff:compare_runs",
     "gate": "evalkit.gating.gate:gate",
     "load_task": "evalkit.tasks:load_task",
     "make_baseline": "evalkit.gating.gate:make_baseline",

@@ -22,8 +22,8 @@ from evalkit.reporting.markdown import to_markdown
 from evalkit.reporting.tables import make_tables
 from evalkit.reporting.terminal import print_tables
 from evalkit.results import Results
-from evalkit.results.changes import compare_runs
-from evalkit.results.losses import attribute
+from evalkit.results.diff import compare_runs
+from evalkit.results.misses import attribute
 from evalkit.types import Run
 
 CORPUS = {"a": "cats sleep all day", "b": "dogs bark at night", "c": "fish swim in the sea"}

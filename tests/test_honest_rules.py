@@ -1,4 +1,4 @@
-"""DESIGN.md, "Rules that keep the numbers honest": a test or more for each, end to end. Rule 5 is in tests/suite."""
+"""DESIGN.md, "Rules that keep the numbers honest": a test or more for each, end to end. Rule 5 is in tests/search."""
 
 import shutil
 from pathlib import Path

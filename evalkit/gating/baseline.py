@@ -14,7 +14,7 @@ from evalkit.errors import ConfigError
 from evalkit.gating.canaries import Canaries
 from evalkit.results import Results
 from evalkit.results.evidence import COLUMNS, Evidence
-from evalkit.results.inputs import SETTINGS, Label, of_cell, of_task
+from evalkit.results.input_diff import SETTINGS, Label, of_cell, of_task
 from evalkit.results.records import CELL_KEYS, GOLD_COLUMNS
 
 SCHEMA: Literal[1] = 1

@@ -6,7 +6,7 @@ from typing import Literal
 
 from evalkit.cell import cell_name
 from evalkit.results.comparisons import CellLabel
-from evalkit.results.inputs import Label
+from evalkit.results.input_diff import Label
 
 Outcome = Literal["pass", "note", "warn", "fail", "undecided"]
 """note: to know, no fault. warn: the queries do not tell. undecided: something is missing that a verdict needs."""

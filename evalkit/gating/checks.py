@@ -5,15 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from evalkit.cell import cell_name
 from evalkit.errors import ConfigError, did_you_mean
+from evalkit.gating.alignment import cut_anew
 from evalkit.gating.canaries import Drift
 from evalkit.gating.check import Check, Outcome, Place
-from evalkit.gating.common import cut_anew
 from evalkit.gating.margins import margin_checks
 from evalkit.gating.policy import Policy
 from evalkit.results import Results
-from evalkit.results.changes import Changes
 from evalkit.results.coverage import in_words, is_enough
-from evalkit.results.inputs import Label, count_items, tasks_of
+from evalkit.results.diff import Changes
+from evalkit.results.input_diff import Label, count_items, tasks_of
 from evalkit.results.records import CELL_KEYS
 
 CAUSES = 8

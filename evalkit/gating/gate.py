@@ -12,11 +12,11 @@ from evalkit.cell import NO_RERANKER, cell_name
 from evalkit.compute import Compute, choose_compute
 from evalkit.contracts import Embedder
 from evalkit.errors import ConfigError, EvalkitError, did_you_mean
+from evalkit.gating.alignment import on_the_same, rechunked_labels, with_reasons
 from evalkit.gating.baseline import Baseline, freeze
 from evalkit.gating.canaries import Canaries, Drift, drift, encode_canaries
 from evalkit.gating.check import Check
 from evalkit.gating.checks import checks
-from evalkit.gating.common import on_the_same, rechunked_labels, with_reasons
 from evalkit.gating.policy import Policy, read_policy
 from evalkit.gating.retrieved import retrieved
 from evalkit.gating.verdict import Verdict
@@ -27,7 +27,7 @@ from evalkit.models.registry.selection import choose, choose_participants
 from evalkit.models.weights import at_hand, file_facts
 from evalkit.progress import Progress
 from evalkit.results import Results
-from evalkit.results.changes import Changes, compare_runs
+from evalkit.results.diff import Changes, compare_runs
 from evalkit.runner.config import RunConfig, read_config, read_suite
 from evalkit.runner.run import load_tasks, open_context, run_config
 from evalkit.spending import Spending

@@ -7,7 +7,7 @@ from evalkit.gating.baseline import RETRIEVED
 from evalkit.gating.check import Check, Place
 from evalkit.results import Results
 from evalkit.results.comparisons import CellLabel
-from evalkit.results.inputs import Label, of_cell, of_task
+from evalkit.results.input_diff import Label, of_cell, of_task
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from evalkit.gating.check import Check
 from evalkit.gating.retrieved import Retrieved
-from evalkit.results.changes import Changes
+from evalkit.results.diff import Changes
 
 PASS, REGRESSION, UNDECIDED = 0, 1, 2
 

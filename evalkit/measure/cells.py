@@ -12,8 +12,8 @@ import pandas as pd
 from evalkit.cell import NO_RERANKER, Cell
 from evalkit.compute import Compute
 from evalkit.measure.child import Job, attempt, in_child
-from evalkit.measure.kept import kept_or_measured
-from evalkit.measure.work import FirstStage, FirstWork, Limits, Measured, SecondStage, SecondWork, fused
+from evalkit.measure.resume import kept_or_measured
+from evalkit.measure.timing import FirstStage, FirstWork, Limits, Measured, SecondStage, SecondWork, fused
 from evalkit.models.facts import look_up
 from evalkit.models.registry.fusion import FusionSpec
 from evalkit.models.registry.options import ApiOptions

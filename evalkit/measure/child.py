@@ -22,9 +22,9 @@ from typing import IO, Any, NoReturn, cast
 
 from evalkit.compute import Compute
 from evalkit.errors import EvalkitError
-from evalkit.measure.kept import kept_or_measured
 from evalkit.measure.memory import start_counting
-from evalkit.measure.work import FirstWork, Limits, Measured, SecondWork
+from evalkit.measure.resume import kept_or_measured
+from evalkit.measure.timing import FirstWork, Limits, Measured, SecondWork
 from evalkit.models.registry import ModelSpec, build, families
 from evalkit.runner.context import RunContext
 from evalkit.store import Store

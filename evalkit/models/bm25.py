@@ -17,7 +17,7 @@ from pydantic import Field
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage, Setting, no_progress
 from evalkit.errors import ConfigError, ScoreError
-from evalkit.models.fitting import check_ids, not_fitted, texts_hash
+from evalkit.models.lexical_common import check_ids, not_fitted, texts_hash
 from evalkit.models.registry.families import Family
 from evalkit.models.settings import option_settings
 from evalkit.models.terms import StopWords, TermOptions, make_terms, stop_words, stop_words_setting

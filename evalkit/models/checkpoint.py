@@ -339,8 +339,8 @@ def ready(model: Any, compute: Compute) -> Any:
     """A model of sentence-transformers in evaluation mode, tuned for the device."""
     import torch
 
-    from evalkit.models.on_cpu import tune_for_cpu
-    from evalkit.models.on_gpu import tune_for_gpu
+    from evalkit.models.cpu_kernels import tune_for_cpu
+    from evalkit.models.flash_attention import tune_for_gpu
 
     model.eval()
     if compute.device == "cpu":

@@ -10,8 +10,8 @@ from evalkit.compute import Compute
 from evalkit.contracts import Advance, Setting, no_progress
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.checkpoint import SETTINGS, Checkpoint
-from evalkit.models.pair import PairModel, PairOptions
 from evalkit.models.registry.families import HUB, Family
+from evalkit.models.transformer_reranker import PairModel, PairOptions
 from evalkit.models.weights import locate
 from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray

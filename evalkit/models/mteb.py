@@ -12,7 +12,7 @@ from evalkit.compute import Compute
 from evalkit.contracts import Advance, no_progress
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.dense import DenseEmbedder
-from evalkit.models.fitting import not_fitted, texts_hash
+from evalkit.models.lexical_common import not_fitted, texts_hash
 from evalkit.models.loading import complete_weights
 from evalkit.models.mteb_registry import check_model, load, model_facts
 from evalkit.models.registry.families import Family

@@ -14,7 +14,7 @@ from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage
 from evalkit.errors import ConfigError, SpecError
 from evalkit.models.dense import DenseEmbedder
-from evalkit.models.fitting import not_fitted, texts_hash
+from evalkit.models.lexical_common import not_fitted, texts_hash
 from evalkit.models.registry.families import TRAIN, Family
 from evalkit.models.registry.options import DenseOptions
 from evalkit.models.weights import file_hash

@@ -14,7 +14,7 @@ from evalkit.compute import choose_compute
 from evalkit.errors import ConfigError, did_you_mean
 from evalkit.measure import Limits, MeasuringInterrupted, measure
 from evalkit.metrics.metric import Metric
-from evalkit.models.free import FreeModels, free_models
+from evalkit.models.free_models import FreeModels, free_models
 from evalkit.models.llamaindex_class import load_llm
 from evalkit.picking.budget import Fitted, fit
 from evalkit.picking.chunkings import chunking_table, with_costs
@@ -30,7 +30,7 @@ from evalkit.picking.questions import (
     questions_from_documents,
     read_questions,
 )
-from evalkit.picking.questions.saved import saved_or_made
+from evalkit.picking.questions.cache import saved_or_made
 from evalkit.picking.recommendation import in_short, llamaindex_code, sentence_transformers_code, to_text
 from evalkit.progress import Progress
 from evalkit.reporting.markdown import to_markdown

@@ -10,7 +10,7 @@ from evalkit.cell import cell_name
 from evalkit.reporting.markdown import to_markdown
 from evalkit.reporting.significance import if_sample
 from evalkit.reporting.table import Table, TableCell
-from evalkit.results.changes import Changes
+from evalkit.results.diff import Changes
 from evalkit.tasks.kinds import kind_named
 
 QUERIES = 5

@@ -10,7 +10,7 @@ from evalkit.cell import NO_RERANKER, cell_name
 from evalkit.reporting.significance import asked
 from evalkit.reporting.table import Table, TableCell
 from evalkit.results import Results
-from evalkit.results.losses import attribute
+from evalkit.results.misses import attribute
 
 COSTS: Mapping[str, str] = {
     "latency_p50_ms": "p50 ms",

@@ -23,7 +23,7 @@ from evalkit.results.scores import Known, score
 from evalkit.tasks.published import read_published
 
 if TYPE_CHECKING:
-    from evalkit.results.changes import Changes
+    from evalkit.results.diff import Changes
 
 RECORDS, SCORES, LEADERBOARD, PROVENANCE = "results.parquet", "scores.csv", "leaderboard.csv", "run.json"
 PUBLISHED, EVIDENCE, GOLD = "published.csv", "evidence", "gold.parquet"

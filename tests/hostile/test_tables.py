@@ -16,7 +16,7 @@ from evalkit.tasks.checks import Problems
 from evalkit.tasks.columns import CORPUS, PAIRS, QRELS
 from evalkit.tasks.reading import read_rows
 
-sys.path.append(str(Path(__file__).parents[1] / "suite"))
+sys.path.append(str(Path(__file__).parents[1] / "tasks"))
 from table_files import COMPRESSIONS, FORMATS, by_csv, by_writer
 
 FUZZ = settings(max_examples=80, deadline=None, derandomize=True)

@@ -13,7 +13,8 @@ from scipy.sparse import csr_matrix
 import evalkit
 from evalkit.compute import Compute
 from evalkit.contracts import no_progress
-from evalkit.measure import Limits, measure, work
+from evalkit.measure import Limits, measure
+from evalkit.measure import timing as work
 from evalkit.models.registry import build, parse_spec
 from evalkit.models.registry.fusion import FusionSpec, RrfOptions, WeightedOptions
 from evalkit.models.registry.reference import ModelRef

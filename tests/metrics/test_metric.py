@@ -25,8 +25,8 @@ from evalkit.picking.decision.requirements import parse_requirements
 from evalkit.reporting.html.page import render
 from evalkit.reporting.tables import make_tables
 from evalkit.results import Results
-from evalkit.results.changes import compare_runs
 from evalkit.results.comparisons import against_best
+from evalkit.results.diff import compare_runs
 from evalkit.runner.config import read_config
 from evalkit.tasks import load_task
 from evalkit.types import Run

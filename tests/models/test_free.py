@@ -3,7 +3,7 @@
 import pytest
 
 from evalkit.compute import Compute
-from evalkit.models import free
+from evalkit.models import free_models as free
 from evalkit.models.registry import catalogue, resolve
 
 

@@ -18,7 +18,7 @@ from evalkit.contracts import Reranker, Retriever
 from evalkit.errors import ConfigError
 from evalkit.models import batching, maxsim, multi_vector
 from evalkit.models.maxsim import MaxSim, load_maxsim
-from evalkit.models.pair import PairOptions
+from evalkit.models.transformer_reranker import PairOptions
 from evalkit.tasks import load_task
 
 DOCUMENTS = [*TEXTS, "a bad cab", "sat the cat", "yaks and zebras"]

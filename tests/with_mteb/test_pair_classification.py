@@ -17,7 +17,7 @@ from evalkit.gating.baseline import freeze
 from evalkit.gating.gate import gate
 from evalkit.models.registry import build, resolve
 from evalkit.reporting.html.page import render
-from evalkit.results.changes import compare_runs
+from evalkit.results.diff import compare_runs
 from evalkit.stats.intervals import influence_interval
 from evalkit.tasks import load_task
 from evalkit.tasks.kinds.pair_classification import pair_values

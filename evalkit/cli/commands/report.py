@@ -46,7 +46,7 @@ def compare(
     from evalkit.reporting.html.changes import write_changes
     from evalkit.reporting.terminal import print_tables
     from evalkit.results import Results
-    from evalkit.results.changes import compare_runs
+    from evalkit.results.diff import compare_runs
 
     if out is not None and out.suffix not in (".md", ".html"):
         raise typer.BadParameter(f"{out}: the file's name must end in .md or .html.")

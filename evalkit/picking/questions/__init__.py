@@ -1,8 +1,8 @@
 """Questions about a folder of documents, and the retrieval task that a chunking makes of them."""
 
+from evalkit.picking.questions.from_csv import read_questions
 from evalkit.picking.questions.from_documents import questions_from_documents
 from evalkit.picking.questions.generated import generate_questions
-from evalkit.picking.questions.given import read_questions
 from evalkit.picking.questions.question import Question, QuestionSet, Span
 from evalkit.picking.questions.task import make_task
 from evalkit.picking.questions.writing import write_questions

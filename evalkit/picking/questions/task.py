@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from evalkit.picking.documents import Chunk, Chunking, Folder
 from evalkit.picking.questions.question import Question, QuestionSet, Span
+from evalkit.tasks.build import make_retrieval
 from evalkit.tasks.checks import Problems
-from evalkit.tasks.making import make_retrieval
 from evalkit.types import Document, Query, RetrievalTask
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 from evalkit.reporting.changes import change_tables, headline, pair_name
 from evalkit.reporting.html.page import environment, own_file, require_report
 from evalkit.results import Results
-from evalkit.results.changes import Changes
-from evalkit.results.inputs import of_task
+from evalkit.results.diff import Changes
+from evalkit.results.input_diff import of_task
 
 QUERIES = 20
 """Queries of each pair of cells that are shown in full, of those that lost most and of those that won most."""

@@ -18,8 +18,8 @@ from evalkit.reporting.html.units import Unit, across, make_units
 from evalkit.reporting.published import published_tables
 from evalkit.reporting.sections import added_tables
 from evalkit.results import Results
+from evalkit.results.merge import merge_runs
 from evalkit.results.notes import read_notes
-from evalkit.results.together import put_together
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -65,7 +65,7 @@ def render(runs: Mapping[str, Results]) -> str:
     """The page as text. See `write_report`."""
     from markupsafe import Markup
 
-    together = put_together(runs)
+    together = merge_runs(runs)
     results = together.results
     units = make_units(results)
     blobs = {f"evidence-{row}": found for row, unit in enumerate(units) if (found := _evidence(results, unit))}

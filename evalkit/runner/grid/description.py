@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pydantic import TypeAdapter
 
 from evalkit.contracts import CutsTexts, Described, Embedder, FullVectors, ListReranker, Reranker, Retriever, Setting
-from evalkit.runner.grid.reading import Reading
+from evalkit.runner.grid.truncation import Reading
 from evalkit.runner.grid.vocabulary import Vocabulary
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint

@@ -17,8 +17,8 @@ from evalkit.runner.grid.description import Description, describe
 from evalkit.runner.grid.encoding import encode, learned_from, prepared, score_pairs
 from evalkit.runner.grid.lists import ListScores, in_context
 from evalkit.runner.grid.notes import fitted_on, of_first_stage, of_second_stage
-from evalkit.runner.grid.reading import Reading, read_documents, read_pairs, read_texts, sampled
 from evalkit.runner.grid.searching import reader, search_by, similarities
+from evalkit.runner.grid.truncation import Reading, read_documents, read_pairs, read_texts, sampled
 from evalkit.runner.grid.vocabulary import Vocabulary, known_by_tokens, known_by_vectors, known_by_words
 from evalkit.search.ranking import reordered, without_documents
 from evalkit.store.keys import fingerprint

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from evalkit.contracts import CountsUnknown, Coverage, HasVocabulary, VectorRows
 from evalkit.runner.grid.encoding import zero_rows
-from evalkit.runner.grid.reading import sampled
+from evalkit.runner.grid.truncation import sampled
 from evalkit.terms import Role
 
 TEXTS_AT_ONCE = 16_384

@@ -10,11 +10,11 @@ from pydantic import FiniteFloat, field_validator
 
 from evalkit.metrics.metric import Metric, of_pairs
 from evalkit.metrics.similarity import paired_similarities
+from evalkit.tasks.build import make_sts
 from evalkit.tasks.checks import Problems
 from evalkit.tasks.columns import PAIRS
 from evalkit.tasks.declaration import Declaration
 from evalkit.tasks.kinds.kind import Encode, Loading, TaskKind
-from evalkit.tasks.making import make_sts
 from evalkit.tasks.reading import read_rows
 from evalkit.tasks.rows import Row
 from evalkit.terms import Similarity

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import ConfigError
+from evalkit.tasks.build import Pair, make_retrieval, make_sts
 from evalkit.tasks.checks import Judgement, OnBadData, Problems
-from evalkit.tasks.making import Pair, make_retrieval, make_sts
 from evalkit.tasks.mteb.evaluators import evaluator_task
 from evalkit.tasks.mteb.metrics import from_mteb
 from evalkit.tasks.mteb.reference import Reference, find_tasks, task_name

@@ -22,7 +22,7 @@ from evalkit.reporting.markdown import to_markdown
 from evalkit.reporting.measurements import loss_tables
 from evalkit.results import Results
 from evalkit.results.evidence import Evidence
-from evalkit.results.losses import PARTS, attribute
+from evalkit.results.misses import PARTS, attribute
 from evalkit.runner.context import RunContext
 from evalkit.runner.evidence import make_evidence
 from evalkit.runner.records import make_gold, make_records

@@ -19,14 +19,14 @@ ROWS = ("tasks", "cells", "failures", "missing")
 
 
 @dataclass(frozen=True)
-class Together:
+class Merged:
     """Runs put together, and `notes` on what was renamed or left out for it, a sentence each."""
 
     results: Results
     notes: tuple[str, ...] = ()
 
 
-def put_together(runs: Mapping[str, Results]) -> Together:
+def merge_runs(runs: Mapping[str, Results]) -> Merged:
     """One `Results` of several runs, by their names.
 
     A task is the same if its content hash is; another of that name gets the hash into its own. A model whose records
@@ -36,7 +36,7 @@ def put_together(runs: Mapping[str, Results]) -> Together:
     if not runs:
         raise ConfigError("there is no run to put together; name at least one.")
     if len(runs) == 1:
-        return Together(next(iter(runs.values())))
+        return Merged(next(iter(runs.values())))
     notes: list[str] = []
     apart = _same_names_apart(runs, notes)
     merged: list[Results] = []
@@ -53,7 +53,7 @@ def put_together(runs: Mapping[str, Results]) -> Together:
         if any(value != next(iter(values.values())) for value in values.values()):
             told = ", ".join(f"{value} in {name}" for name, value in values.items())
             notes.append(f"The runs differ in {what}: {told}.")
-    return Together(_concatenated(merged), tuple(notes))
+    return Merged(_concatenated(merged), tuple(notes))
 
 
 def _same_names_apart(runs: Mapping[str, Results], notes: list[str]) -> dict[str, dict[Label, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from evalkit.errors import ConfigError
 from evalkit.picking.documents import Folder
-from evalkit.picking.questions.given import read_questions
+from evalkit.picking.questions.from_csv import read_questions
 from evalkit.picking.questions.question import QuestionSet
 from evalkit.picking.questions.writing import write_questions
 

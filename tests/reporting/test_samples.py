@@ -9,7 +9,7 @@ import evalkit
 from evalkit.reporting.changes import change_tables
 from evalkit.reporting.html.units import make_units
 from evalkit.reporting.tables import make_tables
-from evalkit.results.changes import compare_runs
+from evalkit.results.diff import compare_runs
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pandas as pd
 from evalkit.errors import ConfigError
 from evalkit.results.comparisons import LEVEL, CellLabel, Compared, compared
 from evalkit.results.coverage import is_covered
-from evalkit.results.inputs import Label, differing_inputs, of_cell, of_task, tasks_of, why_apart
+from evalkit.results.input_diff import Label, differing_inputs, of_cell, of_task, tasks_of, why_apart
 from evalkit.results.records import CELL_KEYS
 from evalkit.results.results import Results
 from evalkit.stats.paired import PairedTests

@@ -13,8 +13,8 @@ from scipy.stats import spearmanr, ttest_rel
 import evalkit as package
 from evalkit.errors import ConfigError
 from evalkit.results import Results
-from evalkit.results.changes import compare_runs
-from evalkit.results.inputs import differing_inputs
+from evalkit.results.diff import compare_runs
+from evalkit.results.input_diff import differing_inputs
 
 HOW = {"tasks": "rag-mini", "max_queries": 60, "top_k": 5, "device": "cpu"}
 

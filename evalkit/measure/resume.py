@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from evalkit.measure.work import FirstWork, Limits, Measured, SecondWork
+from evalkit.measure.timing import FirstWork, Limits, Measured, SecondWork
 from evalkit.runner.context import RunContext
 from evalkit.runner.provenance import package_versions
 from evalkit.store.keys import fingerprint

@@ -18,7 +18,7 @@ from evalkit.reporting.html.units import make_units
 from evalkit.results import Results
 from evalkit.results.evidence import Evidence
 from evalkit.results.measurements import Measurements
-from evalkit.results.together import put_together
+from evalkit.results.merge import merge_runs
 
 
 def board(*rows):
@@ -105,7 +105,7 @@ def test_long_passages_are_cut_and_it_is_said(hostile_run):
 
 def test_a_run_put_together_with_itself_is_itself(hostile_run):
     run = Results.read(hostile_run)
-    together = put_together({"a": run, "b": run})
+    together = merge_runs({"a": run, "b": run})
     assert together.notes == ()
     keys = ["task", "split", "model", "reranker", "metric"]
     pd.testing.assert_frame_equal(
@@ -120,7 +120,7 @@ def test_other_results_on_the_same_data_carry_the_runs_name(hostile_run):
     worse = replace(
         run, records=run.records.assign(value=run.records["value"].where(run.records["model"] != "bm25", 0))
     )
-    together = put_together({"a": run, "b": worse})
+    together = merge_runs({"a": run, "b": worse})
     assert {"bm25", "bm25 [b]"} <= set(together.results.records["model"])
     assert "tfidf [b]" not in set(together.results.records["model"])
     assert "other results for bm25" in together.notes[0]
@@ -130,7 +130,7 @@ def test_other_data_is_a_section_of_its_own(hostile_run):
     run = Results.read(hostile_run)
     tasks = [{**task, "content_hash": "f" * 64} for task in run.provenance["tasks"]]
     other = replace(run, provenance={**run.provenance, "tasks": tasks})
-    together = put_together({"a": run, "b": other})
+    together = merge_runs({"a": run, "b": other})
     assert [unit.task for unit in make_units(together.results)] == [
         "beasts", "likeness", "beasts @ffffffff", "likeness @ffffffff",
     ]  # fmt: skip

@@ -8,8 +8,8 @@ import pandas as pd
 from evalkit.errors import ConfigError
 from evalkit.gating.baseline import Baseline, BaselineTask, Mark, marks
 from evalkit.results import Results
-from evalkit.results.changes import Changes
-from evalkit.results.inputs import Label, tasks_of
+from evalkit.results.diff import Changes
+from evalkit.results.input_diff import Label, tasks_of
 from evalkit.tasks.kinds import kind_named
 
 NAMED = 5
