@@ -12,6 +12,7 @@ import numpy as np
 from evalkit.compute import Compute
 from evalkit.contracts import Embedder, Engine, ListReranker, Reranker, Retriever, VectorRows
 from evalkit.engine import LOCAL
+from evalkit.errors import ConfigError
 from evalkit.grid.cells import CellFacts
 from evalkit.grid.company import Company, InCompany, ask
 from evalkit.grid.description import Description, describe
@@ -22,7 +23,7 @@ from evalkit.grid.reading import Reading, read_documents, read_pairs, read_texts
 from evalkit.grid.searching import reader, search_by, similarities
 from evalkit.grid.vocabulary import Vocabulary, known_by_tokens, known_by_vectors, known_by_words
 from evalkit.progress import Progress
-from evalkit.search.ranking import reordered, without_documents
+from evalkit.search.ranking import id_ranks, rank, reordered, without_documents
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint
 from evalkit.suite.kinds import kind_of
@@ -70,10 +71,14 @@ def first_stage(
     texts = _Texts.of(task)
     model = prepared(model, task.name, texts.contents)
     searched = depth + bool(task.not_for_themselves)
+    among = _candidates(task, texts)
     tokens = partial(_known_of, model, texts)
     if not isinstance(model, Embedder):
-        with means.progress.step(f"{task.name}: {label}", len(texts.contents), "documents") as advance:
-            run = model.search(texts.questions, texts.document_ids, searched, advance)
+        if among is None:
+            with means.progress.step(f"{task.name}: {label}", len(texts.contents), "documents") as advance:
+                run = model.search(texts.questions, texts.document_ids, searched, advance)
+        else:
+            run = _best_of(model, label, task, texts, among, searched, means)
         run = _results(run, task, texts, depth)
         known = known_by_words(model, [(texts.document_ids, texts.contents), (texts.query_ids, texts.questions)])
         described = describe(
@@ -81,7 +86,9 @@ def first_stage(
         )
         return run, _facts(model, described, "documents", started, known=known, notes=of_first_stage(run))
     queries, corpus = _encode_task(reader(model), label, task.name, texts, means)
-    run = search_by(model, queries, corpus, texts.document_ids, searched, means.compute, engine=means.engine)
+    run = search_by(
+        model, queries, corpus, texts.document_ids, searched, means.compute, among=among, engine=means.engine
+    )
     run = _results(run, task, texts, depth)
     documents, questions = (texts.document_ids, texts.contents, corpus), (texts.query_ids, texts.questions, queries)
     known = known_by_vectors(model, [documents, questions])
@@ -90,6 +97,33 @@ def first_stage(
         model, label, task.content_hash, means.store, lambda: read_documents(model, task), tokens, sent
     )
     return run, _facts(model, described, "documents", started, corpus.shape[1], known, of_first_stage(run))
+
+
+def _candidates(task: RetrievalTask, texts: _Texts) -> IntArray | None:
+    """Rows of each query's candidates: int64 of shape (n_queries, most), -1 at the end of a row; None without any."""
+    if task.candidates is None:
+        return None
+    listed = [task.candidates.get(query, ()) for query in texts.query_ids]
+    known = set(chain.from_iterable(listed))
+    row_of = {identifier: row for row, identifier in enumerate(texts.document_ids) if identifier in known}
+    rows = np.full((len(listed), max(map(len, listed), default=0)), -1, dtype=np.int64)
+    for row, of_query in zip(rows, listed, strict=True):
+        row[: len(of_query)] = [row_of[identifier] for identifier in of_query]
+    return rows
+
+
+def _best_of(
+    model: Retriever, label: str, task: RetrievalTask, texts: _Texts, among: IntArray, depth: int, means: Means
+) -> Run:
+    """The best of each query's candidates by a retriever that scores pairs too. Raises ConfigError for another."""
+    if not isinstance(model, Reranker):
+        raise ConfigError(
+            f"{label} searches a whole corpus and scores no pairs, so that it cannot rank the candidates that the "
+            f"queries of {task.name} have. Leave it out of this task, or give it a method `score` "
+            "(evalkit.contracts.Reranker)."
+        )
+    scores = _scores_of_pairs(model, label, task.name, texts, {label: Run(among, np.zeros(among.shape))}, means)
+    return rank(among, scores[label], id_ranks(texts.document_ids), depth)
 
 
 def _known_of(model: object, texts: _Texts) -> Vocabulary:
@@ -177,8 +211,19 @@ def second_stage(
     tokens = partial(_known_of, reranker, _Texts.of(task))
     described = describe(reranker, label, pairs_hash, means.store, read, tokens, sent)
     said = of_second_stage([(runs[model].cut(candidates), reranked[model]) for model in runs])
-    notes = (*said, company.note) if company.note else said
+    notes = (*_of_lists_cut(task, candidates), *said, *([company.note] if company.note else []))
     return reranked, _facts(reranker, described, "pairs", started, notes=notes)
+
+
+def _of_lists_cut(task: RetrievalTask, candidates: int) -> tuple[str, ...]:
+    """Say that queries have more candidates of their own than a reranker gets; no sentence where none has."""
+    most = max(map(len, (task.candidates or {}).values()), default=0)
+    if most <= candidates:
+        return ()
+    return (
+        f"It gets the first {candidates:,} of up to {most:,} candidates of a query; with --candidates {most} it gets "
+        "all.",
+    )
 
 
 def ask_company(

@@ -13,11 +13,19 @@ from evalkit.suite.kinds.bitext import Bitext
 from evalkit.suite.kinds.classification import Classification
 from evalkit.suite.kinds.evaluator import Evaluator
 from evalkit.suite.kinds.kind import Encode, Loading, TaskKind
+from evalkit.suite.kinds.reranking import Reranking
 from evalkit.suite.kinds.retrieval import Retrieval
 from evalkit.suite.kinds.sts import Sts
 from evalkit.types import Task
 
-BUILT_IN: tuple[TaskKind[Any], ...] = (Sts(), Retrieval(), Classification(), Bitext(), Evaluator())
+BUILT_IN: tuple[TaskKind[Any], ...] = (
+    Sts(),
+    Retrieval(),
+    Reranking(),
+    Classification(),
+    Bitext(),
+    Evaluator(),
+)
 ENTRY_POINT_GROUP = "evalkit.tasks"
 
 __all__ = ["Encode", "Loading", "TaskKind", "kind_named", "kind_of", "kinds"]
