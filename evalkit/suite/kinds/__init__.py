@@ -18,14 +18,7 @@ from evalkit.suite.kinds.retrieval import Retrieval
 from evalkit.suite.kinds.sts import Sts
 from evalkit.types import Task
 
-BUILT_IN: tuple[TaskKind[Any], ...] = (
-    Sts(),
-    Retrieval(),
-    Reranking(),
-    Classification(),
-    Bitext(),
-    Evaluator(),
-)
+BUILT_IN: tuple[TaskKind[Any], ...] = (Sts(), Retrieval(), Reranking(), Classification(), Bitext(), Evaluator())
 ENTRY_POINT_GROUP = "evalkit.tasks"
 
 __all__ = ["Encode", "Loading", "TaskKind", "kind_named", "kind_of", "kinds"]
