@@ -106,6 +106,8 @@ class RetrievalTask:
     `queries` holds the judged queries only (at least one grade above 0); `excluded` counts the others. The
     queries of `not_for_themselves`, by id, stand in the corpus under their id, and are no results of themselves
     (ArguAna, Quora). `notes` are sentences on how the data was read, where it could have been read in another way.
+    Where there are `candidates`, by query id, these documents alone are ranked for the query, by id; a query without
+    any has no results.
     """
 
     type: ClassVar[str] = "retrieval"
@@ -121,6 +123,7 @@ class RetrievalTask:
     notes: tuple[str, ...] = ()
     sampled_from: int | None = None
     """How many judged queries there are, if these are a sample of them."""
+    candidates: Mapping[str, Sequence[str]] | None = None
 
     @property
     def document_ids(self) -> Sequence[str]:

@@ -166,9 +166,9 @@ def _retrieval_table(
     by_metric = {each: scores[scores["metric"] == each.name].set_index("model") for each in metrics}
     order = boards[main]["model"].tolist()
     labels = [(model, NO_RERANKER) for model in order]
-    excluded = task["excluded_queries"]
+    excluded, kind = task["excluded_queries"], kind_named(task["type"])
     return Table(
-        f"Retrieval: {task['task']} ({task['split']}), {asked(task)}, {task['documents']} documents",
+        f"{kind.title}: {task['task']} ({task['split']}), {asked(task)}, {task['documents']} documents",
         ("Model", "Rank", *(each.title for each in metrics)),
         _rows(
             order,

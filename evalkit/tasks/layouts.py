@@ -84,7 +84,7 @@ def _declared(folder: Path) -> TaskInfo:
         licence=declared.licence,
         language=declared.language,
         declared=declared,
-        files={key: _named(folder, getattr(declared, key)) for key in declared.files},
+        files={key: _named(folder, getattr(declared, key)) for key in declared.files if getattr(declared, key)},
     )
     if not isinstance(declared, RetrievalDeclaration):
         return task

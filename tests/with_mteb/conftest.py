@@ -5,6 +5,7 @@ import socket
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from evalkit.models.weights import locate
@@ -38,6 +39,20 @@ def feed(monkeypatch):
         return mteb.get_task(name)
 
     return give
+
+
+@pytest.fixture
+def unrounded(monkeypatch):
+    """What mteb has before it rounds retrieval scores to 5 digits: means by pytrec_eval's names."""
+    kept = {}
+
+    def keep(self, scores, qrels, results, **_):
+        for name in next(iter(scores.values())):
+            kept[name] = float(np.mean([of_query[name] for of_query in scores.values()]))
+        return {}
+
+    monkeypatch.setattr("mteb.abstasks.retrieval.AbsTaskRetrieval.task_specific_scores", keep)
+    return kept
 
 
 def read_jsonl(path: Path, limit: int | None = None) -> list[dict]:

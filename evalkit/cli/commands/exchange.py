@@ -41,6 +41,8 @@ def export_llamaindex(
     typer.echo(f"Written to {out}: {len(loaded.queries)} queries, {len(loaded.corpus)} documents.")
     if lost:
         typer.echo(f"The format has no grades: {lost} judgements had one other than 1 and are now just relevant.")
+    if loaded.candidates is not None:
+        typer.echo("The format has no candidates: its queries search the whole corpus.")
     if loaded.excluded:
         typer.echo(f"Left out: {loaded.excluded} queries without a relevant document.")
 

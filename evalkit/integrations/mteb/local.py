@@ -72,7 +72,7 @@ def _retrieval(task: RetrievalTask) -> "AbsTask":
             query: {document: int(grade) for document, grade in grades.items()}
             for query, grades in task.qrels.items()
         },
-        "top_ranked": None,
+        "top_ranked": None if task.candidates is None else {query: [*ids] for query, ids in task.candidates.items()},
     }
     return _made(
         AbsTaskRetrieval,

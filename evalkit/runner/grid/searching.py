@@ -51,9 +51,12 @@ def search_by(
     compute: Compute,
     *,
     searched: VectorRows | None = None,
+    among: IntArray | None = None,
     engine: Engine = LOCAL,
 ) -> Run:
     """The `depth` best documents of each query, exactly. `queries` and `corpus` are vectors of the `reader`.
+
+    With `among`, int64 of shape (n_queries, most), only these rows of the corpus are ranked, -1 for none.
 
     With rescoring, the first documents by the vectors of low precision (`searched`, made of `corpus` if not given)
     are put in order by the full ones, and no others are results. Vectors in the store are searched in shards, where
@@ -61,20 +64,24 @@ def search_by(
     """
 
     def find(queries: VectorRows, corpus: VectorRows, depth: int) -> Run:
+        if among is not None:
+            return best_of(queries, corpus, depth, among)
         if engine.workers > 1 and isinstance(corpus, StoredVectors | Quantized):
             return search_shards(engine, queries, corpus, document_ids, embedder.similarity, depth)
         return search(queries, corpus, document_ids, embedder.similarity, depth, compute.device)
+
+    def best_of(queries: VectorRows, corpus: VectorRows, depth: int, documents: IntArray) -> Run:
+        there = documents >= 0
+        scores = np.full(documents.shape, np.nan)
+        query_rows = np.broadcast_to(np.arange(len(documents))[:, None], documents.shape)
+        scores[there] = similarities(queries, corpus, query_rows[there], documents[there], embedder.similarity)
+        return rank(documents, scores, id_ranks(document_ids, np.unique(documents[there])), depth)
 
     if not isinstance(embedder, Rescored) or embedder.rescore is None:
         return find(queries, corpus, depth)
     low = Quantized(queries, embedder.quantize)
     searched = Quantized(corpus, embedder.quantize) if searched is None else searched
-    found = find(low, searched, embedder.rescore).documents
-    there = found >= 0
-    scores = np.full(found.shape, np.nan)
-    query_rows = np.broadcast_to(np.arange(len(found))[:, None], found.shape)
-    scores[there] = similarities(queries, corpus, query_rows[there], found[there], embedder.similarity)
-    return rank(found, scores, id_ranks(document_ids, np.unique(found[there])), depth)
+    return best_of(queries, corpus, depth, find(low, searched, embedder.rescore).documents)
 
 
 def similarities(

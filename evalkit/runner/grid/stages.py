@@ -10,6 +10,7 @@ from itertools import chain
 import numpy as np
 
 from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, VectorRows
+from evalkit.errors import ConfigError
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid.cells import CellFacts
 from evalkit.runner.grid.company import Company, InCompany, ask
@@ -20,7 +21,7 @@ from evalkit.runner.grid.notes import fitted_on, of_first_stage, of_second_stage
 from evalkit.runner.grid.searching import reader, search_by, similarities
 from evalkit.runner.grid.truncation import Reading, read_documents, read_pairs, read_texts, sampled
 from evalkit.runner.grid.vocabulary import Vocabulary, known_by_tokens, known_by_vectors, known_by_words
-from evalkit.search.ranking import reordered, without_documents
+from evalkit.search.ranking import id_ranks, rank, reordered, without_documents
 from evalkit.store.keys import fingerprint
 from evalkit.tasks.kinds import kind_of
 from evalkit.terms import Role
@@ -54,10 +55,14 @@ def first_stage(
     texts = _Texts.of(task)
     model = prepared(model, task.name, texts.contents)
     searched = depth + bool(task.not_for_themselves)
+    among = _candidates(task, texts)
     tokens = partial(_known_of, model, texts)
     if not isinstance(model, Embedder):
-        with context.progress.step(f"{task.name}: {label}", len(texts.contents), "documents") as advance:
-            run = model.search(texts.questions, texts.document_ids, searched, advance)
+        if among is None:
+            with context.progress.step(f"{task.name}: {label}", len(texts.contents), "documents") as advance:
+                run = model.search(texts.questions, texts.document_ids, searched, advance)
+        else:
+            run = _best_of(model, label, task, texts, among, searched, context)
         run = _results(run, task, texts, depth)
         known = known_by_words(model, [(texts.document_ids, texts.contents), (texts.query_ids, texts.questions)])
         described = describe(
@@ -65,7 +70,9 @@ def first_stage(
         )
         return run, _facts(model, described, "documents", started, known=known, notes=of_first_stage(run))
     queries, corpus = _encode_task(reader(model), label, task.name, texts, context)
-    run = search_by(model, queries, corpus, texts.document_ids, searched, context.compute, engine=context.engine)
+    run = search_by(
+        model, queries, corpus, texts.document_ids, searched, context.compute, among=among, engine=context.engine
+    )
     run = _results(run, task, texts, depth)
     documents, questions = (texts.document_ids, texts.contents, corpus), (texts.query_ids, texts.questions, queries)
     known = known_by_vectors(model, [documents, questions])
@@ -74,6 +81,33 @@ def first_stage(
         model, label, task.content_hash, context.store, lambda: read_documents(model, task), tokens, sent
     )
     return run, _facts(model, described, "documents", started, corpus.shape[1], known, of_first_stage(run))
+
+
+def _candidates(task: RetrievalTask, texts: _Texts) -> IntArray | None:
+    """Rows of each query's candidates: int64 of shape (n_queries, most), -1 at the end of a row; None without any."""
+    if task.candidates is None:
+        return None
+    listed = [task.candidates.get(query, ()) for query in texts.query_ids]
+    known = set(chain.from_iterable(listed))
+    row_of = {identifier: row for row, identifier in enumerate(texts.document_ids) if identifier in known}
+    rows = np.full((len(listed), max(map(len, listed), default=0)), -1, dtype=np.int64)
+    for row, of_query in zip(rows, listed, strict=True):
+        row[: len(of_query)] = [row_of[identifier] for identifier in of_query]
+    return rows
+
+
+def _best_of(
+    model: Retriever, label: str, task: RetrievalTask, texts: _Texts, among: IntArray, depth: int, context: RunContext
+) -> Run:
+    """The best of each query's candidates by a retriever that scores pairs too. Raises ConfigError for another."""
+    if not isinstance(model, Reranker):
+        raise ConfigError(
+            f"{label} searches a whole corpus and scores no pairs, so that it cannot rank the candidates that the "
+            f"queries of {task.name} have. Leave it out of this task, or give it a method `score` "
+            "(evalkit.contracts.Reranker)."
+        )
+    scores = _scores_of_pairs(model, label, task.name, texts, {label: Run(among, np.zeros(among.shape))}, context)
+    return rank(among, scores[label], id_ranks(texts.document_ids), depth)
 
 
 def _known_of(model: object, texts: _Texts) -> Vocabulary:
@@ -163,8 +197,19 @@ def second_stage(
     tokens = partial(_known_of, reranker, _Texts.of(task))
     described = describe(reranker, label, pairs_hash, context.store, read, tokens, sent)
     said = of_second_stage([(runs[model].cut(candidates), reranked[model]) for model in runs])
-    notes = (*said, company.note) if company.note else said
+    notes = (*_of_lists_cut(task, candidates), *said, *([company.note] if company.note else []))
     return reranked, _facts(reranker, described, "pairs", started, notes=notes)
+
+
+def _of_lists_cut(task: RetrievalTask, candidates: int) -> tuple[str, ...]:
+    """Say that queries have more candidates of their own than a reranker gets; no sentence where none has."""
+    most = max(map(len, (task.candidates or {}).values()), default=0)
+    if most <= candidates:
+        return ()
+    return (
+        f"It gets the first {candidates:,} of up to {most:,} candidates of a query; with --candidates {most} it gets "
+        "all.",
+    )
 
 
 def ask_company(

@@ -15,6 +15,7 @@ from evalkit.tasks.kinds.clustering import Clustering
 from evalkit.tasks.kinds.evaluator import Evaluator
 from evalkit.tasks.kinds.kind import Encode, Loading, TaskKind
 from evalkit.tasks.kinds.pair_classification import PairClassification
+from evalkit.tasks.kinds.reranking import Reranking
 from evalkit.tasks.kinds.retrieval import Retrieval
 from evalkit.tasks.kinds.sts import Sts
 from evalkit.types import Task
@@ -22,6 +23,7 @@ from evalkit.types import Task
 BUILT_IN: tuple[TaskKind[Any], ...] = (
     Sts(),
     Retrieval(),
+    Reranking(),
     Classification(),
     Clustering(),
     Bitext(),

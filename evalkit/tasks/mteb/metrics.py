@@ -44,5 +44,5 @@ def from_mteb(name: str, kind: str) -> str:
     if kind == "STS":
         return _OURS.get(name, name)
     ours = {theirs: own for own, theirs in _THEIRS.items()}
-    found = _AT_K.fullmatch(name) if kind == "Retrieval" else None
+    found = _AT_K.fullmatch(name) if kind in ("Retrieval", "Reranking") else None
     return f"{ours[found[1]]}@{found[2]}" if found and found[1] in ours else name

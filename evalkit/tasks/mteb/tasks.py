@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.errors import ConfigError
 from evalkit.tasks.build import Pair, make_retrieval, make_sts
 from evalkit.tasks.checks import Judgement, OnBadData, Problems
+from evalkit.tasks.kinds.reranking import with_candidates
 from evalkit.tasks.mteb.evaluators import evaluator_task
 from evalkit.tasks.mteb.metrics import from_mteb
 from evalkit.tasks.mteb.reference import Reference, find_tasks, task_name
@@ -21,8 +22,9 @@ def load_tasks(
 ) -> list[Task]:
     """The tasks that `mteb:NAME[?split=SPLIT&subset=SUBSET]` names: one for each split and subset of each task.
 
-    NAME is a task or a benchmark of mteb. STS and retrieval become StsTask and RetrievalTask, checked as local data
-    is, where mteb scores them in the plain way; all else becomes an EvaluatorTask, which `max_queries` leaves whole.
+    NAME is a task or a benchmark of mteb. STS, retrieval and reranking become StsTask, RetrievalTask and
+    RerankingTask, checked as local data is, where mteb scores them in the plain way; all else becomes an
+    EvaluatorTask, which `max_queries` leaves whole.
 
     Raises OptionalDependencyError without mteb, UnknownNameError or ConfigError for what cannot be used or
     loaded, DataError with every problem in the data.
@@ -106,7 +108,7 @@ def _is_plain_retrieval(task: Any, data: Any) -> bool:
     texts = all(isinstance(text, str) for text in data["queries"]["text"][:1])
     main = task.metadata.main_score
     is_ours = from_mteb(main, "Retrieval") != main
-    return is_ours and answerable and texts and not data["top_ranked"] and not task.skip_first_result
+    return is_ours and answerable and texts and not task.skip_first_result
 
 
 def _retrieval(
@@ -119,7 +121,7 @@ def _retrieval(
             for document, grade in grades.items():
                 yield query, document, float(grade)
 
-    return make_retrieval(
+    made = make_retrieval(
         name,
         split,
         map(read_document, data["corpus"]),
@@ -132,3 +134,8 @@ def _retrieval(
         seed,
         ignore_identical_ids=task.ignore_identical_ids,
     )
+    if not data["top_ranked"]:
+        return made
+    # What mteb does not look at is no fault: other queries, and a document listed twice.
+    listed = {query.id: list(dict.fromkeys(data["top_ranked"].get(query.id, ()))) for query in made.queries}
+    return with_candidates(made, listed.items(), listed, "top_ranked", Problems(name))
