@@ -54,12 +54,13 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 import evalkit
-from evalkit.models.lexical_common import WORD
 from evalkit.models.weights import locate
 from evalkit.tasks import load_task
 from evalkit.types import RetrievalTask
 
 TOP, CANDIDATES = 5, 20
+WORD = r"\w+"
+"""What the peers take for a word, as evalkit does in English."""
 MINILM = "all-MiniLM-L6-v2"
 MTEB_EMBEDDERS = ("bm25", "static", "bert", "sbert")
 MTEB_RERANKERS = ("none", "ce")

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from evalkit.contracts import Advance, no_progress
 from evalkit.models.api import Answer, Api, Request, WrongAnswerError, cut, estimate_tokens, finite_array
 from evalkit.models.dense import DenseEmbedder
+from evalkit.models.registry.catalogue import entry_of
 from evalkit.models.registry.options import ApiEmbedderOptions, ApiOptions
-from evalkit.models.registry.paid import known, price_of
+from evalkit.models.registry.paid import price_of
 from evalkit.spending import Spending
 from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray
@@ -55,8 +56,8 @@ class ApiEmbedder(DenseEmbedder):
         super().__init__(options, {"family": family, "model": name, **sent})
         self.spending = Spending()
         self._provider = api
-        entry = known(family, name)
-        self._dim = options.dimensions or (entry.dim if entry else None)
+        entry = entry_of(family, name)
+        self._dim = options.dimensions or (entry.dim if entry and entry.provider else None)
         price = price_of(family, name, options)
         self._batch_size = options.batch_size
         self._cut: set[str] = set()

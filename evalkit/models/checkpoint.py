@@ -19,6 +19,7 @@ from evalkit.models.loading import (
     refuse_tokens_beyond,
 )
 from evalkit.models.registry.files import read_json
+from evalkit.models.registry.folder import FAMILY_OF
 from evalkit.models.trust import untrusted_code
 from evalkit.models.weights import quiet_loading
 from evalkit.terms import ROLES, SIMILARITIES, Role, Similarity
@@ -45,11 +46,6 @@ TASKS = ("feature-extraction", "fill-mask", "sequence-classification")
 TRANSFORMER_SETTINGS = "sentence_*_config.json"
 """Where a Transformer module keeps its own: sentence_bert_config.json, and older names."""
 LENGTH_SAID_BY = "sentence_bert_config.json, tokenizer_config.json, config.json"
-FAMILY_OF = {
-    "SentenceTransformer": "sbert", "SparseEncoder": "splade", "CrossEncoder": "ce", "MultiVectorEncoder": "maxsim",
-    "ColBERT": "maxsim",
-}  # fmt: skip
-"""The family that runs what sentence-transformers (or PyLate) saved as a model of this type."""
 MODEL_TYPES = {"sbert": "SentenceTransformer", "splade": "SparseEncoder", "ce": "CrossEncoder"}
 """These families run models of one type only."""
 WITHOUT_SCORE = ("Model", "ForMaskedLM", "ForPreTraining", "ForQuestionAnswering", "ForNextSentencePrediction")

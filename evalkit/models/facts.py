@@ -27,7 +27,7 @@ def look_up(model: ModelRef) -> ModelFacts:
     spec = model.spec
     if spec is None:
         return ModelFacts(str(model))
-    family, entry = families()[spec.family], entry_of(spec)
+    family, entry = families()[spec.family], entry_of(spec.family, spec.name)
     options = spec.options.model_dump()
     registered = _registered(family, spec.name)
     if spec.learns:

@@ -13,7 +13,7 @@ from evalkit.compute import Compute, Dtype
 from evalkit.contracts import Advance
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.dense import DenseEmbedder
-from evalkit.models.registry.catalogue import catalogue
+from evalkit.models.registry.catalogue import entries_of
 from evalkit.models.registry.files import refuse_pointer
 from evalkit.models.registry.options import DenseOptions
 from evalkit.terms import Role
@@ -89,7 +89,7 @@ def released_folder(name: str, contents: str) -> Path:
     """The folder with a model's released files. Raises ModelNotFoundError that says what belongs into it."""
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        links = [link for entry in catalogue().values() if entry.hub_name == name for link in entry.downloads]
+        links = [link for entry in entries_of(name) for link in entry.downloads]
         raise ModelNotFoundError(
             f"no folder {name!r}. It must hold {contents}."
             + (f" Download into it, and unpack what is packed: {', '.join(links)}." if links else "")

@@ -17,7 +17,7 @@ from typing import Any
 
 from evalkit.compute import STRICT, Compute
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.registry.catalogue import CatalogueEntry, WeightsPackage, catalogue
+from evalkit.models.registry.catalogue import CatalogueEntry, WeightsPackage, entries_of
 from evalkit.models.registry.files import read_json, refuse_pointer
 from evalkit.models.trust import LEFT_OUT, PICKLED, pickled_weights, refuse_pickles
 
@@ -143,7 +143,7 @@ def _find(name: str, revision: str | None, compute: Compute) -> Path:
         if revision is not None:
             raise ModelNotFoundError(f"{name!r} is a local folder, which has no revisions; leave out revision=.")
         return folder
-    entry = next((entry for entry in catalogue().values() if entry.hub_name == name and entry.package), None)
+    entry = next((entry for entry in entries_of(name) if entry.package), None)
     try:
         return _from_hub(name, revision, compute)
     except OSError as error:  # what the hub's library raises when it can neither reach nor find something
@@ -268,7 +268,7 @@ def at_hand(name: str, revision: str | None = None) -> Path | None:
     try:
         return Path(snapshot_download(name, revision=revision, local_files_only=True))
     except (OSError, HFValidationError):
-        entry = next((entry for entry in catalogue().values() if entry.hub_name == name and entry.package), None)
+        entry = next((entry for entry in entries_of(name) if entry.package), None)
         return _from_package(entry) if entry and revision is None else None
 
 

@@ -161,7 +161,7 @@ def _model(
 ) -> ModelPlan:
     if isinstance(spec, EvalkitError):
         return ModelPlan(label, role, "cannot be run", problem=str(spec))
-    entry = entry_of(spec)
+    entry = entry_of(spec.family, spec.name)
     if entry is not None and entry.provider is not None:
         cost = _cost(entry, spec, config, tasks, lists)
         return ModelPlan(label, role, "behind an API", 0, cost)

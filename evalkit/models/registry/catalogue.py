@@ -85,10 +85,15 @@ def catalogue() -> Mapping[str, CatalogueEntry]:
     }
 
 
-def entry_of(spec: ModelSpec) -> CatalogueEntry | None:
-    """Look up the entry of a spec's weights, whatever family reads them; of a paid model only by its own family."""
-    found = [entry for entry in catalogue().values() if entry.spec and spec.name and entry.hub_name == spec.name]
-    own = [entry for entry in found if str(entry.spec).partition(":")[0] == spec.family]
+def entries_of(weights: str) -> list[CatalogueEntry]:
+    """Look up the entries whose spec names these weights, or this model of a provider."""
+    return [entry for entry in catalogue().values() if weights and entry.hub_name == weights]
+
+
+def entry_of(family: str, name: str) -> CatalogueEntry | None:
+    """Look up a model's entry, whatever family reads its weights; of a paid model only by its own family."""
+    found = entries_of(name)
+    own = [entry for entry in found if str(entry.spec).partition(":")[0] == family]
     return next(iter(own), None) or next((entry for entry in found if entry.provider is None), None)
 
 

@@ -10,11 +10,11 @@ from evalkit.models.registry.files import read_json
 from evalkit.models.registry.options import Pooling
 
 MODULES, SETTINGS, CONFIG = "modules.json", "config_sentence_transformers.json", "config.json"
-_BY_MODEL_TYPE = {
+FAMILY_OF = {
     "SentenceTransformer": "sbert", "SparseEncoder": "splade", "CrossEncoder": "ce", "MultiVectorEncoder": "maxsim",
     "ColBERT": "maxsim",
 }  # fmt: skip
-"""What sentence-transformers, and PyLate before it, write into `SETTINGS`."""
+"""The family that runs what sentence-transformers, or PyLate before it, saved as a model of this type."""
 _BY_FILES = (
     ("maxsim", ("artifact.metadata",)),
     ("elmo", ("*options.json", "*.hdf5")),
@@ -47,8 +47,8 @@ def family_of(name: str) -> str:
         return "static"
     if (folder / MODULES).is_file():
         model_type = _json(folder / SETTINGS).get("model_type", "SentenceTransformer")
-        if model_type in _BY_MODEL_TYPE:
-            return _BY_MODEL_TYPE[model_type]
+        if model_type in FAMILY_OF:
+            return FAMILY_OF[model_type]
     for family, patterns in _BY_FILES:
         if all(any(folder.glob(pattern)) for pattern in patterns):
             return family

@@ -3,10 +3,9 @@
 import os
 from collections.abc import Iterable
 from datetime import date
-from functools import cache
 
 from evalkit.errors import BudgetError, MissingKeyError
-from evalkit.models.registry.catalogue import CatalogueEntry, Price, catalogue
+from evalkit.models.registry.catalogue import Price, entry_of
 from evalkit.models.registry.families import families
 from evalkit.models.registry.options import ApiOptions
 from evalkit.models.registry.spec import ModelSpec
@@ -20,15 +19,10 @@ def find_key(family: str) -> str:
     return key
 
 
-def known(family: str, name: str) -> CatalogueEntry | None:
-    """What the catalogue says of a provider's model."""
-    return _entries().get(f"{family}:{name}")
-
-
 def price_of(family: str, name: str, options: ApiOptions) -> Price | None:
     """What a model costs: the price in its options, else the catalogue's; None if neither knows."""
     if options.price is None:
-        entry = known(family, name)
+        entry = entry_of(family, name)
         return entry.price if entry else None
     return Price.model_validate(
         {"usd": options.price, "per": families()[family].unit, "as_of": f"{date.today():%Y-%m}", "source": "spec"}
@@ -57,8 +51,3 @@ def _key(family: str) -> str | None:
 def _missing(names: Iterable[str]) -> str:
     wanted = "; ".join(f"{' or '.join(families()[name].keys)} for {name}" for name in dict.fromkeys(names))
     return f"no key for a paid API. Set in the environment: {wanted}."
-
-
-@cache
-def _entries() -> dict[str, CatalogueEntry]:
-    return {each.spec.partition("?")[0]: each for each in catalogue().values() if each.spec and each.provider}
