@@ -99,7 +99,7 @@ def test_a_cross_encoder_scores_as_in_mteb(data, feed, data_dir, unrounded, tmp_
     from mteb.models import CrossEncoderWrapper
 
     split = dict(data["default"]["test"])
-    split["queries"] = split["queries"].select(range(4, 9))
+    split["queries"] = split["queries"].select(range(4, 7))
     split["relevant_docs"] = {query: split["relevant_docs"][query] for query in split["queries"]["id"]}
     split["top_ranked"] = {query: split["top_ranked"][query][:15] for query in split["queries"]["id"]}
     write(tmp_path, split)
@@ -119,7 +119,9 @@ def test_a_cross_encoder_scores_as_in_mteb(data, feed, data_dir, unrounded, tmp_
             assert scores[f"{name}@10"] == pytest.approx(unrounded[f"{theirs}_10"], abs=1e-6), name
         assert scores["MRR@10"] == pytest.approx(expected["mrr_at_10"], abs=1e-6)
     fewer = evalkit.run(models="tfidf", rerankers="bm25", tasks=str(tmp_path), top_k=5, candidates=7, device="cpu")
-    assert any("It gets the first 7 of up to" in note for cell in fewer.provenance["cells"] for note in cell["notes"])
+    assert any(
+        "It gets the first 7 of up to" in note for cell in fewer.provenance["cells"] for note in cell.get("notes", ())
+    )
 
 
 MODELS = ["bm25", "tfidf", "POTION?precision=int8&rescore=1000", "rrf(bm25, tfidf)"]
