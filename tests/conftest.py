@@ -7,6 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from evalkit import cli
@@ -21,6 +22,11 @@ os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 os.environ.setdefault("EVALKIT_DATA", str(ROOT.parent / "shared" / "data"))
+
+
+# Machines that run tests are busy: how long an example takes tells nothing of it.
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

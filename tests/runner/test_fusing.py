@@ -125,7 +125,7 @@ def test_a_chosen_weight_never_saw_the_queries_that_it_scores(ten_k):
     # Judgements of one half must not touch the rankings of that half.
     swapped = {query: {ids[0]: 1.0} if half[row] == 0 else task.qrels[query] for row, query in enumerate(query_ids)}
     other = type(task)(**{**vars(task), "qrels": swapped})
-    again = package.grid.fusing.fused_stage(
+    again = package.runner.grid.fusing.fused_stage(
         Fusion("weighted"), other, [(run, outcome.facts[cell]) for run in lists], 10, 5
     )[0]
     np.testing.assert_array_equal(again.documents[half == 0], outcome.rankings[cell].documents[half == 0])
