@@ -60,7 +60,7 @@ def install(site: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, sha256: s
         sha256=sha256 or file_hash(folder / "model.safetensors"),
     )
     entry = CatalogueEntry(name="tiny", kind="embedder", spec=f"bert:{HUB_NAME}", licence="none", package=package)
-    monkeypatch.setattr(weights, "catalogue", lambda: {"tiny": entry})
+    monkeypatch.setattr(weights, "entries_of", lambda name: [entry] * (name == entry.hub_name))
 
 
 @pytest.fixture
