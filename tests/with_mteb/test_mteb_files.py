@@ -179,7 +179,7 @@ def test_an_exported_run_and_mteb_s_own_file_come_back_the_same(run_folder, tmp_
     back = rows.set_index(["task", "model", "metric"])["score"]
     scores = package.Results.read(run_folder).scores
     plain = scores[(scores["reranker"] == "none") & scores["task"].astype(str).str.startswith("mteb:")]
-    dot = plain["metric"].astype(str).str.endswith("_dot")  # which mteb has none for
+    dot = plain["metric"].astype(str).str.endswith("(dot)")  # which mteb has none for
     assert dot.sum() == 2
     for row in plain[~dot].itertuples():
         assert back[row.task, "evalkit/static-potion-base-4m-int8", row.metric] == row.score
