@@ -119,7 +119,7 @@ def _check_metrics(policy: Policy, frozen: Baseline, config: RunConfig) -> None:
     without_cut = {name for name in then if before.metric(name).k is None}
     known = without_cut | {metric.name for metric in config.ranking_metrics}
     # Tasks of mteb bring metrics of their own, which the run tells.
-    brings_its_own = any(isinstance(task, str) and is_mteb(task) for task in config.tasks)
+    brings_its_own = any(map(is_mteb, config.tasks))
     for name in (*policy.metrics, *policy.floors):
         if name not in known and (Metric.named(name).k is not None or not brings_its_own):
             raise ConfigError(

@@ -51,7 +51,7 @@ def to_junit(verdict: Verdict) -> str:
     )  # fmt: skip
     elements = {"fail": "failure", "warn": "skipped", "undecided": "error"}
     for check in checks:
-        case = ElementTree.SubElement(suite, "testcase", classname="evalkit.gating", name=_plain(check.name))
+        case = ElementTree.SubElement(suite, "testcase", classname="evalkit.gate", name=_plain(check.name))
         if check.outcome == "note":
             ElementTree.SubElement(case, "system-out").text = _plain(told(check))
         elif check.outcome in elements:

@@ -1,18 +1,16 @@
-"""What a run works with: where it computes, what it keeps and pays, how long it may take, and who listens."""
+"""The context of a run says where it computes, what it keeps and pays, how long it may take, and who listens."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evalkit.compute import Compute
 from evalkit.contracts import Engine
 from evalkit.engine import LOCAL
+from evalkit.models.registry.reference import ModelRef
 from evalkit.progress import Progress
 from evalkit.spending import Spending
-
-if TYPE_CHECKING:
-    from evalkit.models.registry.reference import ModelRef
-    from evalkit.store import Store
+from evalkit.store import Store
 
 
 @dataclass(frozen=True)
@@ -24,14 +22,14 @@ class RunContext:
     """
 
     compute: Compute = field(default_factory=Compute)
-    store: "Store | None" = None
+    store: Store | None = None
     progress: Progress = field(default_factory=Progress)
     engine: Engine = LOCAL
     time_limit: float | None = None
     spending: Spending = field(default_factory=Spending)
-    on_loaded: "Callable[[ModelRef, Any], None] | None" = None
+    on_loaded: Callable[[ModelRef, Any], None] | None = None
 
-    def load(self, model: "ModelRef") -> Any:
+    def load(self, model: ModelRef) -> Any:
         """Load a model. Raises whatever its loading raises."""
         loaded = model.load(self.compute, self.spending)
         if self.on_loaded is not None:

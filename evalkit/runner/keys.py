@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from evalkit.compute import DeviceChoice, Dtype
+from evalkit.tasks.checks import OnBadData
 from evalkit.terms import EngineName
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class RunKeys(TypedDict, total=False):
     engine: EngineName
     seed: int
     max_queries: int | None
-    on_bad_data: Literal["error", "warn"]
+    on_bad_data: OnBadData
     store: Place | None
     no_store: bool
     max_cost: float | None

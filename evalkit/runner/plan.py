@@ -109,7 +109,7 @@ def make_plan(
 
 
 def _task(given: str | GivenTask, config: RunConfig) -> TaskPlan:
-    if isinstance(given, str) and is_mteb(given):  # its data is downloaded: a plan does not touch it
+    if is_mteb(given):  # its data is downloaded: a plan does not touch it
         declared = config.sizes.get(given)
         return _declared(given, declared, config) if declared else TaskPlan(given, "unknown", None)
     how: Any = {"on_bad_data": config.on_bad_data, "max_queries": config.max_queries, "seed": config.seed}

@@ -89,11 +89,11 @@ def run_config(config: RunConfig, on_loaded: Callable[[ModelRef, Any], None] | N
 
 def refusal(config: RunConfig) -> EvalkitError | None:
     """What a run of this configuration refuses before it computes anything, so far as that needs no download."""
-    here = [task for task in config.tasks if isinstance(task, GivenTask) or not is_mteb(task)]
+    here = [task for task in config.tasks if not is_mteb(task)]
     try:
         participants = participants_of(config)
         for task in config.tasks:
-            if isinstance(task, str) and is_mteb(task):
+            if is_mteb(task):
                 find_tasks(Reference.parse(task))
         with warnings.catch_warnings():  # they are the plan's to give
             warnings.simplefilter("ignore", DataWarning)

@@ -17,12 +17,12 @@ from evalkit.plugins import plugins
 
 Kind = Literal["embedder", "retriever", "reranker"]
 Unit = Literal["million tokens", "thousand searches"]
-"""What a provider's price is for. A search is one query with up to 100 documents of up to 500 tokens."""
+"""A provider asks its price for so much. A search is one query with up to 100 documents of up to 500 tokens."""
 Weights = Literal["none", "hub", "disk", "registry"]
-"""What the NAME of a family with weights is: a hub name or a folder, a file or a folder, or a name in a registry."""
+"""A NAME is a hub name or a folder, a file or a folder here, or a name in a registry of the family."""
 ENTRY_POINT_GROUP = "evalkit.models"
 HUB = "hub name or folder"
-"""What people are told of a NAME of the hub."""
+"""Lists tell people this of a NAME of the hub."""
 TRAIN = "train"
 """The NAME of a model whose weights are learned from the task's corpus, in families that read files too."""
 

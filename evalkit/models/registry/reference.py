@@ -53,7 +53,7 @@ class ModelRef:
 
     @cached_property
     def kinds(self) -> frozenset[Kind]:
-        """What the model can be, without loading it. Raises what the family's check raises."""
+        """Tell what the model can be, without loading it. Raises what the family's check raises."""
         if self.spec is not None:
             return kinds(self.spec)
         return frozenset(kind for protocol, kind in _KINDS if isinstance(self.model, protocol))

@@ -1,4 +1,4 @@
-"""Which models, fusions and rerankers take part in a run, by what a user named."""
+"""Choose the models, fusions and rerankers of a run, by what a user named."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -31,7 +31,7 @@ class Participants:
 
     @property
     def specs(self) -> dict[str, str]:
-        """What each label stands for, in full."""
+        """Give the full spec that each label stands for."""
         specs = {label: str(model) for label, model in self.all.items()}
         # An object has no spec: there the label stays.
         named = {label: spec for label, spec in specs.items() if self.all[label].spec is not None}
@@ -75,10 +75,10 @@ def choose_participants(models: Iterable[str | ModelRef], rerankers: Iterable[st
     ahead = choose([*alone, *parts], {"embedder", "retriever"})
     behind = choose((name for name in rerankers if name != NO_RERANKER), {"embedder", "reranker"})
     if NO_RERANKER in behind:
-        raise same_label(NO_RERANKER)
+        raise _same_label(NO_RERANKER)
     for label in ahead.keys() & behind.keys():
         if not ahead[label].is_same(behind[label]):
-            raise same_label(label)
+            raise _same_label(label)
     return Participants(ahead, behind, {str(fusion): fusion for fusion in fusions})
 
 
@@ -100,10 +100,10 @@ def choose(names: Iterable[str | ModelRef], allowed: set[Kind]) -> dict[str, Mod
                     f"{each.label!r} is a {can_be}; here only {' or '.join(sorted(allowed))} can stand. {place}"
                 )
             if not chosen.setdefault(each.label, each).is_same(each):
-                raise same_label(each.label)
+                raise _same_label(each.label)
     return chosen
 
 
-def same_label(label: str) -> ConfigError:
+def _same_label(label: str) -> ConfigError:
     """Make the error for a label that two different models have."""
     return ConfigError(f"two models have the label {label!r}. Give pairs (label, model) in place of the models.")

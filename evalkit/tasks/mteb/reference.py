@@ -3,7 +3,7 @@
 from copy import copy
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from evalkit.errors import ConfigError, OptionalDependencyError, UnknownNameError, did_you_mean
 
@@ -42,9 +42,9 @@ class Reference:
         return cls(name, given.get("split"), given.get("subset"))
 
 
-def is_mteb(reference: str) -> bool:
-    """Whether a task reference, or a task's name, is one of mteb's."""
-    return reference.startswith(PREFIX)
+def is_mteb(reference: object) -> TypeGuard[str]:
+    """Tell whether what names a task, or a task's own name, is one of mteb's."""
+    return isinstance(reference, str) and reference.startswith(PREFIX)
 
 
 def task_name(name: str, subset: str) -> str:
