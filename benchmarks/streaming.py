@@ -26,7 +26,7 @@ from side_by_side import report
 
 import evalkit
 from evalkit.compute import Compute
-from evalkit.measure.memory import peak_megabytes, start_counting
+from evalkit.measure.child import peak_megabytes, start_counting
 from evalkit.models.dense import DenseEmbedder
 from evalkit.models.registry import parse_spec
 from evalkit.tasks import load_task

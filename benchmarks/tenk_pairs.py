@@ -23,10 +23,9 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 
 from evalkit.compute import Compute
 from evalkit.models.bert import Bert, BertOptions, load_bert
-from evalkit.models.cross_encoder import CrossEncoder, load_cross_encoder
+from evalkit.models.cross_encoder import CrossEncoder, PairOptions, load_cross_encoder
 from evalkit.models.dense import DenseEmbedder
 from evalkit.models.sbert import SbertOptions, load_sbert
-from evalkit.models.transformer_reranker import PairOptions
 from evalkit.search.exact import search
 from evalkit.types import FloatArray
 

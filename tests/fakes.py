@@ -13,9 +13,8 @@ from evalkit.cell import Cell
 from evalkit.compute import Compute
 from evalkit.contracts import Coverage, no_progress
 from evalkit.engine import LOCAL
-from evalkit.models.registry.fusion import OPTIONS, FusionSpec
 from evalkit.models.registry.reference import ModelRef
-from evalkit.models.registry.selection import Participants
+from evalkit.models.registry.selection import OPTIONS, FusionSpec, Participants
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid import GridPlan, Outcome, run_grid
 from evalkit.search.fusion import Fusion

@@ -17,8 +17,7 @@ from evalkit.picking.decision.recommend import recommend
 from evalkit.reporting.changes import changes_to_markdown
 from evalkit.reporting.html.changes import write_changes
 from evalkit.reporting.html.page import render
-from evalkit.reporting.latex import to_latex
-from evalkit.reporting.markdown import to_markdown
+from evalkit.reporting.table import to_latex, to_markdown
 from evalkit.reporting.tables import make_tables
 from evalkit.reporting.terminal import print_tables
 from evalkit.results import Results

@@ -1,7 +1,10 @@
 """The command line: parse, call, exit code. Heavy modules are imported by the command that needs them."""
 
+import codecs
 import errno
+import io
 import sys
+import unicodedata
 import warnings
 from typing import Annotated
 
@@ -10,7 +13,6 @@ import typer
 from evalkit import __version__
 from evalkit.cli.commands.exchange import export_app, import_app
 from evalkit.cli.commands.gate import baseline, gate
-from evalkit.cli.commands.letters import show_what_can_be_shown
 from evalkit.cli.commands.listings import models, tasks
 from evalkit.cli.commands.pick import pick
 from evalkit.cli.commands.report import compare, report
@@ -18,6 +20,33 @@ from evalkit.cli.commands.run import run
 from evalkit.cli.commands.shared import EXIT_USAGE
 from evalkit.cli.commands.store import store_app
 from evalkit.errors import EvalkitError
+
+HANDLER = "evalkit.letters"
+_LIKE = {
+    "–": "-", "—": "-", "−": "-", "≈": "~", "×": "x", "±": "~", "→": ">", "←": "<", "…": ".", "·": ".", "•": "*",
+    "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "≤": "<", "≥": ">", "│": "|", "─": "-",
+}  # fmt: skip
+"""One sign for one, so that the columns of tables stay."""
+
+
+def show_what_can_be_shown() -> None:
+    """Let standard output replace what it cannot encode. Standard error does so already: Python writes escapes."""
+    codecs.register_error(HANDLER, _replaced)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=HANDLER)
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_like, error.object[error.start : error.end])), error.end
+
+
+def _like(letter: str) -> str:
+    """A sign of ASCII in the place of a letter: what looks like it, the letter without its marks, or "?"."""
+    bare = unicodedata.normalize("NFKD", letter)[0]
+    return _LIKE.get(letter) or (bare if bare.isascii() and bare.isprintable() else "?")
+
 
 app = typer.Typer(
     no_args_is_help=True,

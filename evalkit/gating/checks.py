@@ -7,14 +7,14 @@ from evalkit.cell import cell_name
 from evalkit.errors import ConfigError, did_you_mean
 from evalkit.gating.alignment import cut_anew
 from evalkit.gating.canaries import Drift
-from evalkit.gating.check import Check, Outcome, Place
 from evalkit.gating.margins import margin_checks
 from evalkit.gating.policy import Policy
+from evalkit.gating.verdict import Check, Outcome, Place
 from evalkit.results import Results
-from evalkit.results.coverage import in_words, is_enough
 from evalkit.results.diff import Changes
 from evalkit.results.input_diff import Label, count_items, tasks_of
 from evalkit.results.records import CELL_KEYS
+from evalkit.results.scores import is_enough, thin_in_words
 
 CAUSES = 8
 """Of a change of vectors that are named."""
@@ -98,7 +98,7 @@ def _floors(after: Results, floors: Mapping[str, float]) -> Iterator[Check]:
             if math.isnan(score):
                 outcome, told = "undecided", "it is undefined."
             elif not is_enough(row["n"], items):
-                outcome, told = "undecided", f"it {in_words(row['n'], items, 'items')}: {told}"
+                outcome, told = "undecided", f"it {thin_in_words(row['n'], items, 'items')}: {told}"
             yield Check(f"{name}: {metric} at {'least' if sign > 0 else 'most'} {least:g}", outcome, told)
 
 

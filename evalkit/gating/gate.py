@@ -15,11 +15,9 @@ from evalkit.errors import ConfigError, EvalkitError, did_you_mean
 from evalkit.gating.alignment import on_the_same, rechunked_labels, with_reasons
 from evalkit.gating.baseline import Baseline, freeze
 from evalkit.gating.canaries import Canaries, Drift, drift, encode_canaries
-from evalkit.gating.check import Check
 from evalkit.gating.checks import checks
 from evalkit.gating.policy import Policy, read_policy
-from evalkit.gating.retrieved import retrieved
-from evalkit.gating.verdict import Verdict
+from evalkit.gating.verdict import Check, Verdict, retrieved
 from evalkit.measure import Limits, measure
 from evalkit.metrics.metric import Metric
 from evalkit.models.registry.reference import ModelRef

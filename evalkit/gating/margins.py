@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from evalkit.errors import ConfigError, did_you_mean
 from evalkit.gating.alignment import cut_anew
-from evalkit.gating.check import Check, Place
 from evalkit.gating.policy import Policy
+from evalkit.gating.verdict import Check, Place
 from evalkit.metrics.similarity import spearman
 from evalkit.results import Results
 from evalkit.results.comparisons import Compared, compared
-from evalkit.results.coverage import FLOOR
 from evalkit.results.diff import NO_TEST, TOO_FEW, Changes
 from evalkit.results.input_diff import Label, count_items, of_task
+from evalkit.results.scores import FLOOR
 from evalkit.stats.paired import PairedTests, compare_correlations, compare_means
 from evalkit.stats.power import chance_to_catch, queries_needed_within
 from evalkit.types import FloatArray

@@ -16,8 +16,7 @@ from evalkit.cell import NO_RERANKER
 from evalkit.errors import ConfigError, EvalkitError
 
 if TYPE_CHECKING:
-    from evalkit.gating.check import Check
-    from evalkit.gating.verdict import Verdict
+    from evalkit.gating.verdict import Check, Verdict
     from evalkit.results import Results
 
 MARKER = "evalkit"

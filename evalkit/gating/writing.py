@@ -7,13 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from xml.etree import ElementTree
 
-from evalkit.gating.check import Check
 from evalkit.gating.margins import LOSSES
-from evalkit.gating.retrieved import Retrieved
-from evalkit.gating.verdict import Verdict
+from evalkit.gating.verdict import Check, Retrieved, Verdict
 from evalkit.reporting.changes import change_tables, headline, shortened
-from evalkit.reporting.markdown import to_markdown
-from evalkit.reporting.table import Table, TableCell
+from evalkit.reporting.table import Table, TableCell, to_markdown
 
 WORDS = {"pass": "pass", "note": "note", "warn": "cannot be told", "fail": "FAIL", "undecided": "CANNOT DECIDE"}
 SUMMARY, JUNIT, DATA = "gate.md", "gate.xml", "gate.json"

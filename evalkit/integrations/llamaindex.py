@@ -19,9 +19,8 @@ from evalkit.compute import DeviceChoice, Dtype, choose_compute
 from evalkit.contracts import Embedder, Fittable
 from evalkit.errors import ConfigError
 from evalkit.models.registry import Kind
-from evalkit.models.registry.fusion import is_fusion, parse_fusions
 from evalkit.models.registry.reference import ModelRef
-from evalkit.models.registry.selection import choose
+from evalkit.models.registry.selection import choose, is_fusion, parse_fusions
 from evalkit.results import Results
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid.fusing import shares

@@ -11,14 +11,12 @@ import pandas as pd
 
 from evalkit.cell import NO_RERANKER, Cell
 from evalkit.compute import Compute
-from evalkit.measure.child import Job, attempt, in_child
-from evalkit.measure.resume import kept_or_measured
+from evalkit.measure.child import Job, attempt, in_child, kept_or_measured
 from evalkit.measure.timing import FirstStage, FirstWork, Limits, Measured, SecondStage, SecondWork, fused
 from evalkit.models.facts import look_up
-from evalkit.models.registry.fusion import FusionSpec
 from evalkit.models.registry.options import ApiOptions
 from evalkit.models.registry.reference import ModelRef
-from evalkit.models.registry.selection import Participants
+from evalkit.models.registry.selection import FusionSpec, Participants
 from evalkit.progress import Progress
 from evalkit.results.measurements import COLUMNS, TRUNCATED_COLUMNS, Measurements
 from evalkit.runner.context import RunContext

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from evalkit.contracts import Advance, no_progress
 from evalkit.models.api import Answer, Api, Request, WrongAnswerError, cut, estimate_tokens, finite_array
 from evalkit.models.dense import DenseEmbedder
-from evalkit.models.registry.catalogue import entry_of
+from evalkit.models.registry.catalogue import entry_of, price_of
 from evalkit.models.registry.options import ApiEmbedderOptions, ApiOptions
-from evalkit.models.registry.paid import price_of
 from evalkit.spending import Spending
 from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray

@@ -14,8 +14,7 @@ from evalkit.contracts import Advance, Setting
 from evalkit.errors import SpecError
 from evalkit.models.dense import DenseEmbedder, refuse_beyond
 from evalkit.models.registry.families import HUB, Family
-from evalkit.models.registry.options import Pooling, TransformerOptions
-from evalkit.models.settings import dtype_setting
+from evalkit.models.registry.options import Pooling, TransformerOptions, dtype_setting
 from evalkit.models.weights import locate, weights_hash
 from evalkit.terms import Role
 from evalkit.types import IntArray

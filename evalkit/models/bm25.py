@@ -17,10 +17,18 @@ from pydantic import Field
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage, Setting, no_progress
 from evalkit.errors import ConfigError, ScoreError
-from evalkit.models.lexical_common import check_ids, not_fitted, texts_hash
 from evalkit.models.registry.families import Family
-from evalkit.models.settings import option_settings
-from evalkit.models.terms import StopWords, TermOptions, make_terms, stop_words, stop_words_setting
+from evalkit.models.registry.options import option_settings
+from evalkit.models.terms import (
+    StopWords,
+    TermOptions,
+    check_ids,
+    make_terms,
+    not_fitted,
+    stop_words,
+    stop_words_setting,
+    texts_hash,
+)
 from evalkit.search.ranking import BLOCK_CELLS, best, id_ranks
 from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray, Run

@@ -18,8 +18,7 @@ from evalkit.models.loading import (
     refuse_ids_beyond,
     refuse_tokens_beyond,
 )
-from evalkit.models.registry.files import read_json
-from evalkit.models.registry.folder import FAMILY_OF
+from evalkit.models.registry.folder import FAMILY_OF, read_json
 from evalkit.models.trust import untrusted_code
 from evalkit.models.weights import quiet_loading
 from evalkit.terms import ROLES, SIMILARITIES, Role, Similarity
@@ -335,8 +334,7 @@ def ready(model: Any, compute: Compute) -> Any:
     """A model of sentence-transformers in evaluation mode, tuned for the device."""
     import torch
 
-    from evalkit.models.cpu_kernels import tune_for_cpu
-    from evalkit.models.flash_attention import tune_for_gpu
+    from evalkit.models.kernels import tune_for_cpu, tune_for_gpu
 
     model.eval()
     if compute.device == "cpu":

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from evalkit.contracts import Advance, Setting, no_progress
 from evalkit.errors import SpecError
-from evalkit.models.registry.options import Precision, VectorOptions
-from evalkit.models.settings import option_settings
+from evalkit.models.registry.options import Precision, VectorOptions, option_settings
 from evalkit.terms import ROLES, Role, Similarity
 
 DERIVED = frozenset(

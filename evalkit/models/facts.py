@@ -8,9 +8,8 @@ from typing import Any
 import yaml
 
 from evalkit.models.registry import CatalogueEntry, Family, ModelSpec, families
-from evalkit.models.registry.catalogue import entry_of
+from evalkit.models.registry.catalogue import entry_of, price_of
 from evalkit.models.registry.options import ApiOptions
-from evalkit.models.registry.paid import price_of
 from evalkit.models.registry.reference import ModelRef
 from evalkit.models.weights import at_hand, count_numbers, model_files
 from evalkit.results.facts import NO_WEIGHTS, ModelFacts

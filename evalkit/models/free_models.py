@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from evalkit.compute import Compute
 from evalkit.models.registry import catalogue, resolve
-from evalkit.models.registry.build import is_installed
 from evalkit.models.registry.catalogue import CatalogueEntry
+from evalkit.models.registry.families import is_installed
 from evalkit.models.weights import at_hand
 
 LEXICAL = ("bm25", "tfidf")

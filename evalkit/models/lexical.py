@@ -12,10 +12,17 @@ from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage, Setting, Vectors, no_progress
 from evalkit.errors import ConfigError
 from evalkit.models.dense import truncate, unit_length
-from evalkit.models.lexical_common import not_fitted, texts_hash
 from evalkit.models.registry.families import Family
-from evalkit.models.settings import option_settings
-from evalkit.models.terms import StopWords, TermOptions, make_terms, stop_words, stop_words_setting
+from evalkit.models.registry.options import option_settings
+from evalkit.models.terms import (
+    StopWords,
+    TermOptions,
+    make_terms,
+    not_fitted,
+    stop_words,
+    stop_words_setting,
+    texts_hash,
+)
 from evalkit.terms import Role, Similarity
 from evalkit.types import IntArray
 

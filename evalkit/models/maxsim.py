@@ -13,9 +13,9 @@ from evalkit.compute import Compute
 from evalkit.contracts import Advance, Setting, no_progress
 from evalkit.errors import VectorError
 from evalkit.models.checkpoint import SETTINGS, Checkpoint
-from evalkit.models.lexical_common import check_ids, not_fitted
+from evalkit.models.cross_encoder import PairModel, PairOptions
 from evalkit.models.registry.families import HUB, Family
-from evalkit.models.transformer_reranker import PairModel, PairOptions
+from evalkit.models.terms import check_ids, not_fitted
 from evalkit.models.weights import locate
 from evalkit.search.ranking import id_ranks, rank
 from evalkit.terms import Role

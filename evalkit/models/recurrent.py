@@ -14,7 +14,7 @@ from evalkit.contracts import Advance
 from evalkit.errors import ModelNotFoundError
 from evalkit.models.dense import DenseEmbedder
 from evalkit.models.registry.catalogue import entries_of
-from evalkit.models.registry.files import refuse_pointer
+from evalkit.models.registry.folder import refuse_pointer
 from evalkit.models.registry.options import DenseOptions
 from evalkit.terms import Role
 from evalkit.types import IntArray

@@ -13,8 +13,7 @@ from evalkit.contracts import Advance, Coverage, Setting
 from evalkit.models.checkpoint import LENGTH_SAID_BY, Checkpoint
 from evalkit.models.dense import DenseEmbedder, refuse_beyond, truncate, unit_length
 from evalkit.models.registry.families import HUB, Family
-from evalkit.models.registry.options import Pooling, TransformerOptions
-from evalkit.models.settings import dtype_setting
+from evalkit.models.registry.options import Pooling, TransformerOptions, dtype_setting
 from evalkit.models.weights import locate, weights_hash
 from evalkit.terms import ROLES, Role, Similarity
 from evalkit.types import IntArray

@@ -11,8 +11,7 @@ from evalkit.compute import Compute, Dtype
 from evalkit.contracts import Advance, Setting, no_progress
 from evalkit.models.checkpoint import LENGTH_SAID_BY, Checkpoint
 from evalkit.models.registry.families import HUB, Family
-from evalkit.models.registry.options import PromptOptions
-from evalkit.models.settings import dtype_setting, option_settings
+from evalkit.models.registry.options import PromptOptions, dtype_setting, option_settings
 from evalkit.models.weights import locate, weights_hash
 from evalkit.terms import ROLES, Role, Similarity
 from evalkit.types import IntArray

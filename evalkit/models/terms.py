@@ -1,8 +1,9 @@
 """What lexical models count in a text: its words without stop words, stemmed, or the tokens of a tokenizer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
@@ -10,11 +11,34 @@ from pydantic import AliasChoices, Field, model_validator
 
 from evalkit.compute import Compute
 from evalkit.contracts import Setting
-from evalkit.errors import ModelNotFoundError, OptionalDependencyError
-from evalkit.models.registry.files import read_json
+from evalkit.errors import ConfigError, ModelNotFoundError, OptionalDependencyError
+from evalkit.models.registry.folder import read_json
 from evalkit.models.registry.options import Options
 from evalkit.models.weights import file_hash, locate
 from evalkit.tokenization import RULES, words
+
+
+def texts_hash(texts: Iterable[str]) -> str:
+    """SHA-256 over texts in order, in hex: of each text's own hash, so that no two lists read the same."""
+    total = sha256()
+    for text in texts:
+        total.update(sha256(text.encode("utf-8", "surrogatepass")).digest())
+    return total.hexdigest()
+
+
+def not_fitted(family: str) -> ConfigError:
+    """The error for a model that is used before it has seen a corpus."""
+    return ConfigError(f"{family} has not seen a corpus yet: call fit(texts) and use the copy it returns.")
+
+
+def check_ids(family: str, fitted: int, document_ids: Sequence[str]) -> None:
+    """Raise ConfigError unless there is one id for each document that the model was fitted on."""
+    if len(document_ids) != fitted:
+        raise ConfigError(
+            f"{family} was fitted on {fitted} documents, but got {len(document_ids)} document ids. "
+            "Give the ids of the fitted documents, in their order."
+        )
+
 
 TOKENIZER = "tokenizer.json"
 

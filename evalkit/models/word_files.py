@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.registry.files import refuse_pointer
+from evalkit.models.registry.folder import refuse_pointer
 
 if TYPE_CHECKING:
     from gensim.models.fasttext import FastTextKeyedVectors

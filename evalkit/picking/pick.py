@@ -33,7 +33,7 @@ from evalkit.picking.questions import (
 from evalkit.picking.questions.cache import saved_or_made
 from evalkit.picking.recommendation import in_short, llamaindex_code, sentence_transformers_code, to_text
 from evalkit.progress import Progress
-from evalkit.reporting.markdown import to_markdown
+from evalkit.reporting.table import to_markdown
 from evalkit.reporting.write import CHUNKINGS, RECOMMENDATION, Reports, write_results, write_run
 from evalkit.results import Results
 from evalkit.runner.config import RunConfig, read_config

@@ -6,7 +6,7 @@ from typing import Any
 
 from evalkit.cell import NO_RERANKER, cell_name
 from evalkit.models.registry import parse_spec
-from evalkit.models.registry.fusion import is_fusion
+from evalkit.models.registry.selection import is_fusion
 from evalkit.picking.decision.recommend import Choice, Recommendation
 from evalkit.results import Results
 from evalkit.results.comparisons import FEWEST, LEVEL

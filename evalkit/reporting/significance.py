@@ -9,8 +9,9 @@ import pandas as pd
 from evalkit.cell import cell_name
 from evalkit.metrics.metric import Metric
 from evalkit.reporting.table import Table, TableCell, in_brackets
-from evalkit.results import Results, coverage
+from evalkit.results import Results
 from evalkit.results.comparisons import ALL, LEVEL, CellLabel, across_tasks, detectable, needed, reranker_gains
+from evalkit.results.scores import is_thin, thin_in_words
 from evalkit.tasks.kinds import kind_named
 
 SMALL = 0.01
@@ -46,8 +47,8 @@ def _range(row: Any) -> str:
 
 def thin_cells(board: pd.DataFrame, items: int, things: str) -> str:
     """Which cells have a score over too few items, as sentences; empty if none has."""
-    thin = board[coverage.is_thin(board)]
-    told = [f"{row_name(row)} {coverage.in_words(int(row['n']), items, things)}" for _, row in thin.iterrows()]
+    thin = board[is_thin(board)]
+    told = [f"{row_name(row)} {thin_in_words(int(row['n']), items, things)}" for _, row in thin.iterrows()]
     return f"{'; '.join(told)}: no rank, and no part in comparisons, marks and means." if told else ""
 
 

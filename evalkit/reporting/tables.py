@@ -25,8 +25,8 @@ from evalkit.reporting.significance import (
 from evalkit.reporting.table import Table, TableCell, in_brackets
 from evalkit.results import Results
 from evalkit.results.comparisons import against_best
-from evalkit.results.coverage import is_thin
-from evalkit.results.notes import MOST_COUNTED, read_notes
+from evalkit.results.facts import MOST_COUNTED, read_notes
+from evalkit.results.scores import is_thin
 from evalkit.tasks.kinds import kind_named
 
 INTERVALS = "In brackets: 95 % intervals."

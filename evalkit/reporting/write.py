@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from evalkit.errors import ConfigError, EvalkitError, ReportError
-from evalkit.reporting.latex import to_latex
-from evalkit.reporting.markdown import to_markdown
-from evalkit.reporting.table import Table
+from evalkit.reporting.table import Table, to_latex, to_markdown
 from evalkit.reporting.tables import make_tables
 from evalkit.results import Results
 from evalkit.results.folder import alone_in, replacing

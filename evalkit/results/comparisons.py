@@ -14,7 +14,7 @@ import pandas as pd
 
 from evalkit.cell import NO_RERANKER
 from evalkit.errors import ConfigError, did_you_mean
-from evalkit.results.coverage import is_covered
+from evalkit.results.scores import is_covered
 from evalkit.stats.correlation import resampled_spearman, spearman_influence
 from evalkit.stats.intervals import percentiles, resampled_means
 from evalkit.stats.paired import PairedTests, compare_correlations, compare_means
@@ -84,7 +84,7 @@ class Compared:
 
     @cached_property
     def covered(self) -> FloatArray:
-        """The values times `sign`, all NaN for a cell that covers too few of the items (see `coverage.FLOOR`).
+        """The values times `sign`, all NaN for a cell that covers too few of the items (see `scores.FLOOR`).
 
         Comparisons are made of these: such a cell touches no number of the others'.
         """
@@ -159,7 +159,7 @@ def against_best(
     Columns: model, reranker, score, ci_low, ci_high, n; `difference` (how much better the best is) with `diff_low`,
     `diff_high` (95 %, not corrected), `p` and `p_corrected`, for all pairs of cells here; `sd` of a query's
     difference; `rank` by score, with its 95 % interval `rank_low`, `rank_high`; `tied`: no other cell is better by
-    more than chance explains. A cell whose score is over too few items (see `coverage.FLOOR`) comes after the others,
+    more than chance explains. A cell whose score is over too few items (see `scores.FLOOR`) comes after the others,
     with NaN for all that compares it and not tied; one without a score is last.
 
     The best of many cells is partly the luckiest, so all pairs of cells are tested together (`stats.step_down`), and
@@ -279,7 +279,7 @@ def across_tasks(results: "Results") -> pd.DataFrame:
     """Each cell over all tasks of a kind: a row a kind (of tasks) and cell, best mean first.
 
     Columns: type, model, reranker, tasks (how many there are), missing (names of those without a score, or with one
-    over too few items (see `coverage.FLOOR`), "; " between), then mean (of the main metric, a fraction), mean_rank
+    over too few items (see `scores.FLOOR`), "; " between), then mean (of the main metric, a fraction), mean_rank
     and borda (cells left behind, summed over the tasks; a tie counts half: Borda 1784), each with its bounds `_low`
     and `_high`: a bootstrap within each task, the tasks as given. A cell that misses a task has NaN: its mean would
     be over other tasks than the others' are.

@@ -10,10 +10,10 @@ import pandas as pd
 
 from evalkit.errors import ConfigError
 from evalkit.results.comparisons import LEVEL, CellLabel, Compared, compared
-from evalkit.results.coverage import is_covered
 from evalkit.results.input_diff import Label, differing_inputs, of_cell, of_task, tasks_of, why_apart
 from evalkit.results.records import CELL_KEYS
 from evalkit.results.results import Results
+from evalkit.results.scores import is_covered
 from evalkit.stats.paired import PairedTests
 from evalkit.types import FloatArray
 
@@ -51,7 +51,7 @@ class Changes:
     ranked by, `won` and `lost` count the queries whose value got better and worse. `p_holm` is corrected for all
     pairs of a task and metric; `verdict` is "better" or "worse" where that is at most 0.05, "same" where no query
     differs, "cannot be told" elsewhere, `TOO_FEW` where either cell covers too few of the task's items (see
-    `coverage.FLOOR`), and `NO_TEST` where a score has no queries behind it.
+    `scores.FLOOR`), and `NO_TEST` where a score has no queries behind it.
 
     `queries` has a row for each query of a retrieval task whose main value changed, with `QUERY_COLUMNS`, the largest
     losses first (here a difference is how much better the query got): the ranks are those of its first relevant

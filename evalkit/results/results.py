@@ -17,10 +17,9 @@ from evalkit.metrics.metric import Metric, main_of
 from evalkit.results.comparisons import PLACES, against_best
 from evalkit.results.evidence import Evidence
 from evalkit.results.measurements import Measurements
-from evalkit.results.published import published_frame
+from evalkit.results.published import published_frame, read_published
 from evalkit.results.records import CELL_KEYS, GOLD_COLUMNS
 from evalkit.results.scores import Known, score
-from evalkit.tasks.published import read_published
 
 if TYPE_CHECKING:
     from evalkit.results.diff import Changes

@@ -1,10 +1,12 @@
-"""Scores of cells, with intervals, derived from per-query records."""
+"""Scores of cells, with intervals, derived from per-item records; and which of them rest on too few items."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from evalkit.errors import ConfigError
 from evalkit.metrics.metric import CORRELATIONS, Metric
@@ -14,6 +16,33 @@ from evalkit.stats.correlation import resampled_pearson, resampled_spearman
 from evalkit.stats.intervals import bounded_mean_interval, influence_interval, percentiles
 from evalkit.terms import SIMILARITIES
 from evalkit.types import FloatArray
+
+FLOOR = 0.9
+"""Share of a task's items on which a cell must be defined to have a rank, and to take part in comparisons and means.
+
+What a cell scores on fewer is a score of other items than those of the others: often the easier ones.
+"""
+
+
+def is_enough(n: Any, items: int) -> Any:
+    """Tell whether `n` defined items (a number, or an array or column of them) are enough of a task's `items`."""
+    return n >= FLOOR * items
+
+
+def is_covered(values: FloatArray) -> NDArray[np.bool_]:
+    """Tell which columns are finite on enough rows: float64 of shape (n_items, n_cells) to bool (n_cells,)."""
+    return np.asarray(is_enough(np.isfinite(values).sum(axis=0), len(values)))
+
+
+def is_thin(board: pd.DataFrame) -> pd.Series:
+    """Tell which rows of a board (see `comparisons.against_best`) have a score over too few items, and so no rank."""
+    return board["score"].notna() & board["rank"].isna()
+
+
+def thin_in_words(n: int, items: int, things: str) -> str:
+    """What a thin cell is, as the end of a sentence: "covers 12 of 1,379 pairs, fewer than 90 %"."""
+    return f"covers {n:,} of {items:,} {things}, fewer than {FLOOR:.0%}".replace("%", " %")
+
 
 Resample = Callable[..., FloatArray]
 METHODS = (("spearman", spearman, resampled_spearman), ("pearson", pearson, resampled_pearson))

@@ -10,8 +10,7 @@ from evalkit.contracts import Described
 from evalkit.errors import EvalkitError, ModelNotFoundError, reason_of
 from evalkit.models.registry import CatalogueEntry, ModelSpec, build, families, kinds
 from evalkit.models.registry.catalogue import entry_of
-from evalkit.models.registry.files import refuse_pointer
-from evalkit.models.registry.folder import begins_as_path
+from evalkit.models.registry.folder import begins_as_path, refuse_pointer
 from evalkit.models.weights import at_hand, is_offline, locate, model_files
 from evalkit.runner.config import RunConfig, Size
 from evalkit.tasks import load_task

@@ -20,14 +20,14 @@ from evalkit.metrics.metric import Metric
 from evalkit.models.registry import families
 from evalkit.models.registry.selection import Participants
 from evalkit.results.facts import ModelFacts
+from evalkit.results.published import PublishedScore
 from evalkit.runner.config import RunConfig
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid import Outcome
-from evalkit.runner.grid.cells import CellFacts
+from evalkit.runner.grid.plan import CellFacts
 from evalkit.secrets import hide
 from evalkit.spending import Spent
 from evalkit.tasks.kinds import kind_of
-from evalkit.tasks.published import PublishedScore
 from evalkit.types import Task
 
 SCHEMA = 1

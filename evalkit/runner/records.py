@@ -1,17 +1,21 @@
-"""Make per-item records of what a grid gives."""
+"""Make per-item records of what a grid gives, and the evidence behind them: rankings, judgements and texts."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from evalkit.cell import Cell
 from evalkit.metrics import ir
 from evalkit.metrics.metric import Metric
 from evalkit.metrics.ranking import Judgements, judge
+from evalkit.results.evidence import COLUMNS, Evidence
 from evalkit.results.records import CELL_KEYS, GOLD_COLUMNS
 from evalkit.runner.grid import Outcome
 from evalkit.tasks.kinds import kind_of
-from evalkit.types import FloatArray, RetrievalTask, Task
+from evalkit.types import FloatArray, IntArray, RetrievalTask, Run, Task
 
 
 def make_records(outcome: Outcome, tasks: Sequence[Task], metrics: Sequence[Metric], depth: int) -> pd.DataFrame:
@@ -78,3 +82,93 @@ def _task_records(
         if (cell.task, cell.split) == label:
             for name, values in observed.items():
                 yield cell, name, values
+
+
+KEPT = 10
+"""Results of a query that are kept; more if the largest top k is more."""
+
+
+def make_evidence(outcome: Outcome, tasks: Sequence[Task], deepest: int) -> Evidence:
+    """Make the evidence of a grid on its tasks, with the first `deepest` results of a query, but at least `KEPT`."""
+    depth = max(KEPT, deepest)
+    rankings: list[pd.DataFrame] = []
+    first: list[pd.DataFrame] = []
+    rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in COLUMNS}
+    for task in tasks:
+        key = task.name, task.split
+        rows["items"] += [(*key, *item) for item in kind_of(task).items_as_texts(task)]
+        if not isinstance(task, RetrievalTask):
+            continue
+        runs = {cell: run for cell, run in outcome.rankings.items() if (cell.task, cell.split) == key}
+        ranked = [_ranking(cell, run, task, depth) for cell, run in runs.items()]
+        judged = [
+            (query.id, document, float(grade))
+            for query in task.queries
+            for document, grade in task.qrels[query.id].items()
+            if grade > 0
+        ]
+        shown = {document for _, document, _ in judged}.union(*(part["document"].cat.categories for part in ranked))
+        rankings += ranked
+        first += _first_relevant(runs, task)
+        rows["judgements"] += [(*key, *judgement) for judgement in judged]
+        rows["queries"] += [
+            (*key, query.id, query.text, json.dumps(dict(query.tags), ensure_ascii=False)) for query in task.queries
+        ]
+        rows["documents"] += [(*key, each.id, each.title, each.text) for each in task.corpus if each.id in shown]
+    frames = {name: pd.DataFrame(rows[name], columns=columns) for name, columns in COLUMNS.items()}
+    joined = {"rankings": _together("rankings", rankings), "first_relevant": _together("first_relevant", first)}
+    return Evidence(**{**frames, **joined})
+
+
+def _ranking(cell: Cell, run: Run, task: RetrievalTask, depth: int) -> pd.DataFrame:
+    documents = run.documents[:, :depth]
+    queries, places = np.nonzero(documents >= 0)
+    kept, codes = np.unique(documents[queries, places], return_inverse=True)
+    ids = task.document_ids
+    return pd.DataFrame(
+        {
+            **_labels(cell, task, queries),
+            "rank": places + 1,
+            "document": pd.Categorical.from_codes(codes, _texts(ids[row] for row in kept.tolist())),
+            "score": run.scores[queries, places],
+        }
+    )
+
+
+def _first_relevant(runs: Mapping[Cell, Run], task: RetrievalTask) -> Iterator[pd.DataFrame]:
+    ids = task.document_ids
+    judgements = Judgements.of(task.qrels, ids, [query.id for query in task.queries])
+    for cell, run in runs.items():
+        relevant = judge(run, judgements).gains > 0
+        ranks = np.where(relevant, np.arange(1, run.depth + 1), np.inf).min(axis=1, initial=np.inf)
+        yield pd.DataFrame(
+            {**_labels(cell, task, np.arange(len(ranks))), "rank": np.where(np.isinf(ranks), np.nan, ranks)}
+        )
+
+
+def _labels(cell: Cell, task: RetrievalTask, queries: IntArray) -> dict[str, pd.Categorical]:
+    """The cell, and the ids of queries by row, as columns."""
+    return {
+        **{key: pd.Categorical([getattr(cell, key)]).take(np.zeros_like(queries)) for key in CELL_KEYS},
+        "query": pd.Categorical.from_codes(queries, _texts(query.id for query in task.queries)),
+    }
+
+
+def _texts(ids: Iterable[str]) -> pd.Index:
+    """Ids as categories, of text even where there are none: pandas joins categories of one kind only."""
+    return pd.Index(list(ids), dtype=str)
+
+
+def _together(name: str, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One frame of all rows, in which categories stay categories: as text they would take many times the memory."""
+    columns = COLUMNS[name]
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    return pd.DataFrame(
+        {
+            column: union_categoricals([part[column] for part in parts])
+            if isinstance(parts[0][column].dtype, pd.CategoricalDtype)
+            else np.concatenate([part[column] for part in parts])
+            for column in columns
+        }
+    )

@@ -14,22 +14,20 @@ from evalkit.engine import require as require_engine
 from evalkit.errors import ConfigError, EvalkitError
 from evalkit.models.facts import look_up
 from evalkit.models.registry import Kind, ModelSpec, expand
-from evalkit.models.registry.fusion import is_fusion, parse_fusions
-from evalkit.models.registry.paid import check_paid
+from evalkit.models.registry.catalogue import check_paid
 from evalkit.models.registry.reference import ModelRef
-from evalkit.models.registry.selection import Participants, choose, choose_participants
+from evalkit.models.registry.selection import Participants, choose, choose_participants, is_fusion, parse_fusions
 from evalkit.progress import Progress
 from evalkit.reporting.write import Reports, report_error, write_run
 from evalkit.results import Results
-from evalkit.results.published import published_frame
+from evalkit.results.published import published_frame, read_published
 from evalkit.runner.config import RunConfig, over_suite, read_config, read_suite
 from evalkit.runner.context import RunContext
-from evalkit.runner.evidence import make_evidence
 from evalkit.runner.grid import GridPlan, run_grid
 from evalkit.runner.keys import RunKeys
 from evalkit.runner.plan import Plan, make_plan
 from evalkit.runner.provenance import make_provenance
-from evalkit.runner.records import make_gold, make_records
+from evalkit.runner.records import make_evidence, make_gold, make_records
 from evalkit.spending import Spending
 from evalkit.store import Store, default_root
 from evalkit.tasks import load_task
@@ -38,7 +36,6 @@ from evalkit.tasks.given import GivenTask
 from evalkit.tasks.kinds import kind_of
 from evalkit.tasks.mteb.reference import Reference, find_tasks, is_mteb
 from evalkit.tasks.mteb.tasks import load_tasks as load_mteb_tasks
-from evalkit.tasks.published import read_published
 from evalkit.types import RetrievalTask, Task
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evalkit.contracts import Advance, Engine, FullVectors, QueryByQuery, Reranker, ScoreParts, VectorParts
-from evalkit.engine.local import LOCAL
+from evalkit.engine import LOCAL
 from evalkit.store.keys import concatenated, first_of_each, pair_keys, text_keys
 from evalkit.store.store import Store
 from evalkit.store.table import Table

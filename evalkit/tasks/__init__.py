@@ -2,7 +2,6 @@
 
 from evalkit.tasks.checks import DataWarning
 from evalkit.tasks.layouts import TaskInfo
-from evalkit.tasks.loaders import load_task
-from evalkit.tasks.reference import list_tasks, task_folders
+from evalkit.tasks.reference import list_tasks, load_task, task_folders
 
 __all__ = ["DataWarning", "TaskInfo", "list_tasks", "load_task", "task_folders"]

@@ -16,7 +16,7 @@ from fakes import FakeEmbedder, FakeReranker, failures, retrieval_task, run
 from evalkit.errors import ConfigError
 from evalkit.models import lexical
 from evalkit.results import Results
-from evalkit.runner.grid import limit
+from evalkit.runner.grid import grid as limited
 from evalkit.runner.run import run as run_suite
 
 PETS = retrieval_task({"d1": "cat", "d2": "dog"}, {"q1": "meow", "q2": "bark"})
@@ -68,7 +68,7 @@ def stuck_below(event):
 
 
 def test_what_hangs_is_ended_where_it_runs_python_and_left_behind_elsewhere(monkeypatch):
-    monkeypatch.setattr(limit, "SECONDS_TO_END", 0.3)
+    monkeypatch.setattr(limited, "SECONDS_TO_END", 0.3)
     released = threading.Event()
     models = {
         "loops": FakeEmbedder(VECTORS, spoil=stuck_in_python),
@@ -104,10 +104,10 @@ def test_ctrl_c_ends_work_that_has_a_limit(monkeypatch):
                 raise KeyboardInterrupt
             super().join(timeout)
 
-    monkeypatch.setattr(limit, "Thread", Stopped)
+    monkeypatch.setattr(limited, "Thread", Stopped)
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
-        limit.within(60, stuck_in_python)
+        limited.within(60, stuck_in_python)
     assert threading.active_count() == before
 
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import binom
 
 import evalkit
-from evalkit.gating.check import Place
 from evalkit.gating.margins import LOSSES, Part, Side, hold
+from evalkit.gating.verdict import Place
 from evalkit.results.comparisons import Compared
 
 pytestmark = pytest.mark.slow

@@ -9,10 +9,9 @@ import pytest
 
 from evalkit.errors import ConfigError
 from evalkit.gating.baseline import Baseline, freeze
-from evalkit.gating.check import Check
 from evalkit.gating.gate import gate
 from evalkit.gating.policy import read_policy
-from evalkit.gating.verdict import UNDECIDED, Verdict
+from evalkit.gating.verdict import UNDECIDED, Check, Verdict
 from evalkit.gating.writing import to_summary
 from evalkit.results import Results
 from evalkit.results.records import GOLD_COLUMNS

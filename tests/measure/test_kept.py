@@ -1,7 +1,7 @@
 """What was measured is kept for the same work, and for no other."""
 
 from evalkit.compute import Compute
-from evalkit.measure.resume import kept_or_measured
+from evalkit.measure.child import kept_or_measured
 from evalkit.measure.timing import FirstWork, Limits, SecondWork
 from evalkit.models.registry import build, parse_spec
 from evalkit.runner.context import RunContext

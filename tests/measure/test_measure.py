@@ -16,11 +16,10 @@ from evalkit.contracts import no_progress
 from evalkit.measure import Limits, measure
 from evalkit.measure import timing as work
 from evalkit.models.registry import build, parse_spec
-from evalkit.models.registry.fusion import FusionSpec, RrfOptions, WeightedOptions
 from evalkit.models.registry.reference import ModelRef
-from evalkit.models.registry.selection import Participants, choose
-from evalkit.reporting.markdown import to_markdown
+from evalkit.models.registry.selection import FusionSpec, Participants, RrfOptions, WeightedOptions, choose
 from evalkit.reporting.measurements import measurement_tables
+from evalkit.reporting.table import to_markdown
 from evalkit.reporting.tables import make_tables
 from evalkit.results import Results
 from evalkit.results.measurements import COLUMNS, Measurements

@@ -13,8 +13,7 @@ from tiny_models import POSITIONS, TEXTS, MakeModel
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
-from evalkit.models.cross_encoder import CrossEncoder, load_cross_encoder
-from evalkit.models.transformer_reranker import PairOptions
+from evalkit.models.cross_encoder import CrossEncoder, PairOptions, load_cross_encoder
 
 QUERIES = TEXTS
 DOCUMENTS = [*reversed(TEXTS[1:]), TEXTS[0]]

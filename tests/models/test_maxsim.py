@@ -12,8 +12,8 @@ from tiny_models import POSITIONS, TEXTS, MakeModel
 
 from evalkit.compute import Compute
 from evalkit.errors import SpecError
+from evalkit.models.cross_encoder import PairOptions
 from evalkit.models.maxsim import MaxSim, load_maxsim
-from evalkit.models.transformer_reranker import PairOptions
 
 PAIRS = list(itertools.product(TEXTS, TEXTS[::-1]))
 QUERIES, DOCUMENTS = map(list, zip(*PAIRS, strict=True))

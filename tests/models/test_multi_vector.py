@@ -17,8 +17,8 @@ from evalkit.compute import Compute
 from evalkit.contracts import Reranker, Retriever
 from evalkit.errors import ConfigError
 from evalkit.models import batching, maxsim, multi_vector
+from evalkit.models.cross_encoder import PairOptions
 from evalkit.models.maxsim import MaxSim, load_maxsim
-from evalkit.models.transformer_reranker import PairOptions
 from evalkit.tasks import load_task
 
 DOCUMENTS = [*TEXTS, "a bad cab", "sat the cat", "yaks and zebras"]

@@ -8,7 +8,7 @@ from api_server import DIM, KEY, score, serving, vector
 from evalkit.compute import Compute
 from evalkit.errors import SpecError
 from evalkit.models.registry import build, parse_spec
-from evalkit.models.registry.paid import price_of
+from evalkit.models.registry.catalogue import price_of
 from evalkit.store.keys import fingerprint
 
 TEXTS = [f"text {number}\nof two lines" for number in range(7)]

@@ -19,7 +19,7 @@ from evalkit.compute import Compute
 from evalkit.errors import ApiError, TimeLimitError
 from evalkit.models import api
 from evalkit.models.registry import build, parse_spec
-from evalkit.runner.grid.limit import within
+from evalkit.runner.grid.grid import within
 from evalkit.store import Store, encode_once
 
 TEXTS = [f"text {number} " + "word " * (number % 5) for number in range(70)]

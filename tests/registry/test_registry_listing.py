@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from evalkit.errors import SpecError
 from evalkit.models.registry import parse_spec, resolve, split_models
-from evalkit.models.registry.fusion import parse_fusions
+from evalkit.models.registry.selection import parse_fusions
 from evalkit.runner.config import read_config
 
 PROMPT = "Given a query, retrieve: "

@@ -11,10 +11,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from evalkit.reporting.latex import to_latex
-from evalkit.reporting.markdown import to_markdown
 from evalkit.reporting.significance import what_shows
-from evalkit.reporting.table import Table, TableCell
+from evalkit.reporting.table import Table, TableCell, to_latex, to_markdown
 from evalkit.reporting.tables import make_tables
 from evalkit.reporting.terminal import print_tables
 from evalkit.results import Results

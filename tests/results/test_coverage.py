@@ -10,13 +10,13 @@ import pytest
 import evalkit
 from evalkit.reporting.html.answer import answer
 from evalkit.reporting.html.units import across, make_units
-from evalkit.reporting.markdown import to_markdown
+from evalkit.reporting.table import to_markdown
 from evalkit.reporting.tables import make_tables
 from evalkit.results import Results
 from evalkit.results.comparisons import across_tasks, against_best, pairwise
-from evalkit.results.coverage import FLOOR, is_covered
 from evalkit.results.diff import TOO_FEW, compare_runs
 from evalkit.results.records import GOLD_COLUMNS
+from evalkit.results.scores import FLOOR, is_covered
 from evalkit.stats.correlation import resampled_spearman
 from evalkit.terms import SIMILARITIES
 

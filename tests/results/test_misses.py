@@ -18,14 +18,13 @@ from evalkit.metrics.metric import of_rankings
 from evalkit.models.registry import build, resolve
 from evalkit.models.registry.reference import ModelRef
 from evalkit.models.registry.selection import Participants, choose
-from evalkit.reporting.markdown import to_markdown
 from evalkit.reporting.measurements import loss_tables
+from evalkit.reporting.table import to_markdown
 from evalkit.results import Results
 from evalkit.results.evidence import Evidence
 from evalkit.results.misses import PARTS, attribute
 from evalkit.runner.context import RunContext
-from evalkit.runner.evidence import make_evidence
-from evalkit.runner.records import make_gold, make_records
+from evalkit.runner.records import make_evidence, make_gold, make_records
 from evalkit.tasks import load_task
 from evalkit.tasks.reference import bundled_tasks
 

@@ -11,7 +11,7 @@ from evalkit.errors import ConfigError, SpecError, UnknownNameError
 from evalkit.integrations.llamaindex import EvalkitRetriever, best_retriever, task_nodes
 from evalkit.metrics.ranking import Judgements, judge, ndcg
 from evalkit.models.registry import build, parse_spec
-from evalkit.models.registry.fusion import parse_fusions
+from evalkit.models.registry.selection import parse_fusions
 from evalkit.search.fusion import WEIGHTS, Fusion, fuse, halves, pool
 from evalkit.search.ranking import id_ranks
 from evalkit.tasks import load_task

@@ -10,9 +10,9 @@ import pytest
 from fakes import FakeReranker, retrieval_task, run
 from store_models import Counting
 
+from evalkit.cli.commands.shared import parse_age, parse_budget, parse_size
 from evalkit.errors import ConfigError
 from evalkit.store import Store, default_root
-from evalkit.store.amounts import parse_age, parse_budget, parse_size
 
 DAY = 24 * 3600
 

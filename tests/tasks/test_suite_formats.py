@@ -12,9 +12,9 @@ from table_files import COMPRESSIONS, FORMATS
 from evalkit.errors import ConfigError, DataError
 from evalkit.picking.documents import Folder, SourceFile
 from evalkit.picking.questions import read_questions
+from evalkit.results.published import read_published
 from evalkit.tasks import blocks, load_task
 from evalkit.tasks.blocks import BlockCorpus
-from evalkit.tasks.published import read_published
 
 PAIRS = pd.DataFrame(
     {

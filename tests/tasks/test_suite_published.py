@@ -8,8 +8,8 @@ import pytest
 
 from evalkit.errors import ConfigError, DataError
 from evalkit.models.registry import catalogue
+from evalkit.results.published import PublishedScore, read_published
 from evalkit.runner.config import read_suite
-from evalkit.tasks.published import PublishedScore, read_published
 
 COLUMNS = "task,split,model,reranker,metric,score,n,source"
 

@@ -20,8 +20,7 @@ from evalkit.gating.gate import gate
 from evalkit.models.registry import build, resolve
 from evalkit.reporting.html.page import render
 from evalkit.results.diff import compare_runs
-from evalkit.stats.influence import influence_values
-from evalkit.stats.intervals import influence_interval
+from evalkit.stats.intervals import influence_interval, influence_values
 from evalkit.tasks import load_task
 from evalkit.tasks.kinds import classification
 

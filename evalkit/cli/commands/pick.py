@@ -73,12 +73,12 @@ def pick(
     """Choose a model, reranker and chunking for a folder of documents."""
     not_keys = ("documents", "chunk_size", "chunk_overlap", "budget", "report")
     keys = {key: value for key, value in locals().items() if value is not None and key not in (*not_keys, "not_keys")}
+    from evalkit.cli.commands.shared import parse_budget
     from evalkit.errors import ReportError
     from evalkit.picking.pick import Pick
     from evalkit.picking.pick import pick as run_pick
     from evalkit.reporting.write import REPORT, Reports
     from evalkit.runner.run import Interrupted
-    from evalkit.store.amounts import parse_budget
 
     if report:
         from evalkit.reporting.html import require_report, write_report

@@ -49,7 +49,7 @@ def store_prune(
     max_size: Annotated[str | None, typer.Option(help="Keep at most so much, last used first: 500MB, 5GB.")] = None,
 ) -> None:
     """Remove tables by age, model or total size."""
-    from evalkit.store.amounts import parse_age, parse_size
+    from evalkit.cli.commands.shared import parse_age, parse_size
 
     if older_than is None and model is None and max_size is None:
         raise typer.BadParameter("say what to remove: --older-than, --model or --max-size.")

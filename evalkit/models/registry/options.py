@@ -1,5 +1,6 @@
 """The options of each built-in family: their names, types and defaults. Unknown options are errors."""
 
+from collections.abc import Collection, Mapping
 from typing import Literal, Self
 
 from pydantic import (
@@ -12,7 +13,8 @@ from pydantic import (
     model_validator,
 )
 
-from evalkit.compute import Dtype
+from evalkit.compute import Compute, Dtype
+from evalkit.contracts import Setting
 from evalkit.terms import Similarity
 
 Pooling = Literal["cls", "mean", "max"]
@@ -99,3 +101,17 @@ class ApiEmbedderOptions(ApiOptions, VectorOptions):
     """Options of embedders behind an API. `dimensions` is paid for anew; `dim` cuts what was paid for once."""
 
     dimensions: PositiveInt | None = Field(None, description="dimensions asked of the API; unset: its default")
+
+
+def dtype_setting(compute: Compute, option: Dtype | None) -> Setting:
+    """The dtype that is computed in: the option's, else the run's."""
+    return Setting(compute.dtype, "default" if option is None else "option")
+
+
+def option_settings(options: Options, leave_out: Collection[str] = ()) -> Mapping[str, Setting]:
+    """Each option with its value, and whether the user gave it or it is the default; unset ones are left out."""
+    return {
+        name: Setting(value, "option" if name in options.model_fields_set else "default")
+        for name, value in options.model_dump(mode="json").items()
+        if value is not None and name not in leave_out
+    }

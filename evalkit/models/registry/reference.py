@@ -10,9 +10,8 @@ from typing import Any
 from evalkit.compute import Compute
 from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever
 from evalkit.errors import ConfigError
-from evalkit.models.registry.build import build, kinds
 from evalkit.models.registry.catalogue import resolve
-from evalkit.models.registry.families import Family, Kind, families
+from evalkit.models.registry.families import Family, Kind, build, families, kinds
 from evalkit.models.registry.spec import ModelSpec
 from evalkit.spending import Paid, Spending
 

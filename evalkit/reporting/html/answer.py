@@ -9,7 +9,7 @@ from evalkit.cell import NO_RERANKER
 from evalkit.reporting.html.units import Unit
 from evalkit.reporting.significance import row_name
 from evalkit.results.comparisons import LEVEL
-from evalkit.results.coverage import in_words, is_thin
+from evalkit.results.scores import is_thin, thin_in_words
 from evalkit.tasks.kinds import kind_named
 
 KEEPS = 0.9
@@ -67,7 +67,8 @@ def thin(cells: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
     """Which cells have a score over too few items to have a rank."""
     things = kind_named(facts["type"]).items
     return [
-        f"{row_name(cell)} {in_words(int(cell['n']), facts[things], things)}: it has no rank, and is not compared."
+        f"{row_name(cell)} {thin_in_words(int(cell['n']), facts[things], things)}: "
+        "it has no rank, and is not compared."
         for _, cell in cells[is_thin(cells)].iterrows()
     ]
 

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 from evalkit.errors import OptionalDependencyError
 from evalkit.reporting.html.answer import answer
 from evalkit.reporting.html.charts import all_charts
-from evalkit.reporting.html.drilldown import pack_pairs, pack_queries
-from evalkit.reporting.html.plain import compressed, plain, to_json
+from evalkit.reporting.html.drilldown import compressed, pack_pairs, pack_queries, plain, to_json
 from evalkit.reporting.html.units import Unit, across, make_units
 from evalkit.reporting.published import published_tables
 from evalkit.reporting.sections import added_tables
 from evalkit.results import Results
+from evalkit.results.facts import read_notes
 from evalkit.results.merge import merge_runs
-from evalkit.results.notes import read_notes
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -8,12 +8,12 @@ import pandas as pd
 
 from evalkit.cell import cell_name
 from evalkit.metrics.metric import Metric
-from evalkit.reporting.html.plain import plain
+from evalkit.reporting.html.drilldown import plain
 from evalkit.reporting.significance import if_sample, what_shows
 from evalkit.results import Results
 from evalkit.results.comparisons import across_tasks, against_best, reranker_gains
-from evalkit.results.coverage import is_enough
 from evalkit.results.facts import ModelFacts, cell_facts
+from evalkit.results.scores import is_enough
 from evalkit.tasks.kinds import TaskKind, kind_named
 
 BOARD = [

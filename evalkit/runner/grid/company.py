@@ -1,8 +1,10 @@
-"""Whether a reranker scores a pair by itself, or in view of what stands beside it: asked once, before it is used.
+"""Rerankers that score in view of what stands beside: whether a reranker is one, and orders of lists as scores.
 
-The scores of a reranker of the second kind must not be shared between lists, nor kept by pair.
+The scores of such a reranker must not be shared between lists, nor kept by pair.
 """
 
+import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from evalkit.compute import Dtype
-from evalkit.contracts import ListReranker, Reranker, ScoreParts, ScoresAlone, no_progress
+from evalkit.contracts import Advance, ListReranker, Reranker, ScoreParts, ScoresAlone, no_progress
 from evalkit.errors import ApiError, BudgetError, ScoreError
 from evalkit.store import Store
 from evalkit.types import FloatArray, IntArray
@@ -107,3 +109,44 @@ def _asked(reranker: Reranker, query: str, documents: Sequence[str], dtype: Dtyp
 
 def _scores(reranker: Reranker, query: str, documents: Sequence[str]) -> Any:
     return np.asarray(reranker.score([query] * len(documents), list(documents), no_progress), dtype=np.float64)
+
+
+def in_context(query: str, documents: Sequence[str], scores: FloatArray) -> str:
+    """A query with its candidates, as one text: what a list reranker's order depends on. Equal texts count once."""
+    first = dict(zip(reversed(documents), reversed(scores.tolist()), strict=True))
+    distinct = list(dict.fromkeys(documents))
+    return json.dumps([query, distinct, [first[document] for document in distinct]])
+
+
+class ListScores:
+    """A list reranker as one that scores pairs: the score of (query in its context, document) tells its place.
+
+    0 for the first, -1 for the second and so on; -inf for a document that was left out.
+    """
+
+    query_by_query = True
+
+    def __init__(self, reranker: ListReranker) -> None:
+        self._reranker = reranker
+        self.identity: Mapping[str, object] = reranker.identity
+
+    def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
+        """Scores of the pairs: float64 of shape (n_pairs,). Raises ScoreError for an order that is none."""
+        pairs: defaultdict[str, list[int]] = defaultdict(list)
+        for pair, context in enumerate(queries):
+            pairs[context].append(pair)
+        scores = np.empty(len(queries))
+        for context, rows in pairs.items():
+            places = self._places(*json.loads(context))
+            scores[rows] = [places.get(documents[row], -np.inf) for row in rows]
+            advance(len(rows))
+        return scores
+
+    def _places(self, query: str, documents: list[str], scores: list[float]) -> dict[str, float]:
+        order = list(self._reranker.rerank(query, documents, np.array(scores)))
+        if len(set(order)) < len(order) or not set(order) <= set(range(len(documents))):
+            raise ScoreError(
+                f"a list reranker gave the order {order} for {len(documents)} documents of the query {query[:80]!r}; "
+                "it must name each at most once, by its row number."
+            )
+        return {documents[row]: -float(place) for place, row in enumerate(order)}

@@ -12,15 +12,20 @@ import numpy as np
 from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, VectorRows
 from evalkit.errors import ConfigError
 from evalkit.runner.context import RunContext
-from evalkit.runner.grid.cells import CellFacts
-from evalkit.runner.grid.company import Company, InCompany, ask
-from evalkit.runner.grid.description import Description, describe
+from evalkit.runner.grid.company import Company, InCompany, ListScores, ask, in_context
+from evalkit.runner.grid.description import (
+    Description,
+    Vocabulary,
+    describe,
+    known_by_tokens,
+    known_by_vectors,
+    known_by_words,
+)
 from evalkit.runner.grid.encoding import encode, learned_from, prepared, score_pairs
-from evalkit.runner.grid.lists import ListScores, in_context
 from evalkit.runner.grid.notes import fitted_on, of_first_stage, of_second_stage
+from evalkit.runner.grid.plan import CellFacts
 from evalkit.runner.grid.searching import reader, search_by, similarities
 from evalkit.runner.grid.truncation import Reading, read_documents, read_pairs, read_texts, sampled
-from evalkit.runner.grid.vocabulary import Vocabulary, known_by_tokens, known_by_vectors, known_by_words
 from evalkit.search.ranking import id_ranks, rank, reordered, without_documents
 from evalkit.store.keys import fingerprint
 from evalkit.tasks.kinds import kind_of

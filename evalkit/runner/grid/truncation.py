@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from evalkit.contracts import CountsPairTokens, CountsTokens
-from evalkit.results.notes import MOST_COUNTED
+from evalkit.results.facts import MOST_COUNTED
 from evalkit.types import IntArray, RetrievalTask
 
 Count = Callable[[list[str], list[str]], IntArray]

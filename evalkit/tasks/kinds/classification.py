@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import PositiveInt
 
 from evalkit.metrics.metric import Metric
-from evalkit.stats.influence import influence_values
+from evalkit.stats.intervals import influence_values
 from evalkit.tasks.build import sample
 from evalkit.tasks.checks import Problems
 from evalkit.tasks.columns import Fields

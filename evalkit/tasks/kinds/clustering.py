@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 from scipy.special import ndtri, stdtrit, xlogy
 
 from evalkit.metrics.metric import Metric
-from evalkit.stats.influence import jackknife_values
+from evalkit.stats.intervals import jackknife_values
 from evalkit.tasks.build import sample
 from evalkit.tasks.checks import Problems
 from evalkit.tasks.declaration import Declaration

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from evalkit.metrics.metric import Metric
-from evalkit.stats.influence import jackknife_values
+from evalkit.stats.intervals import jackknife_values
 from evalkit.tasks.build import sample
 from evalkit.tasks.checks import Problems
 from evalkit.tasks.columns import Fields

@@ -1,19 +1,57 @@
-"""mteb's own evaluators, as tasks that are handed a way to encode."""
+"""mteb's own evaluators, as tasks that are handed a way to encode; and texts joined as mteb joins them."""
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy, deepcopy
+from functools import partialmethod
 from importlib.metadata import version
 from itertools import chain
 from typing import Any
 
 from evalkit.tasks.hashing import hash_rows
-from evalkit.tasks.mteb.metrics import numbers
 from evalkit.tasks.mteb.model import MtebModel, empty_meta
-from evalkit.tasks.mteb.quiet import quiet
-from evalkit.tasks.mteb.texts import is_retrieval, read_document
+from evalkit.tasks.mteb.naming import numbers
 from evalkit.terms import Similarity
-from evalkit.types import EncodeTexts, EvaluatorTask
+from evalkit.types import Document, EncodeTexts, EvaluatorTask, Query
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No bars of datasets, nor of tqdm, which mteb shows whatever it is told."""
+    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from tqdm import tqdm
+
+    shown, plain = not are_progress_bars_disabled(), tqdm.__init__
+    loud: Any = tqdm
+    disable_progress_bars()
+    loud.__init__ = partialmethod(plain, disable=True)
+    try:
+        yield
+    finally:
+        loud.__init__ = plain
+        if shown:
+            enable_progress_bars()
+
+
+def is_retrieval(data: Any) -> bool:
+    """Whether a split's data is a corpus, queries and judgements."""
+    return isinstance(data, Mapping) and "corpus" in data
+
+
+def read_document(row: Mapping[str, Any]) -> Document:
+    """A document whose `content` is the title, if there is one, and the text, without outer blanks."""
+    title, text = row.get("title") or "", row["text"] or ""
+    return Document(str(row["id"]), text if title else text.strip(), title)
+
+
+def read_query(row: Mapping[str, Any]) -> Query:
+    """A query followed by its instruction, if it has one; of a conversation the turns, apart by semicolons."""
+    text, instruction = row["text"], row.get("instruction")
+    if not isinstance(text, str):
+        text = "; ".join(turn if isinstance(turn, str) else f"{turn['role']}: {turn['content']}" for turn in text)
+    return Query(str(row["id"]), text + (f" {instruction}" if instruction is not None else ""))
+
 
 BATCH_SIZE = 1024
 """Texts that mteb hands over at a time; they are batched for the model after that."""
