@@ -54,44 +54,36 @@ class OnDisk(Protocol):
         ...
 
 
-class Task(Protocol):
-    """What all tasks have. `type` names their kind, `content_hash` is a hash of all that decides a score."""
+@dataclass(frozen=True)
+class Task:
+    """What all tasks have; each kind of task (see `tasks.kinds`) has a class of its own, whose `type` is its name.
+
+    `content_hash` is a hash of all that decides a score. `notes` are sentences on how the data was read, where it
+    could have been read in another way. `sampled_from` counts the items that there are, if these are a sample.
+    """
 
     type: ClassVar[str]
 
-    @property
-    def name(self) -> str:
-        """The name."""
-
-    @property
-    def split(self) -> str:
-        """The split."""
-
-    @property
-    def content_hash(self) -> str:
-        """The hash."""
+    name: str
+    split: str
+    content_hash: str = field(kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+    sampled_from: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
-class StsTask:
+class StsTask(Task):
     """Sentence pairs with gold similarity.
 
-    `gold` is float64 of shape (n_pairs,), in the data's own units (`score_range`, if declared). `notes` are sentences
-    on how the data was read, where it could have been read in another way.
+    `gold` is float64 of shape (n_pairs,), in the data's own units (`score_range`, if declared).
     """
 
     type: ClassVar[str] = "sts"
 
-    name: str
-    split: str
     sentences1: tuple[str, ...]
     sentences2: tuple[str, ...]
     gold: FloatArray
-    content_hash: str
     score_range: tuple[float, float] | None = None
-    notes: tuple[str, ...] = ()
-    sampled_from: int | None = None
-    """How many pairs there are, if these are a sample of them."""
 
     @property
     def pair_ids(self) -> tuple[str, ...]:
@@ -100,29 +92,22 @@ class StsTask:
 
 
 @dataclass(frozen=True)
-class RetrievalTask:
+class RetrievalTask(Task):
     """A corpus, queries over it, and judgements.
 
     `queries` holds the judged queries only (at least one grade above 0); `excluded` counts the others. The
     queries of `not_for_themselves`, by id, stand in the corpus under their id, and are no results of themselves
-    (ArguAna, Quora). `notes` are sentences on how the data was read, where it could have been read in another way.
-    Where there are `candidates`, by query id, these documents alone are ranked for the query, by id; a query without
-    any has no results.
+    (ArguAna, Quora). Where there are `candidates`, by query id, these documents alone are ranked for the query; a
+    query without any has no results. `sampled_from` counts judged queries.
     """
 
     type: ClassVar[str] = "retrieval"
 
-    name: str
-    split: str
     corpus: Sequence[Document]
     queries: tuple[Query, ...]
     qrels: Qrels
-    content_hash: str
     excluded: int = 0
     not_for_themselves: frozenset[str] = frozenset()
-    notes: tuple[str, ...] = ()
-    sampled_from: int | None = None
-    """How many judged queries there are, if these are a sample of them."""
     candidates: Mapping[str, Sequence[str]] | None = None
 
     @property
@@ -141,7 +126,7 @@ EncodeTexts = Callable[[Sequence[str], Role], Any]
 
 
 @dataclass(frozen=True)
-class EvaluatorTask:
+class EvaluatorTask(Task):
     """A task that brings its own evaluator (classification, clustering ...), which scores an embedder as a whole.
 
     `kind` names the type of task. `texts` are what models that learn from a corpus learn from, each text once.
@@ -151,12 +136,9 @@ class EvaluatorTask:
 
     type: ClassVar[str] = "evaluator"
 
-    name: str
-    split: str
     kind: str
     texts: tuple[str, ...]
     samples: int
-    content_hash: str
     evaluate: Callable[[EncodeTexts, Similarity], Mapping[str, float]]
 
 

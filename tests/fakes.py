@@ -101,7 +101,7 @@ def retrieval_task(corpus, queries, qrels=None, name="pets") -> RetrievalTask:
 def sts_task(pairs, name="pairs") -> StsTask:
     """`pairs` are (sentence1, sentence2, gold)."""
     first, second, gold = zip(*pairs, strict=True)
-    return StsTask(name, "test", first, second, np.array(gold, dtype=np.float64), uuid4().hex)
+    return StsTask(name, "test", first, second, np.array(gold, dtype=np.float64), content_hash=uuid4().hex)
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def _published(path: Path | None, scores: Sequence[PublishedScore]) -> dict[str,
 
 def _task(task: Task) -> dict[str, Any]:
     facts = {"task": task.name, "split": task.split, "content_hash": task.content_hash, "type": task.type}
-    told = {"notes": list(getattr(task, "notes", ())), "sampled_from": getattr(task, "sampled_from", None)}
+    told = {"notes": list(task.notes), "sampled_from": task.sampled_from}
     return {**facts, **kind_of(task).facts(task), **told}
 
 

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,8 +19,9 @@ from evalkit.tasks.checks import (
     keep_highest,
 )
 from evalkit.tasks.hashing import hash_retrieval, hash_sts
-from evalkit.types import Document, IntArray, Qrels, Query, RetrievalTask, StsTask
+from evalkit.types import Document, Qrels, Query, RetrievalTask, StsTask
 
+Item = TypeVar("Item")
 _WORD = re.compile(r"\w+")
 
 
@@ -91,7 +93,7 @@ def make_sts(
     kept = [pair for pair in pairs if math.isfinite(pair[2])]
     if not kept and not problems.fatal:
         problems.add(f"{source}: no sentence pair with a score", fatal=True)
-    taken = [kept[row] for row in sample(len(kept), max_pairs, seed)]
+    taken, drawn_from = sample(kept, max_pairs, seed)
     check_gold([pair[2] for pair in kept], [pair[2] for pair in taken], source, problems)
     problems.settle(on_bad_data)
     sentences1, sentences2, scores = zip(*taken, strict=True)
@@ -105,7 +107,7 @@ def make_sts(
         content_hash=hash_sts(sentences1, sentences2, gold),
         score_range=score_range,
         notes=problems.notes,
-        sampled_from=len(kept) if len(scores) < len(kept) else None,
+        sampled_from=drawn_from,
     )
 
 
@@ -142,25 +144,26 @@ def make_retrieval(
         problems.add("the corpus has no documents", fatal=True)
     problems.settle(on_bad_data)
     judged = [query for query in kept_queries.values() if is_judged(query.id, qrels)]
-    sampled = tuple(judged[row] for row in sample(len(judged), max_queries, seed))
+    sampled, drawn_from = sample(judged, max_queries, seed)
     sampled_qrels = {query.id: qrels[query.id] for query in sampled}
     left_out = not_for_themselves(corpus, sampled, sampled_qrels, ignore_identical_ids, problems)
     return RetrievalTask(
         name=name,
         split=split,
         corpus=corpus,
-        queries=sampled,
+        queries=tuple(sampled),
         qrels=sampled_qrels,
         content_hash=hash_retrieval(corpus, sampled, sampled_qrels, bool(ignore_identical_ids) or left_out),
         excluded=len(kept_queries) - len(judged),
         not_for_themselves=left_out,
         notes=problems.notes,
-        sampled_from=len(judged) if len(sampled) < len(judged) else None,
+        sampled_from=drawn_from,
     )
 
 
-def sample(count: int, size: int | None, seed: int) -> IntArray:
-    """Draw so many of `count` rows by a seed, in their order; all of them if `size` is None or not fewer."""
-    if size is None or size >= count:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))
+def sample(rows: Sequence[Item], size: int | None, seed: int) -> tuple[list[Item], int | None]:
+    """Draw so many rows by a seed, in their order, and tell of how many; where there are no more, all rows and None."""
+    if size is None or size >= len(rows):
+        return list(rows), None
+    drawn = np.sort(np.random.default_rng(seed).choice(len(rows), size, replace=False))
+    return [rows[row] for row in drawn], len(rows)

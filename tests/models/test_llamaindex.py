@@ -32,7 +32,7 @@ TASK = RetrievalTask(
     ),
     (Query("q1", "a cat naps"), Query("q2", "dog"), Query("q3", "cat")),
     {"q1": {"c": 1}, "q2": {"b": 1}, "q3": {"d": 1}},
-    "hash",
+    content_hash="hash",
 )
 
 
@@ -68,7 +68,7 @@ def test_prompts_and_derived_vectors_are_ours():
 def test_the_store_tells_the_sides_apart(tmp_path: Path):
     """A text that is a query and a document has two vectors, and neither is computed a second time."""
     component = TwoSided()
-    same = RetrievalTask("t", "s", TASK.corpus[:3], (Query("q1", "a cat"),), {"q1": {"a": 1}}, "hash")
+    same = RetrievalTask("t", "s", TASK.corpus[:3], (Query("q1", "a cat"),), {"q1": {"a": 1}}, content_hash="hash")
     first = run([same], {"m": LlamaIndexEmbedder(component)}, depth=3, store=Store(tmp_path))
     calls = len(component._calls.made)
     again = run([same], {"m": LlamaIndexEmbedder(component)}, depth=3, store=Store(tmp_path))

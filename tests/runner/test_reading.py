@@ -55,7 +55,9 @@ def retrieval_task():
     }
     corpus = tuple(Document(name, text) for name, text in texts.items())
     qrels = {"q1": {"long": 1.0, "limit": 1.0}, "q2": {"short": 2.0, "longer": 0.0}}
-    return RetrievalTask("lengths", "test", corpus, (Query("q1", "one"), Query("q2", "two")), qrels, "hash")
+    return RetrievalTask(
+        "lengths", "test", corpus, (Query("q1", "one"), Query("q2", "two")), qrels, content_hash="hash"
+    )
 
 
 def test_documents_that_are_longer_than_the_limit_are_counted():
@@ -72,7 +74,7 @@ def test_pairs_are_counted_together():
 
 
 def test_sentences_are_counted_once_each():
-    task = StsTask("pairs", "test", ("a b", "a b"), ("a b c d e", "a"), np.array([1.0, 2.0]), "hash")
+    task = StsTask("pairs", "test", ("a b", "a b"), ("a b c d e", "a"), np.array([1.0, 2.0]), content_hash="hash")
     reading = read_texts(Words(), kind_of(task).texts(task))
     assert (reading.counted, reading.truncated, reading.relevant) == (3, pytest.approx(1 / 3), 0)
     assert reading.notes("sentences") == (

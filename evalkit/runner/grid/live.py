@@ -133,7 +133,7 @@ def second_stage(
         return []
     # A task of these candidates alone: no other document is read again.
     listed = tuple(document for document, _ in first)
-    task = RetrievalTask("query", "live", listed, (Query("query", query),), {}, "")
+    task = RetrievalTask("query", "live", listed, (Query("query", query),), {}, content_hash="")
     run = Run(np.arange(len(listed))[None, :], np.array([[score for _, score in first]]))
     return found(rerank(reranker, "the reranker", task, {"model": run}, len(listed), context)["model"], listed)
 

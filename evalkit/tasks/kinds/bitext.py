@@ -18,7 +18,7 @@ from evalkit.tasks.hashing import hash_rows
 from evalkit.tasks.kinds.kind import Encode, Loading, TaskKind
 from evalkit.tasks.reading import read_rows
 from evalkit.terms import Similarity
-from evalkit.types import FloatArray
+from evalkit.types import FloatArray, Task
 
 if TYPE_CHECKING:
     from evalkit.tasks.layouts import TaskInfo
@@ -28,18 +28,13 @@ METRICS = {"f1": "F1", "accuracy": "Accuracy", "precision": "Precision"}
 
 
 @dataclass(frozen=True)
-class BitextTask:
+class BitextTask(Task):
     """Pairs of a sentence and its translation: row i of `first` means row i of `second`."""
 
     type: ClassVar[str] = "bitext"
 
-    name: str
-    split: str
     first: tuple[str, ...]
     second: tuple[str, ...]
-    content_hash: str
-    notes: tuple[str, ...] = ()
-    sampled_from: int | None = None
 
 
 class Bitext(TaskKind[BitextTask]):
@@ -64,15 +59,16 @@ class Bitext(TaskKind[BitextTask]):
         if not pairs and not problems.fatal:
             problems.add(f"{problems.place_of(files)}: no pair of sentences", fatal=True)
         problems.settle(how.on_bad_data)
-        first, second = zip(*(pairs[row] for row in sample(len(pairs), how.max_items, how.seed)), strict=True)
+        taken, drawn_from = sample(pairs, how.max_items, how.seed)
+        first, second = zip(*taken, strict=True)
         return BitextTask(
             info.name,
             split,
             first,
             second,
-            hash_rows({"type": self.name}, ({"pair": pair} for pair in zip(first, second, strict=True))),
-            problems.notes,
-            len(pairs) if len(first) < len(pairs) else None,
+            content_hash=hash_rows({"type": self.name}, ({"pair": pair} for pair in taken)),
+            notes=problems.notes,
+            sampled_from=drawn_from,
         )
 
     def facts(self, task: BitextTask) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from evalkit.tasks.hashing import hash_rows
 from evalkit.tasks.kinds.kind import Encode, Loading, TaskKind
 from evalkit.tasks.reading import read_rows
 from evalkit.terms import Similarity
-from evalkit.types import FloatArray, IntArray
+from evalkit.types import FloatArray, IntArray, Task
 
 if TYPE_CHECKING:
     from evalkit.tasks.layouts import TaskInfo
@@ -42,22 +42,17 @@ class ClassificationDeclaration(Declaration):
 
 
 @dataclass(frozen=True)
-class ClassificationTask:
+class ClassificationTask(Task):
     """Texts and their labels, numbers from 0 in the order of their names, and those that are learned from."""
 
     type: ClassVar[str] = "classification"
 
-    name: str
-    split: str
     train: tuple[str, ...]
     train_labels: IntArray
     test: tuple[str, ...]
     test_labels: IntArray
     labels: tuple[str, ...]
     samples_per_label: int | None
-    content_hash: str
-    notes: tuple[str, ...] = ()
-    sampled_from: int | None = None
 
 
 class Classification(TaskKind[ClassificationTask]):
@@ -85,7 +80,7 @@ class Classification(TaskKind[ClassificationTask]):
         if len(labels) < 2 and not problems.fatal:
             problems.add("the training texts have fewer than two labels", fatal=True)
         problems.settle(how.on_bad_data)
-        taken = [test[row] for row in sample(len(test), how.max_items, how.seed)]
+        taken, drawn_from = sample(test, how.max_items, how.seed)
         # A label that is not learned is never told: it has a number of its own.
         number_of = {
             label: number for number, label in enumerate(dict.fromkeys([*labels, *(label for _, label in test)]))
@@ -102,9 +97,9 @@ class Classification(TaskKind[ClassificationTask]):
             np.array([number_of[label] for _, label in taken], dtype=np.int64),
             tuple(number_of),
             per_label,
-            hash_rows({"type": self.name, "samples_per_label": per_label}, chain(*rows)),
-            problems.notes,
-            len(test) if len(taken) < len(test) else None,
+            content_hash=hash_rows({"type": self.name, "samples_per_label": per_label}, chain(*rows)),
+            notes=problems.notes,
+            sampled_from=drawn_from,
         )
 
     def facts(self, task: ClassificationTask) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from evalkit.tasks.hashing import hash_rows
 from evalkit.tasks.kinds.classification import read_labelled
 from evalkit.tasks.kinds.kind import Encode, Loading, TaskKind
 from evalkit.terms import Similarity
-from evalkit.types import FloatArray, IntArray
+from evalkit.types import FloatArray, IntArray, Task
 
 if TYPE_CHECKING:
     from evalkit.tasks.layouts import TaskInfo
@@ -42,7 +42,7 @@ class ClusteringDeclaration(Declaration):
 
 
 @dataclass(frozen=True)
-class ClusteringTask:
+class ClusteringTask(Task):
     """Texts and their labels, int64 of shape (n_texts,), numbers from 0 in the order of their names.
 
     `draws` are the rows that each experiment clusters, int64 of shape (n_experiments, texts_per_experiment).
@@ -50,15 +50,10 @@ class ClusteringTask:
 
     type: ClassVar[str] = "clustering"
 
-    name: str
-    split: str
     contents: tuple[str, ...]
     labels: IntArray
     names: tuple[str, ...]
     draws: IntArray
-    content_hash: str
-    notes: tuple[str, ...] = ()
-    sampled_from: int | None = None
 
 
 class Clustering(TaskKind[ClusteringTask]):
@@ -75,7 +70,7 @@ class Clustering(TaskKind[ClusteringTask]):
         files = info.splits[split]
         declared: Any = info.declared
         rows = list(chain.from_iterable(read_labelled(path, problems) for path in files))
-        taken = [rows[row] for row in sample(len(rows), how.max_items, how.seed)]
+        taken, _ = sample(rows, how.max_items, how.seed)
         rng = random.Random(SEED)
         if declared.max_texts is not None:  # if there are not so many, mteb still shuffles them
             taken = rng.sample(taken, min(declared.max_texts, len(taken)))
@@ -94,9 +89,9 @@ class Clustering(TaskKind[ClusteringTask]):
             np.array([number_of[label] for _, label in taken], dtype=np.int64),
             tuple(names),
             np.array(draws, dtype=np.int64),
-            hash_rows(settings, ({"text": pair} for pair in taken)),
-            problems.notes,
-            len(rows) if len(taken) < len(rows) else None,
+            content_hash=hash_rows(settings, ({"text": pair} for pair in taken)),
+            notes=problems.notes,
+            sampled_from=len(rows) if len(taken) < len(rows) else None,
         )
 
     def facts(self, task: ClusteringTask) -> dict[str, Any]:

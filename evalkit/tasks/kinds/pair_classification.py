@@ -20,7 +20,7 @@ from evalkit.tasks.kinds.kind import Encode, Loading, TaskKind
 from evalkit.tasks.kinds.sts import similarities_of_pairs
 from evalkit.tasks.reading import read_rows
 from evalkit.terms import SIMILARITIES, Similarity
-from evalkit.types import FloatArray, IntArray
+from evalkit.types import FloatArray, IntArray, Task
 
 if TYPE_CHECKING:
     from evalkit.tasks.layouts import TaskInfo
@@ -32,19 +32,14 @@ FEWEST = 2
 
 
 @dataclass(frozen=True)
-class PairClassificationTask:
+class PairClassificationTask(Task):
     """Pairs of sentences and their labels, int64 of shape (n_pairs,): 1 where the two belong together, else 0."""
 
     type: ClassVar[str] = "pair_classification"
 
-    name: str
-    split: str
     first: tuple[str, ...]
     second: tuple[str, ...]
     labels: IntArray
-    content_hash: str
-    notes: tuple[str, ...] = ()
-    sampled_from: int | None = None
 
 
 class PairClassification(TaskKind[PairClassificationTask]):
@@ -61,7 +56,7 @@ class PairClassification(TaskKind[PairClassificationTask]):
         problems = Problems(info.source)
         files = info.splits[split]
         pairs = list(chain.from_iterable(_pairs(path, problems) for path in files))
-        taken = [pairs[row] for row in sample(len(pairs), how.max_items, how.seed)]
+        taken, drawn_from = sample(pairs, how.max_items, how.seed)
         if not problems.fatal:
             _check_labels([label for *_, label in taken], len(pairs), problems.place_of(files), problems)
         problems.settle(how.on_bad_data)
@@ -72,9 +67,9 @@ class PairClassification(TaskKind[PairClassificationTask]):
             first,
             second,
             np.array(labels, dtype=np.int64),
-            hash_rows({"type": self.name}, ({"pair": pair} for pair in taken)),
-            problems.notes,
-            len(pairs) if len(taken) < len(pairs) else None,
+            content_hash=hash_rows({"type": self.name}, ({"pair": pair} for pair in taken)),
+            notes=problems.notes,
+            sampled_from=drawn_from,
         )
 
     def facts(self, task: PairClassificationTask) -> dict[str, Any]:
