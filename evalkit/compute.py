@@ -28,7 +28,7 @@ class Compute:
     allow_pickle: bool = False
 
     def with_dtype(self, dtype: Dtype | None) -> "Compute":
-        """The same in this dtype, if there is one."""
+        """Return the same in this dtype, if there is one."""
         return self if dtype is None else replace(self, dtype=dtype)
 
 
@@ -62,7 +62,7 @@ def choose_compute(device: DeviceChoice = "auto", dtype: Dtype = "float32") -> C
 
 
 def _is_for_the_cpu(torch: ModuleSpec) -> bool:
-    """Whether this torch can find no GPU, wherever it runs: told without importing it, which takes seconds."""
+    """Tell whether this torch can find no GPU, wherever it runs: told without importing it, which takes seconds."""
     version = Path(torch.origin or "").with_name("version.py")
     if sys.platform == "darwin" or not version.is_file():
         return False

@@ -29,7 +29,7 @@ class VectorRows(Protocol):
         ...
 
     def __getitem__(self, index: Any, /) -> Any:
-        """The rows as `Vectors`."""
+        """Return the rows as `Vectors`."""
         ...
 
 
@@ -38,7 +38,7 @@ Advance = Callable[[int], None]
 
 
 def no_progress(finished: int) -> None:
-    """An `Advance` for callers that show nothing."""
+    """Ignore progress: an `Advance` for callers that show nothing."""
 
 
 @runtime_checkable
@@ -56,7 +56,7 @@ class Embedder(Protocol):
         ...
 
     def encode(self, texts: Sequence[str], role: Role, advance: Advance = no_progress) -> Vectors:
-        """One vector a text, in order."""
+        """Return one vector a text, in order."""
         ...
 
 
@@ -70,7 +70,7 @@ class FullVectors(Protocol):
         ...
 
     def prompt(self, role: Role) -> str:
-        """The text put before each text of this role."""
+        """Return the text put before each text of this role."""
         ...
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
@@ -78,7 +78,7 @@ class FullVectors(Protocol):
         ...
 
     def derive(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The embedder's vectors from full ones."""
+        """Return the embedder's vectors from full ones."""
         ...
 
 
@@ -108,7 +108,7 @@ class Rescored(Embedder, Protocol):
         ...
 
     def quantize(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The vectors that are searched, from full ones."""
+        """Return the vectors that are searched, from full ones."""
         ...
 
 
@@ -117,7 +117,7 @@ class Fittable(Protocol):
     """A model that learns from the task's corpus first. `fit` returns a fitted copy and leaves self as it is."""
 
     def fit(self, texts: Sequence[str]) -> Self:
-        """A copy that has learned from the corpus."""
+        """Return a copy that has learned from the corpus."""
         ...
 
 
@@ -126,7 +126,9 @@ class PromptedByTask(Protocol):
     """A model whose prompts depend on the task, not on the role alone. `for_task` leaves self as it is."""
 
     def for_task(self, name: str) -> Self:
-        """A copy with the prompts for the task of this name; its own general prompts if it knows no such task."""
+        """Return a copy with the prompts for the task of this name; its own general prompts if it knows no such
+        task.
+        """
         ...
 
 
@@ -148,7 +150,7 @@ class HasVocabulary(Protocol):
     """A model with a closed vocabulary. A text with no known word gets a zero vector, and is reported."""
 
     def coverage(self, texts: Sequence[str]) -> Coverage:
-        """How many of the texts' tokens there are, and how many the model does not know."""
+        """Tell how many of the texts' tokens there are, and how many the model does not know."""
         ...
 
 
@@ -236,7 +238,7 @@ class Retriever(Protocol):
     def search(
         self, queries: Sequence[str], document_ids: Sequence[str], depth: int, advance: Advance = no_progress
     ) -> Run:
-        """The best documents of each query; `document_ids` names the fitted documents, in order, for ties.
+        """Return the best documents of each query; `document_ids` names the fitted documents, in order, for ties.
 
         Progress is counted in documents.
         """
@@ -334,7 +336,8 @@ class Engine(Protocol):
     def calls(
         self, model: object, method: str, units: Iterable[tuple[Any, ...]], advance: Advance
     ) -> Iterator[tuple[int, Any]]:
-        """The model's method called with each unit's arguments and `advance`: the unit's number, and what came of it.
+        """Yield the model's method called with each unit's arguments and `advance`: the unit's number, and what came
+        of it.
 
         In any order. Units are taken from the iterator as they are needed.
         """

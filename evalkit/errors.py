@@ -103,7 +103,7 @@ class DeviceError(EvalkitError):
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
-    """A closing sentence for an unknown-name error: the nearest names if any, else all that are allowed."""
+    """Return a closing sentence for an unknown-name error: the nearest names if any, else all that are allowed."""
     choices = sorted(allowed)
     near = get_close_matches(name, choices, n=3, cutoff=0.6)
     if near:

@@ -48,7 +48,7 @@ class Progress:
 
     @contextmanager
     def step(self, description: str, total: int, unit: str = "texts") -> Iterator[Advance]:
-        """A bar for one step; the function it gives is called with the number of units finished."""
+        """Give a bar for one step; the function it gives is called with the number of units finished."""
         bar = self._bars.add_task(description, total=total, unit=unit)
         try:
             yield lambda finished: self._bars.advance(bar, finished)

@@ -17,12 +17,12 @@ _SHORTEST = 8
 
 
 def is_secret(name: str) -> bool:
-    """Whether a field, option, environment variable or header of this name holds a key: api_key, HF_TOKEN."""
+    """Tell whether a field, option, environment variable or header of this name holds a key: api_key, HF_TOKEN."""
     return _SECRET_NAME.search(name) is not None
 
 
 def hide(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text with these secrets, and the environment's, replaced by ***."""
+    """Return the text with these secrets, and the environment's, replaced by ***."""
     known = {*secrets, *(value for name, value in os.environ.items() if is_secret(name))}
     for secret in sorted((each for each in known if len(each) >= _SHORTEST), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
@@ -30,7 +30,7 @@ def hide(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def public_url(text: str) -> str:
-    """A URL without user, password and secret parameters; any other text as it is."""
+    """Return a URL without user, password and secret parameters; any other text as it is."""
     if "://" not in text:
         return text
     parts = urlsplit(text)

@@ -72,7 +72,7 @@ def _words(text: str, whole: Callable[[str], bool]) -> Iterator[str]:
 
 
 def _pieces(characters: list[str]) -> Iterator[str]:
-    """Each character, followed by its pair with the next."""
+    """Yield each character, followed by its pair with the next."""
     for place, character in enumerate(characters):
         yield character
         if place + 1 < len(characters):

@@ -160,5 +160,5 @@ class Run:
         return int(self.documents.shape[1])
 
     def cut(self, depth: int) -> "Run":
-        """The run with at most so many results a query."""
+        """Return the run with at most so many results a query."""
         return Run(self.documents[:, :depth], self.scores[:, :depth])

@@ -43,7 +43,7 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
 
 
 def _like(letter: str) -> str:
-    """A sign of ASCII in the place of a letter: what looks like it, the letter without its marks, or "?"."""
+    """Return a sign of ASCII in the place of a letter: what looks like it, the letter without its marks, or "?"."""
     bare = unicodedata.normalize("NFKD", letter)[0]
     return _LIKE.get(letter) or (bare if bare.isascii() and bare.isprintable() else "?")
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def family_table(search: str) -> Table:
-    """The families, each with how to write it, what it can be, and its options."""
+    """Return the families, each with how to write it, what it can be, and its options."""
     rows = [
         (
             family.name if family.name_help is None else f"{family.name}:NAME",
@@ -25,7 +25,7 @@ def family_table(search: str) -> Table:
 
 
 def catalogue_table(search: str) -> Table:
-    """The catalogue: short names that stand for specs."""
+    """Return the catalogue: short names that stand for specs."""
     rows = [
         (
             entry.name,
@@ -69,7 +69,7 @@ def _shown(value: object) -> str:
 
 
 def task_table(search: str) -> Table:
-    """The tasks on the search path."""
+    """Return the tasks on the search path."""
     from evalkit.tasks import list_tasks
 
     rows = [
@@ -86,7 +86,7 @@ def task_table(search: str) -> Table:
 
 
 def store_table(title: str, tables: Iterable["TableInfo"]) -> Table:
-    """The tables of a store."""
+    """Return the tables of a store."""
     rows = [
         (info.model, info.kind, f"{info.rows:,}", f"{info.bytes / 1e6:,.1f} MB", f"{info.used:%Y-%m-%d %H:%M}")
         for info in tables

@@ -39,7 +39,7 @@ def require(name: EngineName) -> None:
 
 
 def open_engine(name: EngineName, compute: Compute) -> AbstractContextManager[Engine]:
-    """The engine of this name, open until the context ends."""
+    """Return the engine of this name, open until the context ends."""
     if name == "local":
         return nullcontext(LocalEngine(compute.device))
     from evalkit.engine.on_ray import ray_engine

@@ -29,7 +29,8 @@ OBJECT_STORE_BYTES = 1 << 28
 
 @contextmanager
 def ray_engine(device: Device) -> Iterator["RayEngine"]:
-    """An engine on the cluster that this process or $RAY_ADDRESS names, else on one that is started on this machine.
+    """Give an engine on the cluster that this process or $RAY_ADDRESS names, else on one that is started on this
+    machine.
 
     Raises EngineError if the cluster cannot be reached, or has none of the processors asked for.
     """
@@ -164,7 +165,7 @@ class RayEngine:
 
 
 def _put(model: object) -> Any:
-    """The model, without what it has loaded or derived: a worker does that where it is."""
+    """Return the model, without what it has loaded or derived: a worker does that where it is."""
     sent = copy(model)
     for name in list(vars(sent)):
         if isinstance(getattr(type(sent), name, None), cached_property):

@@ -19,7 +19,7 @@ COMMON, QUESTIONS = "the queries in common", "the questions of the baseline"
 
 
 def rechunked_labels(names: Mapping[str, str], baseline: Baseline, after: Results) -> dict[Label, Label]:
-    """The tasks whose documents were cut anew: that of the baseline, and that of the run.
+    """Return the tasks whose documents were cut anew: that of the baseline, and that of the run.
 
     A name is a task's, its split's, or both: "how", "64/16", "how (64/16)". Raises ConfigError for a name that is no
     retrieval task's, or several's.
@@ -42,7 +42,7 @@ def _find(name: str, tasks: Mapping[Label, Mapping[str, object]], where: str) ->
 
 
 def cut_anew(before: Results, after: Results) -> list[Label]:
-    """The tasks of which `on_the_same` kept the questions of the baseline, whatever the chunks."""
+    """Return the tasks of which `on_the_same` kept the questions of the baseline, whatever the chunks."""
     then, now = tasks_of(before), tasks_of(after)
     shared = [label for label in then if label in now]
     return [label for label in shared if then[label]["content_hash"] == now[label]["content_hash"] == QUESTIONS]
@@ -51,7 +51,9 @@ def cut_anew(before: Results, after: Results) -> list[Label]:
 def with_reasons(
     changes: Changes, baseline: Baseline, before: Results, after: Results, rechunked: Iterable[Label]
 ) -> Changes:
-    """The changes, with what the baseline knows of why tasks cannot be compared: it keeps marks, and no texts."""
+    """Return the changes, with what the baseline knows of why tasks cannot be compared: it keeps marks, and no
+    texts.
+    """
     tasks = {(task.task, task.split): task for task in baseline.tasks}
     apart = tuple(
         replace(each, reason=_what_changed(tasks[label], before, after, label in rechunked))
@@ -64,7 +66,7 @@ def with_reasons(
 def on_the_same(
     before: Results, after: Results, baseline: Baseline, rechunked: Iterable[Label], common: bool
 ) -> tuple[Results, Results]:
-    """Both runs on what is the same: the queries, or pairs, whose texts and judgements are, if `common`.
+    """Return both runs on what is the same: the queries, or pairs, whose texts and judgements are, if `common`.
 
     Of tasks that were `rechunked` the queries whose texts are the same: judgements name chunks. If one is missing,
     and not `common`, the task is left as it is: a question that has no relevant chunk any more is the change's own

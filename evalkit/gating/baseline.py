@@ -75,7 +75,7 @@ class Baseline(_Part):
     canaries: dict[str, Canaries]
 
     def results(self) -> Results:
-        """The run as results, as far as they were kept."""
+        """Return the run as results, as far as they were kept."""
         records = [
             pd.DataFrame({"id": task.ids, "value": values, "metric": metric}).assign(
                 task=task.task, split=task.split, model=cell.model, reranker=cell.reranker
@@ -94,7 +94,7 @@ class Baseline(_Part):
         return Results(frame.astype({"value": "float64"}), self.provenance, evidence=self._evidence(), gold=held)
 
     def renamed(self, names: Mapping[Label, Label]) -> "Baseline":
-        """The same with other names of tasks. Raises ConfigError for a name that another task has."""
+        """Return the same with other names of tasks. Raises ConfigError for a name that another task has."""
         labels = [(task.task, task.split) for task in self.tasks]
         taken = [names.get(label, label) for label in labels]
         twice = next((label for label in taken if taken.count(label) > 1), None)
@@ -166,7 +166,7 @@ class Baseline(_Part):
 
 
 def freeze(results: Results, canaries: Mapping[str, Canaries]) -> Baseline:
-    """The baseline of a run. Raises ConfigError for a run that was interrupted, or has no scores."""
+    """Return the baseline of a run. Raises ConfigError for a run that was interrupted, or has no scores."""
     if results.missing:
         raise ConfigError(f"this run was interrupted, and {len(results.missing)} cell(s) are missing: run it again.")
     if results.records.empty:
@@ -185,7 +185,7 @@ class Mark(NamedTuple):
 
     @classmethod
     def of(cls, text: object, judged: object) -> "Mark":
-        """The mark of plain data."""
+        """Return the mark of plain data."""
         return cls(*(sha256(json.dumps(each).encode()).hexdigest()[:8] for each in (text, judged)))
 
     @classmethod
@@ -198,7 +198,7 @@ class Mark(NamedTuple):
 
 
 def marks(results: Results, label: Label) -> dict[str, Mark]:
-    """The mark of each query's text and judgements, or each pair's texts and gold score, by its id.
+    """Return the mark of each query's text and judgements, or each pair's texts and gold score, by its id.
 
     Empty where the run does not have the texts.
     """
@@ -265,7 +265,7 @@ def _task(results: Results, label: Label) -> BaselineTask:
 
 
 def _values(results: Results, label: Label) -> set[str]:
-    """The values that are kept: of means those that tables have and so are compared, else the main one's."""
+    """Return the values that are kept: of means those that tables have and so are compared, else the main one's."""
     main = results.main_metric(*label)
     if main.similarity is not None:
         return {main.similarity}

@@ -71,7 +71,7 @@ class Canaries(BaseModel):
     files: dict[str, str] = {}
 
     def array(self, role: Role) -> NDArray[np.float32]:
-        """The vectors of a role: float32 of shape (n_texts, dim), each of length 1 but for zero vectors."""
+        """Return the vectors of a role: float32 of shape (n_texts, dim), each of length 1 but for zero vectors."""
         raw = np.frombuffer(base64.b64decode(self.vectors[role]), dtype=np.float16)
         # Rounding to float16 changes lengths more than directions.
         return np.asarray(_scaled(raw.reshape(-1, self.dim).astype(np.float32)), dtype=np.float32)
@@ -91,7 +91,9 @@ class Drift:
 
 
 def encode_canaries(embedder: Embedder, files: Mapping[str, str] | None = None) -> Canaries:
-    """The canaries of a model, encoded anew: nothing is read from a store. One that learns, learns from them."""
+    """Return the canaries of a model, encoded anew: nothing is read from a store. One that learns, learns from
+    them.
+    """
     model = fitted(embedder, TEXTS)
     arrays = {role: dense(model.encode(TEXTS, role)) for role in ROLES}
     return Canaries(
@@ -106,7 +108,7 @@ def encode_canaries(embedder: Embedder, files: Mapping[str, str] | None = None) 
 
 
 def _scaled(vectors: NDArray[Any]) -> NDArray[Any]:
-    """Each row of length 1, but for zero vectors."""
+    """Return each row of length 1, but for zero vectors."""
     from sklearn.preprocessing import normalize  # type: ignore[import-untyped]  # takes seconds to import
 
     return np.asarray(normalize(vectors))
@@ -117,7 +119,7 @@ def _encoded(vectors: NDArray[np.float32]) -> str:
 
 
 def drift(before: Canaries, now: Canaries) -> Drift:
-    """What changed between the canaries of a model before and now."""
+    """Tell what changed between the canaries of a model before and now."""
     if len(before.lengths["document"]) != len(now.lengths["document"]):
         raise ConfigError(
             "the baseline has other canary texts than this evalkit. Make it again: evalkit baseline RUN."
@@ -144,7 +146,7 @@ def drift(before: Canaries, now: Canaries) -> Drift:
 
 
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What a model says of itself, or its files hold, where it is not the same."""
+    """Tell what a model says of itself, or its files hold, where it is not the same."""
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     return [f"{key} was {_short(before.get(key))}, and is {_short(now.get(key))}" for key in keys]
 
@@ -175,7 +177,7 @@ def _probes(before: Canaries, now: Canaries) -> list[str]:
 
 
 def _shuffled(before: Canaries, now: Canaries) -> bool:
-    """Whether the vectors are those of before, in another order."""
+    """Tell whether the vectors are those of before, in another order."""
     then, later = before.array("document"), now.array("document")
     similar = then @ later.T
     nearest = similar.argmax(axis=1)
@@ -196,7 +198,9 @@ def _ignores_role(canaries: Canaries) -> bool:
 
 
 def _words_read(canaries: Canaries) -> int | None:
-    """The length of the first pair of long texts that have one vector though their ends differ; None: none has."""
+    """Return the length of the first pair of long texts that have one vector though their ends differ; None: none
+    has.
+    """
     vectors = canaries.array("document")
     for length, (one, other) in zip(LENGTHS, LONG, strict=True):
         if _cosine(vectors[one], vectors[other]) > 1 - SAME:
@@ -233,7 +237,7 @@ def _nearest(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _plain(identity: Mapping[str, object]) -> dict[str, Any]:
-    """The identity as JSON has it, so that one that was read again is equal."""
+    """Return the identity as JSON has it, so that one that was read again is equal."""
     found: dict[str, Any] = json.loads(json.dumps(dict(identity), default=str))
     return found
 

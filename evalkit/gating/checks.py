@@ -24,7 +24,8 @@ _TASK, _OLD, _NEW = ("task", "split"), ("model_a", "reranker_a"), ("model_b", "r
 def checks(
     before: Results, after: Results, changes: Changes, drifts: Mapping[str, Drift | str], policy: Policy
 ) -> list[Check]:
-    """All checks of a policy but the ratios of cost. `drifts` has by model what changed, or why that is not known.
+    """Return all checks of a policy but the ratios of cost. `drifts` has by model what changed, or why that is not
+    known.
 
     Raises ConfigError for a metric, a tag or a query of the policy that there is not.
     """
@@ -103,7 +104,7 @@ def _floors(after: Results, floors: Mapping[str, float]) -> Iterator[Check]:
 
 
 def _must_pass(after: Results, changes: Changes, queries: Sequence[str]) -> Iterator[Check]:
-    """Each query that is named must have a relevant document among the first k, in every cell."""
+    """Check that each query named has a relevant document among the first k, in every cell."""
     if not queries:
         return
     found = after.evidence.first_relevant.astype(dict.fromkeys([*CELL_KEYS, "query"], str))

@@ -37,7 +37,7 @@ ROUNDS = 2
 
 
 def make_baseline(results: Results, models: Mapping[str, object] | None = None) -> Baseline:
-    """The baseline of a run: its scores by query, and the canaries of its embedders, which are loaded for it.
+    """Return the baseline of a run: its scores by query, and the canaries of its embedders, which are loaded for it.
 
     `models` gives, by label, the objects that the run was given in place of specs. Raises ConfigError for a run that
     has no scores, was interrupted, or was given objects that are not here.
@@ -63,7 +63,7 @@ def gate(
     strict: bool = False,
     models: Mapping[str, object] | None = None,
 ) -> Verdict:
-    """Whether a run is good enough beside a baseline: `suite` is run now, or `run` was before.
+    """Tell whether a run is good enough beside a baseline: `suite` is run now, or `run` was before.
 
     `policy` says what it is held to (see `gate.policy.Policy`). `pairs` names, by its label in the baseline, a model
     that took the place of another, and `rechunked`, by its name in the baseline, a task whose documents were cut
@@ -132,14 +132,14 @@ def _check_metrics(policy: Policy, frozen: Baseline, config: RunConfig) -> None:
 
 
 def _models(results: Results) -> list[str]:
-    """The labels of the models that have a score, without fusions of them."""
+    """Return the labels of the models that have a score, without fusions of them."""
     fusions = results.provenance.get("fusions", {})
     labels = dict.fromkeys(cell["model"] for cell in results.provenance["cells"])
     return [label for label in labels if label not in fusions]
 
 
 def _embedder(results: Results, label: str, objects: Mapping[str, object]) -> ModelRef | None:
-    """A model of a run, if it is one that has vectors."""
+    """Return a model of a run, if it is one that has vectors."""
     if label in objects:
         chosen = ModelRef.from_object(label, objects[label])
     elif label in results.provenance["given_models"]:
@@ -165,7 +165,7 @@ def _of_model_or_why_not(embedder: ModelRef, model: Embedder) -> Canaries | str:
 
 
 def _of_model(embedder: ModelRef, model: Embedder) -> Canaries:
-    """The canaries of a model that is loaded."""
+    """Return the canaries of a model that is loaded."""
     spec = embedder.spec
     folder = at_hand(spec.name, getattr(spec.options, "revision", None)) if spec is not None and spec.name else None
     return encode_canaries(model, file_facts(folder) if folder else None)
@@ -232,7 +232,7 @@ def _ratios(
 
 
 def _cost(specs: Sequence[str], tasks: Sequence[RetrievalTask], config: RunConfig, limits: Limits) -> pd.DataFrame:
-    """What the cell of a model, and a reranker if there is one, costs: a row a task (see `measure`)."""
+    """Tell what the cell of a model, and a reranker if there is one, costs: a row a task (see `measure`)."""
     participants = choose_participants(specs[:1], specs[1:])
     with Progress() as progress:
         context = replace(open_context(config), progress=progress)

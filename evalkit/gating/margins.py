@@ -48,7 +48,7 @@ class Side:
     tags: Mapping[str, Mapping[str, str]]
 
     def values(self) -> tuple[FloatArray, FloatArray]:
-        """The values of the same queries, times `Metric.sign`: float64 of shape (n_queries,) each."""
+        """Return the values of the same queries, times `Metric.sign`: float64 of shape (n_queries,) each."""
         row_of = {identifier: row for row, identifier in enumerate(self.after.ids)}
         rows = [row_of[identifier] for identifier in self.before.ids]
         old, new = self.before.cells.index(self.place.old), self.after.cells.index(self.place.new)
@@ -66,7 +66,7 @@ class Part:
     rows: NDArray[np.bool_] | None = None
 
     def values(self) -> tuple[FloatArray, FloatArray]:
-        """The values before and after, of the part's queries: float64 of shape (n_queries,) each."""
+        """Return the values before and after, of the part's queries: float64 of shape (n_queries,) each."""
         old, new = self.side.values()
         return (old, new) if self.rows is None else (old[self.rows], new[self.rows])
 
@@ -78,7 +78,7 @@ class Part:
 
 
 def margin_checks(before: Results, after: Results, changes: Changes, policy: Policy) -> list[Check]:
-    """Each cell that both have, and each of its slices, held to the margin of the policy.
+    """Hold each cell that both have, and each of its slices, to the margin of the policy.
 
     The intervals of all of them hold together at the policy's confidence (Bonferroni): however many cells and slices
     there are, a gate whose every mean lost just the margin fails in about half of 1 - confidence (see docs/gate.md).
@@ -95,7 +95,7 @@ def margin_checks(before: Results, after: Results, changes: Changes, policy: Pol
 
 
 def hold(parts: Sequence[Part], level: float) -> list[Check]:
-    """Each part held to its margin, by an interval of confidence `level` each."""
+    """Hold each part to its margin, by an interval of confidence `level` each."""
     groups: dict[object, list[int]] = {}
     for number, part in enumerate(parts):  # what is of the same queries shares the draws of them
         groups.setdefault((part.side.place.label, part.side.before.ids, part.tag), []).append(number)
@@ -116,7 +116,7 @@ def hold(parts: Sequence[Part], level: float) -> list[Check]:
 
 
 def _untested(before: Results, changes: Changes) -> Iterator[Check]:
-    """The cells that both have, and that no interval can be told of."""
+    """Yield the cells that both have, and that no interval can be told of."""
     rows = changes.cells[changes.cells["main"].astype(bool)]
     for row in rows[rows["verdict"].isin(UNTESTED)].itertuples():
         label = (str(row.task), str(row.split))
@@ -140,7 +140,7 @@ def _untested(before: Results, changes: Changes) -> Iterator[Check]:
 
 
 def _sides(before: Results, after: Results, changes: Changes, metrics: Sequence[str]) -> list[Side]:
-    """The cells that both have, by the metrics named, or by the main one of each task.
+    """Return the cells that both have, by the metrics named, or by the main one of each task.
 
     Where documents were cut anew it is the hit rate: nDCG is relative to the number of relevant chunks.
     """
@@ -178,7 +178,7 @@ def _tags(after: Results, label: Label) -> dict[str, dict[str, str]]:
 
 
 def _slices(side: Side, tags: Sequence[str], margin: float) -> Iterator[Part]:
-    """A part for each value of each tag. Slices are of queries: items of other kinds of tasks have no tags."""
+    """Yield a part for each value of each tag. Slices are of queries: items of other kinds of tasks have no tags."""
     if not side.tags:
         return
     for tag in tags:
@@ -192,7 +192,7 @@ def _slices(side: Side, tags: Sequence[str], margin: float) -> Iterator[Part]:
 
 
 def _length(text: str) -> str:
-    """The words of a query, in ranges: a tag that every query has, unless its data name another length."""
+    """Return the words of a query, in ranges: a tag that every query has, unless its data name another length."""
     words = len(text.split())
     low = max((low for low in LENGTHS if low <= words), default=0)
     high = next((high - 1 for high in LENGTHS if high > words), None)

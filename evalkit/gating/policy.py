@@ -44,7 +44,7 @@ class Policy(BaseModel):
 
 
 def read_policy(given: str | Path | Mapping[str, Any] | None, **more: Any) -> Policy:
-    """A policy from a YAML file or a mapping, with `more` over it.
+    """Return a policy from a YAML file or a mapping, with `more` over it.
 
     Raises ConfigError for a file that cannot be read, an unknown key or a bad value.
     """

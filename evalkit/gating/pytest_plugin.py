@@ -28,7 +28,7 @@ _results = pytest.StashKey[dict[str, "Results"]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of a gate, as tests."""
+    """Add the options of a gate, as tests."""
     group = parser.getgroup("evalkit", "embedding models held to a baseline")
     group.addoption("--evalkit-baseline", metavar="FILE", help="what `evalkit baseline` wrote; needs --evalkit-suite")
     group.addoption("--evalkit-suite", metavar="FILE", help="suite that is run and held to the baseline")
@@ -87,13 +87,13 @@ class GateItem(pytest.Item):
                 warnings.warn(f"{check.name}: {check.reason}", UserWarning, stacklevel=2)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The reasons of the gate, and nothing of its code."""
+        """Return the reasons of the gate, and nothing of its code."""
         if isinstance(excinfo.value, GateError | EvalkitError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """Where a failure belongs: to the baseline."""
+        """Tell where a failure belongs: to the baseline."""
         return Path(self.config.option.evalkit_baseline), None, self.nodeid
 
 
@@ -111,7 +111,7 @@ def _cell_of(check: "Check") -> tuple[str, ...] | None:
 
 
 def verdict_of(config: pytest.Config) -> "Verdict":
-    """The verdict of the gate, decided once a process."""
+    """Return the verdict of the gate, decided once a process."""
     from evalkit.gating.gate import gate
 
     if _verdict not in config.stash:
@@ -161,7 +161,7 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 
 @pytest.fixture
 def evalkit_scores(request: pytest.FixtureRequest) -> Mapping[str, float]:
-    """The scores of the marked test's model by metric, fractions: those of its nearest `evalkit` marker."""
+    """Return the scores of the marked test's model by metric, fractions: those of its nearest `evalkit` marker."""
     marker = request.node.get_closest_marker(MARKER)
     if marker is None:
         raise pytest.UsageError("evalkit_scores needs @pytest.mark.evalkit(task=..., model=...) on the test.")
@@ -170,13 +170,13 @@ def evalkit_scores(request: pytest.FixtureRequest) -> Mapping[str, float]:
 
 
 def _scores(item: pytest.Item, marker: pytest.Mark) -> Any:
-    """The scores of the marker's cell: a frame with metric, score, ci_low, ci_high and n."""
+    """Return the scores of the marker's cell: a frame with metric, score, ci_low, ci_high and n."""
     scores = _results_of(item, marker).scores
     return scores[scores["reranker"] == marker.kwargs.get("reranker", NO_RERANKER)]
 
 
 def _results_of(item: pytest.Item, marker: pytest.Mark) -> "Results":
-    """The results of the marker's cell, computed once in a session."""
+    """Return the results of the marker's cell, computed once in a session."""
     keys = {key: value for key, value in marker.kwargs.items() if key not in ("min", "metric")}
     missing = [key for key in ("task", "model") if key not in keys]
     if missing or marker.args:
@@ -194,7 +194,7 @@ def _results_of(item: pytest.Item, marker: pytest.Mark) -> "Results":
 
 
 def _run(built: dict[str, Any], *, task: str, model: str, reranker: str = NO_RERANKER, **keys: Any) -> "Results":
-    """The results of a cell. A model is built once: `built` has those that were. Raises EvalkitError."""
+    """Return the results of a cell. A model is built once: `built` has those that were. Raises EvalkitError."""
     from evalkit.compute import choose_compute
     from evalkit.models.registry.selection import choose
     from evalkit.runner.run import run

@@ -56,7 +56,7 @@ class Retrieved:
 
 
 def retrieved(before: Results, after: Results, checks: Sequence[Check]) -> Iterator[Retrieved]:
-    """Each query that a check which failed names, once a place; none where the run has no evidence."""
+    """Yield each query that a check which failed names, once a place; none where the run has no evidence."""
     asked = dict.fromkeys(
         (check.place, query)
         for check in checks

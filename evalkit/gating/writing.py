@@ -17,13 +17,13 @@ SUMMARY, JUNIT, DATA = "gate.md", "gate.xml", "gate.json"
 
 
 def verdict_tables(verdict: Verdict) -> list[Table]:
-    """The checks, what they can catch, what was retrieved then and now, and what changed."""
+    """Return the checks, what they can catch, what was retrieved then and now, and what changed."""
     changes = change_tables(verdict.changes, "baseline", "now")
     return [_checks(verdict), *retrieved_table(verdict), *_chances(verdict), *changes]
 
 
 def verdict_sentences(verdict: Verdict) -> list[str]:
-    """What did not pass, and why, a sentence or two each; how much passed; what changed."""
+    """Tell what did not pass, and why, a sentence or two each; how much passed; what changed."""
     passed = sum(check.outcome == "pass" for check in verdict.checks)
     return [
         *_reasons(verdict),
@@ -135,7 +135,7 @@ def _chances(verdict: Verdict) -> Iterator[Table]:
 
 
 def retrieved_table(verdict: Verdict, most: int | None = None) -> Iterator[Table]:
-    """What the worst queries retrieved then and now, or at most so many of them; nothing if nothing failed."""
+    """Tell what the worst queries retrieved then and now, or at most so many of them; nothing if nothing failed."""
     shown = verdict.retrieved[:most]
     if shown:
         rows = tuple(

@@ -55,7 +55,7 @@ class EvalkitEmbedding(BaseEmbedding):
 
     @classmethod
     def class_name(cls) -> str:
-        """The name in LlamaIndex's events."""
+        """Return the name in LlamaIndex's events."""
         return "EvalkitEmbedding"
 
     def _encode(self, texts: list[str], role: Role) -> list[list[float]]:
@@ -140,7 +140,7 @@ def best_retriever(
     models: Mapping[str, object] | None = None,
     **options: Any,
 ) -> EvalkitRetriever:
-    """The best cell of a run, as it was run, over the user's nodes.
+    """Return the best cell of a run, as it was run, over the user's nodes.
 
     `task` is needed if the run had several retrieval tasks. `models` gives, by label, the objects that the run was
     given in place of specs. `options` win over the run's (`similarity_top_k`, `candidates`, `device`, `dtype`,
@@ -174,7 +174,7 @@ def best_retriever(
 
 
 def task_nodes(task: str | RetrievalTask) -> list[TextNode]:
-    """The documents of a retrieval task as nodes, with their ids and the texts that models read."""
+    """Return the documents of a retrieval task as nodes, with their ids and the texts that models read."""
     loaded = load_task(task) if isinstance(task, str) else task
     if not isinstance(loaded, RetrievalTask):
         raise ConfigError(f"{loaded.name!r} is no retrieval task; it has no documents.")
@@ -184,7 +184,7 @@ def task_nodes(task: str | RetrievalTask) -> list[TextNode]:
 def _first_stage(
     model: object, objects: Mapping[str, object], device: DeviceChoice, dtype: Dtype
 ) -> tuple[list[Any], Fusion | None]:
-    """The models of a first stage, one or two, and how their rankings become one."""
+    """Return the models of a first stage, one or two, and how their rankings become one."""
     if not isinstance(model, str) or not is_fusion(model):
         return [_load(model, {"embedder", "retriever"}, device, dtype)], None
     fusions = parse_fusions(model)

@@ -43,7 +43,8 @@ def measure(
     limits: Limits = Limits(),  # noqa: B008 - it is frozen
     kept: Path | None = None,
 ) -> Measurements:
-    """What each cell costs: a row a task, first stage (fusions too) and reranker ("none" too); see `Measurements`.
+    """Tell what each cell costs: a row a task, first stage (fusions too) and reranker ("none" too); see
+    `Measurements`.
 
     Single queries are answered as `LiveCell` answers them, one at a time, warm, within `limits`. What is timed never
     comes from the store; the corpus's vectors, which are searched, do. A model is loaded in a fresh process, where
@@ -111,7 +112,7 @@ def _each(
     progress: Progress,
     of_model: Callable[[ModelRef, FirstWork | SecondWork], Measured | str],
 ) -> tuple[dict[str, Measured | str], bool]:
-    """What was measured of each model, or why it was not; and whether Ctrl-C came."""
+    """Tell what was measured of each model, or why it was not; and whether Ctrl-C came."""
     found: dict[str, Measured | str] = dict.fromkeys(models, NOT_MEASURED)
     for label, model in models.items():
         try:
@@ -129,7 +130,7 @@ def _measured(
     limits: Limits,
     kept: Path | None,
 ) -> Measured | str:
-    """What was measured, or the reason why it could not be."""
+    """Tell what was measured, or the reason why it could not be."""
     spec = model.spec
     if spec is not None and not isinstance(spec.options, ApiOptions):
         root = None if context.store is None else str(context.store.root)
@@ -144,7 +145,7 @@ def _fused(
     candidates: int,
     compute: Compute,
 ) -> Measured | str:
-    """A fusion from what was measured of its parts, or why one of them could not be."""
+    """Return a fusion from what was measured of its parts, or why one of them could not be."""
     parts = [first[label] for label in fusion.parts]
     measured = [part for part in parts if isinstance(part, Measured)]
     if len(measured) < len(parts):
@@ -157,7 +158,7 @@ def _fused(
 
 
 def _prices(ahead: Sequence[ModelRef], behind: Sequence[ModelRef]) -> dict[str, float | str]:
-    """The price of the first stage, and what is to be said of it and of the reranker's."""
+    """Return the price of the first stage, and what is to be said of it and of the reranker's."""
     facts = list(map(look_up, ahead))
     asked = [each.price for each in facts if each.price is not None and each.price_unit == "million tokens"]
     notes = [each.price_note for each in facts] + [f"reranker: {look_up(model).price_note}" for model in behind]
@@ -168,7 +169,7 @@ def _prices(ahead: Sequence[ModelRef], behind: Sequence[ModelRef]) -> dict[str, 
 
 
 def _figures(ahead: FirstStage, behind: SecondStage | None = None) -> dict[str, float]:
-    """The figures of a cell, by column."""
+    """Return the figures of a cell, by column."""
     n = len(ahead.queries if behind is None else behind.rerank)
     embed, search = 1000 * np.array(ahead.embed[:n]), 1000 * np.array(ahead.search[:n])
     rerank = np.full(n, np.nan) if behind is None else 1000 * np.array(behind.rerank)

@@ -42,7 +42,8 @@ def kept_or_measured(
     limits: Limits,
     before: float | None,
 ) -> Measured:
-    """What `folder` keeps of the same work with the same model, else what `work.do` measures, which is kept there.
+    """Tell what `folder` keeps of the same work with the same model, else what `work.do` measures, which is kept
+    there.
 
     Without a folder nothing is kept.
     """
@@ -86,7 +87,7 @@ class Job:
 
 
 def in_child(job: Job) -> Measured | str:
-    """What a fresh process measured, or the reason why it could not."""
+    """Tell what a fresh process measured, or the reason why it could not."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / JOB).write_bytes(pickle.dumps((job, os.getcwd(), dict(os.environ))))
@@ -149,7 +150,7 @@ SERVER = Server()
 
 
 def attempt(work: Callable[[], Measured]) -> Measured | str:
-    """What the work gives, or the reason why it could not be done: whatever a model raises is its own result."""
+    """Tell what the work gives, or the reason why it could not be done: whatever a model raises is its own result."""
     try:
         return work()
     except Exception as error:

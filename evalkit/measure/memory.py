@@ -12,7 +12,9 @@ _LINUX = Path("/proc/self")
 
 
 def start_counting() -> float:
-    """The resident memory from which a model's is counted, in megabytes (10^6 bytes); earlier peaks are forgotten."""
+    """Return the resident memory from which a model's is counted, in megabytes (10^6 bytes); earlier peaks are
+    forgotten.
+    """
     with suppress(
         OSError
     ):  # elsewhere than on Linux, or not allowed: then an earlier peak hides as much of the model
@@ -21,7 +23,7 @@ def start_counting() -> float:
 
 
 def peak_megabytes(compute: Compute, before: float | None) -> float:
-    """What a model took at most: on CUDA of the device's memory, else of the resident beyond `before`.
+    """Tell what a model took at most: on CUDA of the device's memory, else of the resident beyond `before`.
 
     `before` is what `start_counting` gave in this process; with None the process is not the model's own, and the
     result NaN, as where the system does not tell.

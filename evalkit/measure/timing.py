@@ -179,7 +179,7 @@ class _Rates:
 
 
 def _rates(model: Embedder | Retriever, task: RetrievalTask, compute: Compute, limits: Limits) -> _Rates:
-    """How fast a model encodes documents; a retriever indexes them."""
+    """Tell how fast a model encodes documents; a retriever indexes them."""
     contents = [document.content for document in task.corpus]
     started = clock(compute)
     model = prepared(model, task.name, contents)
@@ -254,7 +254,8 @@ def _answers(
 def fused(
     stages: Sequence[FirstStage], fusion: Fusion, task: RetrievalTask, candidates: int, compute: Compute
 ) -> FirstStage:
-    """A fusion of models that were measured by themselves: their times add up, as where one runs after the other.
+    """Return a fusion of models that were measured by themselves: their times add up, as where one runs after the
+    other.
 
     Which documents are read only in part is told of its models. A weight that is still to be chosen is taken as one
     half: it changes what is found, not how long that takes.
@@ -286,13 +287,13 @@ def fused(
 
 
 def _rows(run: Run) -> FoundRows:
-    """What a run of one query has found."""
+    """Tell what a run of one query has found."""
     pairs = zip(run.documents[0].tolist(), run.scores[0].tolist(), strict=True)
     return tuple((row, score) for row, score in pairs if row >= 0)
 
 
 def _run(found: FoundRows) -> Run:
-    """The run that `_rows` was made of; it may be of nothing."""
+    """Return the run that `_rows` was made of; it may be of nothing."""
     rows = np.array([row for row, _ in found], dtype=np.int64)
     return Run(rows[None, :], np.array([score for _, score in found], dtype=np.float64)[None, :])
 
@@ -324,7 +325,7 @@ def _reranked(
 
 
 def _for_seconds(items: Sequence[Item], seconds: float, least: int = LEAST_QUERIES) -> Iterator[Item]:
-    """The items until about so many seconds have passed, but the first few in any case."""
+    """Yield the items until about so many seconds have passed, but the first few in any case."""
     started = time.perf_counter()
     for number, item in enumerate(items):
         if number >= least and time.perf_counter() - started > seconds:
@@ -333,7 +334,9 @@ def _for_seconds(items: Sequence[Item], seconds: float, least: int = LEAST_QUERI
 
 
 def _warm_up(task: RetrievalTask) -> str:
-    """A query like the task's, and none of them: what a model keeps of it is of no use to those that are timed."""
+    """Return a query like the task's, and none of them: what a model keeps of it is of no use to those that are
+    timed.
+    """
     return f"{task.queries[0].text} ?"
 
 

@@ -77,7 +77,7 @@ def judge(run: Run, judgements: Judgements) -> Judged:
 def _by_query(
     n_queries: int, queries: IntArray, documents: IntArray, grades: FloatArray
 ) -> tuple[IntArray, FloatArray]:
-    """Each query's relevant documents and their grades, best first, padded with NOWHERE and 0."""
+    """Return each query's relevant documents and their grades, best first, padded with NOWHERE and 0."""
     counts = np.bincount(queries, minlength=n_queries)
     order = np.lexsort((-grades, queries))
     rank = np.arange(len(queries)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -111,7 +111,7 @@ def hit_rate(judged: Judged, k: int) -> FloatArray:
 
 
 def mrr(judged: Judged, k: int) -> FloatArray:
-    """One over the rank of the first relevant document, 0 if it is not in the top k: float64 (n_queries,)."""
+    """Return one over the rank of the first relevant document, 0 if it is not in the top k: float64 (n_queries,)."""
     hits = _hits(judged, k)
     return _defined(judged, (hits / _ranks(hits)).max(axis=1, initial=0.0))
 

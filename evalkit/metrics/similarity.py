@@ -15,7 +15,7 @@ _ROWS_AT_ONCE = 4096
 
 
 def paired_similarities(a: Vectors, b: Vectors) -> dict[Similarity, FloatArray]:
-    """How alike row i of `a` is to row i of `b`, by every similarity; higher is more alike.
+    """Tell how alike row i of `a` is to row i of `b`, by every similarity; higher is more alike.
 
     Each value is float64 of shape (n_texts,). Euclidean and Manhattan distances are negated. All four are NaN
     where either vector is all zero: that text has no representation. Raises VectorError when the two sides

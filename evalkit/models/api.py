@@ -107,7 +107,7 @@ class Request:
     half_of: Halved | None = None
 
     def parts(self, most: int, half_of: Halved | None = None) -> list["Request"]:
-        """The request as several, of at most so many texts each."""
+        """Return the request as several, of at most so many texts each."""
         starts = range(0, len(self.rows), most)
         return [replace(self.part(slice(start, start + most)), half_of=half_of) for start in starts]
 
@@ -148,7 +148,7 @@ class Api:
         """Why a request was last sent again."""
 
     def answers(self, requests: Iterable[Request], spending: Spending) -> Iterator[tuple[Request, NDArray[Any]]]:
-        """Checked answers, in the order in which they come.
+        """Yield checked answers, in the order in which they come.
 
         Raises ApiError or BudgetError for the first request that fails for good, after all that were under way
         have ended: what they gave comes first, for it is paid for. Texts that the server refuses one by one, while it
@@ -281,7 +281,7 @@ class Api:
         return math.nan if self._price is None else self._price.cost(tokens, searches)
 
     def _explained(self, error: Exception) -> Exception:
-        """What to do about a client's error: send again, see it as a wrong answer, or give up."""
+        """Tell what to do about a client's error: send again, see it as a wrong answer, or give up."""
         status, headers, text = _status(error), _headers(error), _said(error)
         message = str(getattr(error, "body", None) or error)
         said = " ".join(hide(message, [self._key]).split())[:CHARACTERS_SHOWN]
@@ -341,7 +341,9 @@ def cut(sizes: Iterable[int], most: int, most_tokens: int) -> Iterator[slice]:
 
 
 def finite_array(values: Any, shape: tuple[int | None, ...], dtype: type) -> NDArray[Any]:
-    """The values as an array of this shape (None: any length). Raises WrongAnswerError, also if one is not finite."""
+    """Return the values as an array of this shape (None: any length). Raises WrongAnswerError, also if one is not
+    finite.
+    """
     try:
         array: NDArray[Any] = np.asarray(values, dtype=dtype)
     except (TypeError, ValueError):
@@ -356,7 +358,7 @@ def finite_array(values: Any, shape: tuple[int | None, ...], dtype: type) -> NDA
 
 
 def _smaller(request: Request, refused: RefusedError) -> list[Request]:
-    """The requests to send in place of one that was refused; none where there is nothing smaller."""
+    """Return the requests to send in place of one that was refused; none where there is nothing smaller."""
     if len(request.rows) > 1:
         half = (len(request.rows) + 1) // 2
         return request.parts(half, Halved(half))
@@ -376,7 +378,9 @@ def _blamed(request: Request, error: Exception) -> str:
 
 
 def _kept(message: str) -> float:
-    """The fraction of a text that a server takes, by the limit and the size that it names, if it names both."""
+    """Return the fraction of a text that a server takes, by the limit and the size that it names, if it names
+    both.
+    """
     message = message.replace(",", "")
     limit = _LIMIT.search(message)
     largest = max(map(int, re.findall(r"\d+", message)), default=0)
@@ -387,7 +391,7 @@ def _kept(message: str) -> float:
 
 
 def _said(error: Exception) -> str:
-    """The server's own sentence, without the status and other numbers around it."""
+    """Return the server's own sentence, without the status and other numbers around it."""
     body = getattr(error, "body", None)
     for _ in range(3):  # such as {"error": {"message": "..."}}
         if not isinstance(body, Mapping):
@@ -407,7 +411,7 @@ def _headers(error: Exception) -> Mapping[str, str]:
 
 
 def _lost(error: Exception) -> bool:
-    """Whether the answer never came, though the request may have been carried out."""
+    """Tell whether the answer never came, though the request may have been carried out."""
     return _status(error) is None and any(kind.__name__ in _NO_ANSWER for kind in type(error).__mro__)
 
 

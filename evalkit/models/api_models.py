@@ -68,11 +68,11 @@ class ApiEmbedder(DenseEmbedder):
         return self._facts
 
     def default_prompt(self, role: Role) -> str:
-        """The model's own prompt for a role; options override it."""
+        """Return the model's own prompt for a role; options override it."""
         return self._provider.prompts.get(role, "")
 
     def prompt(self, role: Role) -> str:
-        """How texts of this role are sent: the API's input type, and on a new line the text put before each."""
+        """Tell how texts of this role are sent: the API's input type, and on a new line the text put before each."""
         return f"{self._provider.input_types[role]}\n{super().prompt(role)}"
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
@@ -86,7 +86,9 @@ class ApiEmbedder(DenseEmbedder):
     def raw_parts(
         self, texts: Sequence[str], prompt: str, advance: Advance
     ) -> Iterator[tuple[IntArray, NDArray[np.float32]]]:
-        """Rows of `texts` and their full vectors, as they come; what was paid for comes before an error is raised."""
+        """Yield rows of `texts` and their full vectors, as they come; what was paid for comes before an error is
+        raised.
+        """
         input_type, _, before = prompt.partition("\n")
         whole = [before + text for text in texts]
         sent = [self._provider.shortened(text) for text in whole]
@@ -104,7 +106,7 @@ class ApiEmbedder(DenseEmbedder):
             yield request.rows, vectors
 
     def cut_of(self, texts: Iterable[str]) -> int:
-        """How many of the texts were cut to what the server reads, as far as they were sent."""
+        """Tell how many of the texts were cut to what the server reads, as far as they were sent."""
         return sum(text in self._cut for text in texts)
 
     def _request(self, rows: IntArray, sent: list[str], input_type: str, shortened: bool = False) -> Request:
@@ -152,7 +154,9 @@ class ApiReranker:
     def score_parts(
         self, queries: Sequence[str], documents: Sequence[str], advance: Advance
     ) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Rows of the pairs and their scores, as they come; what was paid for comes before an error is raised."""
+        """Yield rows of the pairs and their scores, as they come; what was paid for comes before an error is
+        raised.
+        """
         for request, scores in self._api.answers(self._requests(queries, documents), self.spending):
             advance(len(request.rows))
             if request.shortened:
@@ -160,11 +164,11 @@ class ApiReranker:
             yield request.rows, scores
 
     def cut_of(self, texts: Iterable[str]) -> int:
-        """How many of the documents were cut to what the server reads, as far as they were sent."""
+        """Tell how many of the documents were cut to what the server reads, as far as they were sent."""
         return sum(text in self._cut for text in texts)
 
     def _requests(self, queries: Sequence[str], documents: Sequence[str]) -> Iterator[Request]:
-        """A request a query, with all its documents: some providers charge for the query."""
+        """Yield a request a query, with all its documents: some providers charge for the query."""
         most = self._provider.documents
         rows_of: dict[str, list[int]] = {}
         for row, query in enumerate(queries):

@@ -97,7 +97,7 @@ def _batch_size(lengths: NDArray[np.int64], budget: int, enough: int, even: floa
 def _windows(
     texts: Sequence[Text], tokenize: Callable[[list[Text]], Features]
 ) -> Iterator[tuple[IntArray, Features]]:
-    """Rows of texts that are alike in characters, with their features; the next ones are made meanwhile."""
+    """Yield rows of texts that are alike in characters, with their features; the next ones are made meanwhile."""
     characters = np.array([sum(map(len, text)) if isinstance(text, tuple) else len(text) for text in texts])
     order = np.argsort(-characters, kind="stable")
     windows = [order[start : start + TEXTS_PER_WINDOW] for start in range(0, len(order), TEXTS_PER_WINDOW)]
@@ -111,7 +111,7 @@ def _windows(
 
 
 def _cut(value: Tensor, rows: IntArray, mask: NDArray[np.int64], compute: Compute) -> Tensor:
-    """The batch's rows of a tensor, without the columns in which all of them are padding, on the device."""
+    """Return the batch's rows of a tensor, without the columns in which all of them are padding, on the device."""
     if not isinstance(value, Tensor) or value.shape[:1] != mask.shape[:1]:
         return value  # features that are not one row a text, such as the length of a prompt
     part = value[torch.from_numpy(rows)]

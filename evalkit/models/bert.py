@@ -82,7 +82,7 @@ class Bert(DenseEmbedder):
         return np.empty((0, self._network.width(layer)), dtype=np.float32) if vectors is None else vectors
 
     def own_settings(self) -> Mapping[str, Setting]:
-        """The length that tokenizer and positions allow, and the dtype computed in."""
+        """Return the length that tokenizer and positions allow, and the dtype computed in."""
         length = Setting(self.max_tokens, "tokenizer_config.json, config.json")
         return {"max_length": length, "dtype": dtype_setting(self._compute, self.options.dtype)}
 

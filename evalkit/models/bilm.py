@@ -86,7 +86,7 @@ class DirectedLstms(nn.Module):
         self._residual = sizes.use_skip_connections
 
     def forward(self, words: Tensor, mask: Tensor) -> Tensor:
-        """The words and the output of each LSTM: (n_layers + 1, batch, length, projection)."""
+        """Return the words and the output of each LSTM: (n_layers + 1, batch, length, projection)."""
         layers = [words]
         for number, lstm in enumerate(self.lstms):
             output = lstm(layers[-1], mask)
@@ -133,7 +133,7 @@ def _tensor(array: NDArray[np.float32]) -> Tensor:
 
 
 def _linear(weight: NDArray[np.float32], bias: NDArray[np.float32] | None = None) -> nn.Linear:
-    """A linear layer from TensorFlow's (inputs, outputs)."""
+    """Return a linear layer from TensorFlow's (inputs, outputs)."""
     inputs, outputs = weight.shape
     linear = nn.Linear(inputs, outputs, bias=bias is not None, device="meta")
     linear.weight = nn.Parameter(_tensor(weight.T))
@@ -143,7 +143,7 @@ def _linear(weight: NDArray[np.float32], bias: NDArray[np.float32] | None = None
 
 
 def _convolution(arrays: Arrays, number: int) -> nn.Conv1d:
-    """A convolution over characters from TensorFlow's (1, width, inputs, outputs)."""
+    """Return a convolution over characters from TensorFlow's (1, width, inputs, outputs)."""
     weight = arrays[f"CNN/W_cnn_{number}"][0]
     width, inputs, outputs = weight.shape
     convolution = nn.Conv1d(inputs, outputs, width, device="meta")

@@ -69,7 +69,7 @@ class Bm25:
         return {"family": "bm25", **self.options.model_dump(), **settled, **corpus}
 
     def fit(self, texts: Sequence[str]) -> Self:
-        """A copy that has `texts` indexed. Raises ConfigError if none of them has a word."""
+        """Return a copy that has `texts` indexed. Raises ConfigError if none of them has a word."""
         import bm25s
 
         tokens = self._terms.of(texts)
@@ -89,7 +89,7 @@ class Bm25:
     def search(
         self, queries: Sequence[str], document_ids: Sequence[str], depth: int, advance: Advance = no_progress
     ) -> Run:
-        """The exact best documents of each query; only those that share a word with it are results.
+        """Return the exact best documents of each query; only those that share a word with it are results.
 
         `document_ids` are the ids of the fitted texts, in their order. Raises ConfigError before `fit`, or if
         there are more or fewer ids than texts.

@@ -72,7 +72,9 @@ class Module:
         return self.kind.rpartition(".")[2] if library in LIBRARIES else self.kind
 
     def settings(self, pattern: str = "config.json") -> dict[str, Any]:
-        """The settings in the module's folder, of the first file with such a name; empty where there is none."""
+        """Return the settings in the module's folder, of the first file with such a name; empty where there is
+        none.
+        """
         return next((_read_json(path, {}) for path in sorted(self.folder.glob(pattern))), {})
 
 
@@ -156,7 +158,7 @@ class Checkpoint:
         return self.settings.get("truncate_dim")
 
     def prompt(self, role: Role) -> str:
-        """The checkpoint's prompt for this role."""
+        """Return the checkpoint's prompt for this role."""
         return role_prompt(self.settings.get("prompts") or {}, self.settings.get("default_prompt_name"), role)
 
     @property
@@ -183,13 +185,13 @@ class Checkpoint:
         return ", ".join([*own, *(f"{way} ({route})" for route, way in ways.items() if way)]) or None
 
     def routes(self, router: Module) -> dict[str, tuple[Module, ...]]:
-        """The modules of each route of a router."""
+        """Return the modules of each route of a router."""
         told = router.settings("router_config.json") or router.settings()
         modules = {name: Module(kind, router.folder / name) for name, kind in told["types"].items()}
         return {route: tuple(modules[name] for name in names) for route, names in told["structure"].items()}
 
     def described(self) -> dict[str, Setting]:
-        """How sentence-transformers runs the checkpoint, by name, with the file that says so."""
+        """Tell how sentence-transformers runs the checkpoint, by name, with the file that says so."""
         default = "lasttoken" if any(kind.endswith("ForCausalLM") for kind in self.architectures) else "mean"
         guess = (
             f"{self.folder.name} has no {MODULES}, so it is no sentence-transformers checkpoint: {default} pooling "
@@ -252,7 +254,7 @@ class Checkpoint:
         return any((self.folder / name).is_file() for name in files) or bool(told.get("chat_template"))
 
     def load(self, model_class: str, compute: Compute) -> Any:
-        """The model, of a class of sentence-transformers; raises ModelNotFoundError if it cannot be read."""
+        """Return the model, of a class of sentence-transformers; raises ModelNotFoundError if it cannot be read."""
         import sentence_transformers
         from sentence_transformers.base.modules import Transformer
         from sentence_transformers.sentence_transformer.modules import StaticEmbedding
@@ -291,7 +293,7 @@ class Checkpoint:
 
 
 def role_prompt(prompts: Mapping[str, str], default_name: str | None, role: Role) -> str:
-    """What encode_query, encode_document and encode of sentence-transformers put before a text.
+    """Tell what encode_query, encode_document and encode of sentence-transformers put before a text.
 
     A default prompt is only for the last: a model has a prompt for queries and one for documents, empty if it was
     saved with none, and so a prompt called `passage` or `corpus` is not read.
@@ -322,7 +324,9 @@ def readable(folder: Path, reader: str) -> Iterator[None]:
 
 
 def model_arguments(compute: Compute) -> dict[str, Any]:
-    """How transformers is to load the weights: in the dtype asked for, and pickled ones if they are allowed only."""
+    """Tell how transformers is to load the weights: in the dtype asked for, and pickled ones if they are allowed
+    only.
+    """
     import torch
 
     # None: safetensors where there are any.
@@ -331,7 +335,7 @@ def model_arguments(compute: Compute) -> dict[str, Any]:
 
 
 def ready(model: Any, compute: Compute) -> Any:
-    """A model of sentence-transformers in evaluation mode, tuned for the device."""
+    """Return a model of sentence-transformers in evaluation mode, tuned for the device."""
     import torch
 
     from evalkit.models.kernels import tune_for_cpu, tune_for_gpu

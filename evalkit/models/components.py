@@ -29,7 +29,7 @@ RUNTIME = frozenset(
 
 
 def describe(component: BaseModel, leave_out: Collection[str] = ()) -> dict[str, object]:
-    """The component's class, code, fields and private attributes.
+    """Return the component's class, code, fields and private attributes.
 
     A torch module among them counts by its weights and structure, a folder of weights by its content; code by its
     package's version, or by a hash of the file where no package is installed. Keys and other secrets are left out,
@@ -52,7 +52,7 @@ def class_path(kind: type) -> str:
 
 
 def secrets_of(component: BaseModel) -> set[str]:
-    """The component's keys, which no message may show."""
+    """Return the component's keys, which no message may show."""
     return set(_secrets(dict(_values(component)), False))
 
 
@@ -118,7 +118,7 @@ def _module_hash(module: Any) -> str:
 
 
 def _code(kind: type) -> str:
-    """The installed package that the class is in, with its version, else a hash of its file."""
+    """Return the installed package that the class is in, with its version, else a hash of its file."""
     parts = kind.__module__.split(".")
     for end in range(len(parts), 0, -1):
         name = "-".join(parts[:end]).replace("_", "-")

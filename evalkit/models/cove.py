@@ -136,7 +136,9 @@ class Cove(Recurrent):
 
 
 def _read_encoder(path: Path) -> "nn.LSTM":
-    """The released state dict in a torch LSTM of its sizes. Raises ModelNotFoundError if it is not such a one."""
+    """Return the released state dict in a torch LSTM of its sizes. Raises ModelNotFoundError if it is not such a
+    one.
+    """
     import torch
     from safetensors.torch import load_file
 

@@ -56,7 +56,7 @@ class PairModel(ABC):
         """Tokens read of what is scored; None: all of them."""
 
     def own_settings(self) -> Mapping[str, Setting]:
-        """What the checkpoint's files say beside its modules and length, by name."""
+        """Tell what the checkpoint's files say beside its modules and length, by name."""
         return {}
 
     @property
@@ -109,7 +109,7 @@ class CrossEncoder(PairModel):
         return scores
 
     def own_settings(self) -> Mapping[str, Setting]:
-        """The prompt that is read before each query, and the function that scores go through last."""
+        """Return the prompt that is read before each query, and the function that scores go through last."""
         prompt = self.checkpoint.prompt("sentence")
         return {
             "prompt": Setting(prompt, SETTINGS if prompt else "default"),

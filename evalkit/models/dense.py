@@ -36,15 +36,15 @@ class DenseEmbedder(ABC):
         """Full vectors of texts, each read after the prompt: float32 of shape (n_texts, full dim)."""
 
     def default_prompt(self, role: Role) -> str:
-        """The model's own prompt for a role; options override it."""
+        """Return the model's own prompt for a role; options override it."""
         return ""
 
     def default_normalize(self) -> bool:
-        """Whether the model itself scales its vectors to length 1; the option overrides it."""
+        """Tell whether the model itself scales its vectors to length 1; the option overrides it."""
         return False
 
     def default_dim(self) -> int | None:
-        """The leading dimensions that the model itself keeps; the option overrides them. None: all of them."""
+        """Return the leading dimensions that the model itself keeps; the option overrides them. None: all of them."""
         return None
 
     @property
@@ -63,7 +63,7 @@ class DenseEmbedder(ABC):
         return {**self.raw_identity, **prompts, **derived, **rescored, "similarity": self.similarity}
 
     def own_settings(self) -> Mapping[str, Setting]:
-        """What the model's own files say, by name. An option goes before them."""
+        """Tell what the model's own files say, by name. An option goes before them."""
         return {}
 
     @property
@@ -94,7 +94,7 @@ class DenseEmbedder(ABC):
         return self.default_dim() if self.options.dim is None else self.options.dim
 
     def prompt(self, role: Role) -> str:
-        """The text put before each text of this role."""
+        """Return the text put before each text of this role."""
         chosen: str | None = getattr(self.options, f"{role}_prompt")
         return self.default_prompt(role) if chosen is None else chosen
 
@@ -105,7 +105,7 @@ class DenseEmbedder(ABC):
         return self.derive(self.raw(list(row_of), self.prompt(role), advance)[[row_of[text] for text in texts]])
 
     def derive(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """This model's vectors from full ones: truncated, scaled to length 1, quantised, as the options say."""
+        """Make this model's vectors from full ones: truncated, scaled to length 1, quantised, as the options say."""
         if self.leading_dim is not None:
             vectors = truncate(vectors, self.leading_dim)
         if self._normalize:
@@ -136,7 +136,7 @@ def refuse_beyond(dim: int | None, full: int | None) -> None:
 
 
 def truncate(vectors: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
-    """The leading `dim` dimensions (Matryoshka, Kusupati et al. 2022). Raises SpecError if there are fewer."""
+    """Return the leading `dim` dimensions (Matryoshka, Kusupati et al. 2022). Raises SpecError if there are fewer."""
     refuse_beyond(dim, vectors.shape[1])
     return np.ascontiguousarray(vectors[:, :dim])
 
@@ -151,7 +151,7 @@ def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def quantize(vectors: NDArray[np.float32], precision: Precision) -> NDArray[np.float32]:
-    """The values that vectors have when they are kept in less space, as float32.
+    """Return the values that vectors have when they are kept in less space, as float32.
 
     int8: each vector in 255 even steps up to its largest magnitude. binary: the signs, +1 or -1 (0 counts as
     -1), so that the cosine falls evenly with the Hamming distance; a zero vector stays zero, and NaN stays NaN.

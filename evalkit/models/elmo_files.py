@@ -59,7 +59,7 @@ class BilmOptions(BaseModel):
 
 
 def cell_name(direction: int, layer: int) -> str:
-    """Where the arrays of an LSTM are: direction 0 reads forwards, 1 backwards."""
+    """Tell where the arrays of an LSTM are: direction 0 reads forwards, 1 backwards."""
     return f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell"
 
 

@@ -43,7 +43,7 @@ def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _registered(family: Family, name: str) -> dict[str, Any]:
-    """What the registry of a family says of a model; nothing if it has none."""
+    """Tell what the registry of a family says of a model; nothing if it has none."""
     if family.facts is None:
         return {}
     return {key: value for key, value in family.facts(name).items() if key in ModelFacts.__dataclass_fields__}
@@ -69,7 +69,7 @@ def _price(family: Family, spec: ModelSpec) -> dict[str, Any]:
 
 
 def _of_files(family: Family, spec: ModelSpec, revision: str | None) -> ModelFacts:
-    """What the files of a model say, if they are on this disk."""
+    """Tell what the files of a model say, if they are on this disk."""
     if family.weights == "disk":
         path = Path(spec.name).expanduser()
         files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
@@ -93,7 +93,9 @@ def _megabytes(files: list[Path]) -> float:
 
 
 def _card(folder: Path) -> dict[str, Any]:
-    """The data of a model card, in front of the text of README.md; empty where there is none that can be read."""
+    """Return the data of a model card, in front of the text of README.md; empty where there is none that can be
+    read.
+    """
     readme = folder / "README.md"
     text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
     if not text.startswith("---\n"):

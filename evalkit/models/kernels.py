@@ -97,7 +97,7 @@ class PackedLinear(nn.Linear):
         return self.apply_with("none", inputs)
 
     def apply_with(self, activation: Literal["none", "gelu"], inputs: Tensor) -> Tensor:
-        """The layer, and an exact GELU after it if that is the activation."""
+        """Return the layer, and an exact GELU after it if that is the activation."""
         if self._packed is None or inputs.dtype != self._packed.dtype or torch.is_autocast_enabled("cpu"):
             result = super().forward(inputs)
             return nn.functional.gelu(result) if activation == "gelu" else result
@@ -123,13 +123,17 @@ def pack_linears(model: nn.Module) -> None:
 
 
 def _is_plain_linear(module: nn.Module) -> bool:
-    """Whether a call of the module is a product with its weight, and its bias added: no subclass, no hook on it."""
+    """Tell whether a call of the module is a product with its weight, and its bias added: no subclass, no hook on
+    it.
+    """
     hooks = (module._forward_pre_hooks, module._forward_hooks, "forward" in vars(module))
     return type(module) is nn.Linear and not any(hooks) and set(module._parameters) == {"weight", "bias"}
 
 
 def _is_feed_forward(module: nn.Module) -> bool:
-    """Whether a module's forward pass is BERT's, instruction for instruction: `dense`, then `intermediate_act_fn`."""
+    """Tell whether a module's forward pass is BERT's, instruction for instruction: `dense`, then
+    `intermediate_act_fn`.
+    """
     from transformers.models.bert.modeling_bert import BertIntermediate
 
     code, berts = getattr(type(module).forward, "__code__", None), BertIntermediate.forward.__code__

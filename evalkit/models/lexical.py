@@ -83,7 +83,7 @@ class BagOfWords:
         return self.options.similarity
 
     def fit(self, texts: Sequence[str]) -> Self:
-        """A copy that knows the vocabulary of `texts`. Raises ConfigError if no term is left to count."""
+        """Return a copy that knows the vocabulary of `texts`. Raises ConfigError if no term is left to count."""
         fitted = copy(self)
         fitted._vectorizer = self._new_vectorizer()
         try:
@@ -182,7 +182,7 @@ class Lsa(Tfidf):
         self._svd: TruncatedSVD | None = None
 
     def fit(self, texts: Sequence[str]) -> Self:
-        """A fitted copy. Raises ConfigError for a corpus with fewer than two texts or two terms."""
+        """Return a fitted copy. Raises ConfigError for a corpus with fewer than two texts or two terms."""
         from sklearn.decomposition import TruncatedSVD
 
         fitted = super().fit(texts)

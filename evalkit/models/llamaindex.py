@@ -44,7 +44,7 @@ first stage's scores into account gives each node the same score alone as among 
 def adapt(
     component: "BaseEmbedding | BaseNodePostprocessor", given: Mapping[str, object] | None = None
 ) -> "LlamaIndexEmbedder | LlamaIndexReranker | LlamaIndexListReranker":
-    """The component as an evalkit model. `given` are the arguments it was made with, if known."""
+    """Return the component as an evalkit model. `given` are the arguments it was made with, if known."""
     from llama_index.core.base.embeddings.base import BaseEmbedding
 
     if isinstance(component, BaseEmbedding):
@@ -79,11 +79,15 @@ class LlamaIndexEmbedder(DenseEmbedder):
         self.embedding = embedding
 
     def prompt(self, role: Role) -> str:
-        """The side that reads texts of this role, `query:` or `text:`, before the prompt: the sides may differ."""
+        """Return the side that reads texts of this role, `query:` or `text:`, before the prompt: the sides may
+        differ.
+        """
         return f"{'query' if role == 'query' else 'text'}:{super().prompt(role)}"
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
-        """The component's vectors: float32 of shape (n_texts, dim). Raises VectorError if their lengths differ."""
+        """Return the component's vectors: float32 of shape (n_texts, dim). Raises VectorError if their lengths
+        differ.
+        """
         side, _, before = prompt.partition(":")
         vectors: list[list[float]] = []
         size = self.embedding.embed_batch_size
@@ -161,7 +165,7 @@ class LlamaIndexListReranker:
 def postprocess(
     postprocessor: "BaseNodePostprocessor", query: str, documents: Sequence[str], scores: Sequence[float | None]
 ) -> list[tuple[int, float | None]]:
-    """What a postprocessor makes of a query's documents: their row numbers in its order, and the scores it gave.
+    """Tell what a postprocessor makes of a query's documents: their row numbers in its order, and the scores it gave.
 
     Raises ScoreError if it gives a document twice, or one that it was not given.
     """
@@ -182,14 +186,14 @@ def postprocess(
 
 
 def uncut(postprocessor: "BaseNodePostprocessor", count: int) -> "BaseNodePostprocessor":
-    """A copy that keeps `count` nodes, if it is one that cuts; the original is left as it is."""
+    """Return a copy that keeps `count` nodes, if it is one that cuts; the original is left as it is."""
     limits = {name: count for name in LIMITS if name in type(postprocessor).model_fields}
     return postprocessor.model_copy(update=limits)
 
 
 @contextmanager
 def keys_hidden(component: Any) -> Iterator[None]:
-    """An error whose message holds one of the component's keys is raised again without it."""
+    """Raise an error whose message holds one of the component's keys again, without it."""
     try:
         yield
     except Exception as error:

@@ -30,7 +30,7 @@ class ComponentOptions(Options):
 
 
 def check_component(name: str, options: ComponentOptions) -> frozenset[Kind]:
-    """Whether the class is an embedder or a reranker. Raises what `find_class` and `read_arguments` raise."""
+    """Tell whether the class is an embedder or a reranker. Raises what `find_class` and `read_arguments` raise."""
     from llama_index.core.base.embeddings.base import BaseEmbedding
 
     component = find_class(name, _bases())
@@ -70,7 +70,7 @@ def _made(component: type[BaseModel], name: str, arguments: Mapping[str, Any]) -
 
 
 def load_llm(text: str) -> "LLM":
-    """The language model that `llamaindex:module.Class?argument=value` names.
+    """Return the language model that `llamaindex:module.Class?argument=value` names.
 
     Raises SpecError for anything else, OptionalDependencyError without LlamaIndex, and ModelNotFoundError if the
     class refuses its arguments.
@@ -93,7 +93,7 @@ def load_llm(text: str) -> "LLM":
 
 
 def find_class(name: str, bases: Mapping[type, str]) -> type[BaseModel]:
-    """The class that `module.Class` names, which is one of the `bases`, each with what it is called.
+    """Return the class that `module.Class` names, which is one of the `bases`, each with what it is called.
 
     Raises SpecError if it is none, or not there, and OptionalDependencyError if its package is not.
     """
@@ -119,7 +119,7 @@ def find_class(name: str, bases: Mapping[type, str]) -> type[BaseModel]:
 
 
 def read_arguments(component: type[BaseModel], options: ComponentOptions) -> dict[str, Any]:
-    """The options as values of the types that the class asks for. Raises SpecError with all that are wrong."""
+    """Return the options as values of the types that the class asks for. Raises SpecError with all that are wrong."""
     types = _arguments(component)
     read: dict[str, Any] = {}
     problems: list[str] = []
@@ -137,7 +137,7 @@ def read_arguments(component: type[BaseModel], options: ComponentOptions) -> dic
 
 
 def _arguments(component: type[BaseModel]) -> Mapping[str, Any]:
-    """The type of each argument of the class; of its fields too, if it takes any keyword."""
+    """Return the type of each argument of the class; of its fields too, if it takes any keyword."""
     parameters = inspect.signature(component).parameters.values()
     fields = {name: field.annotation for name, field in component.model_fields.items()}
     try:
@@ -153,7 +153,7 @@ def _arguments(component: type[BaseModel]) -> Mapping[str, Any]:
 
 
 def _read(text: str, kind: Any) -> Any:
-    """The value of this type that the text is, or that it is as JSON, for lists and the like."""
+    """Return the value of this type that the text is, or that it is as JSON, for lists and the like."""
     adapter = TypeAdapter(kind, config=None if _is_model(kind) else {"arbitrary_types_allowed": True})
     try:
         return adapter.validate_python(text)

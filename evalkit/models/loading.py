@@ -163,7 +163,7 @@ def _is_finite(weights: Any) -> bool:
 
 
 def _from_adapter(model: Any, name: str) -> bool:
-    """Whether an adapter brings a weight of its own in the place of one that its base model does not have."""
+    """Tell whether an adapter brings a weight of its own in the place of one that its base model does not have."""
     module: Any = model
     for part in name.split(".")[:-1]:
         module = getattr(module, part, None)
@@ -193,7 +193,9 @@ def _listed(what: str, names: Iterable[str]) -> str:
 
 
 def left_by(names: Iterable[str]) -> str:
-    """A sentence on the prefix that the names of weights have from what wrapped the network, if they have one."""
+    """Return a sentence on the prefix that the names of weights have from what wrapped the network, if they have
+    one.
+    """
     patterns = {prefix: re.compile(rf"(?:^|\.){re.escape(prefix)}") for prefix in LEFT_BY}
     all_names = list(names)
     prefixes = [prefix for prefix, pattern in patterns.items() if any(map(pattern.search, all_names))]

@@ -58,7 +58,7 @@ class MaxSim(PairModel):
         return {}
 
     def fit(self, texts: Sequence[str]) -> Self:
-        """A copy that searches `texts`. The network is loaded first, for all copies."""
+        """Return a copy that searches `texts`. The network is loaded first, for all copies."""
         _ = self._network, self._query_tokens
         fitted = copy(self)
         fitted._corpus = list(texts)
@@ -67,7 +67,7 @@ class MaxSim(PairModel):
     def search(
         self, queries: Sequence[str], document_ids: Sequence[str], depth: int, advance: Advance = no_progress
     ) -> Run:
-        """The exact best documents of each query; each distinct text is encoded once, so that equal ones tie.
+        """Return the exact best documents of each query; each distinct text is encoded once, so that equal ones tie.
 
         `document_ids` are the ids of the fitted texts, in their order. Raises ConfigError before `fit`, or if
         there are more or fewer ids than texts.
@@ -109,7 +109,7 @@ class MaxSim(PairModel):
         return scores
 
     def own_settings(self) -> Mapping[str, Setting]:
-        """What a late-interaction checkpoint reads before queries and before documents."""
+        """Tell what a late-interaction checkpoint reads before queries and before documents."""
         prompts = {f"{role}_prompt": self._network.prompt(role) for role in ("query", "document")}
         return {name: Setting(prompt, SETTINGS if prompt else "default") for name, prompt in prompts.items()}
 

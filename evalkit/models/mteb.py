@@ -98,7 +98,9 @@ class MtebEmbedder(DenseEmbedder):
         return self.options.similarity or own or "cosine"
 
     def for_task(self, name: str) -> Self:
-        """A copy with mteb's prompts for the task of this name; those for any task of the kind if mteb lacks it."""
+        """Return a copy with mteb's prompts for the task of this name; those for any task of the kind if mteb lacks
+        it.
+        """
         chosen = copy(self)
         chosen._task = name
         return chosen
@@ -131,7 +133,7 @@ class MtebEmbedder(DenseEmbedder):
 
 
 def _plain_sentence_transformer(model: "EncoderProtocol") -> Any | None:
-    """The sentence-transformers model, where a prompt's text is all that a task and a role change."""
+    """Return the sentence-transformers model, where a prompt's text is all that a task and a role change."""
     from mteb import SentenceTransformerEncoderWrapper
 
     if type(model) is not SentenceTransformerEncoderWrapper:
@@ -141,7 +143,7 @@ def _plain_sentence_transformer(model: "EncoderProtocol") -> Any | None:
 
 
 def _default_prompt(inner: Any, role: Role) -> str:
-    """The prompt that sentence-transformers' encode_query, encode_document and encode take when given none."""
+    """Return the prompt that sentence-transformers' encode_query, encode_document and encode take when given none."""
     names = {"query": ("query",), "document": ("document", "passage", "corpus"), "sentence": ()}[role]
     named = next((name for name in names if name in inner.prompts), inner.default_prompt_name)
     return inner.prompts.get(named) or ""
@@ -182,7 +184,7 @@ class MtebRetriever:
         return self._facts if self._texts is None else {**self._facts, "corpus": texts_hash(self._texts)}
 
     def fit(self, texts: Sequence[str]) -> Self:
-        """A copy that has `texts` as its corpus."""
+        """Return a copy that has `texts` as its corpus."""
         fitted = copy(self)
         fitted._texts = list(texts)
         return fitted
@@ -190,7 +192,7 @@ class MtebRetriever:
     def search(
         self, queries: Sequence[str], document_ids: Sequence[str], depth: int, advance: Advance = no_progress
     ) -> Run:
-        """The best documents of each query; `document_ids` names the fitted texts.
+        """Return the best documents of each query; `document_ids` names the fitted texts.
 
         Raises ConfigError before `fit`.
         """

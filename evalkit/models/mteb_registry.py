@@ -24,7 +24,7 @@ def find_meta(name: str) -> "ModelMeta":
 
 
 def model_facts(name: str) -> dict[str, Any]:
-    """What the registry says of a model, as plain data: None where it says nothing. `dim` in dimensions,
+    """Tell what the registry says of a model, as plain data: None where it says nothing. `dim` in dimensions,
     `max_length` in tokens; `prompts` by what they are for.
     """
     meta = find_meta(name)
@@ -40,7 +40,7 @@ def model_facts(name: str) -> dict[str, Any]:
 
 
 def check_model(name: str, _: object) -> frozenset[Kind]:
-    """What a model of the registry can be, without loading it. Raises UnknownNameError for any other name.
+    """Tell what a model of the registry can be, without loading it. Raises UnknownNameError for any other name.
 
     What is neither a dense encoder nor a cross-encoder (late interaction, sparse, BM25) searches by itself.
     """
@@ -49,7 +49,7 @@ def check_model(name: str, _: object) -> frozenset[Kind]:
 
 
 def search_models(text: str) -> Iterator[dict[str, Any]]:
-    """The facts of all models about texts whose name contains `text`, in any case of letters."""
+    """Yield the facts of all models about texts whose name contains `text`, in any case of letters."""
     require_mteb()
     import mteb
 
@@ -59,7 +59,7 @@ def search_models(text: str) -> Iterator[dict[str, Any]]:
 
 
 def load(name: str, device: str) -> Any:
-    """A model of the registry, loaded by mteb. Raises ModelNotFoundError if mteb cannot load it."""
+    """Return a model of the registry, loaded by mteb. Raises ModelNotFoundError if mteb cannot load it."""
     import mteb
 
     if find_meta(name).loader is None:

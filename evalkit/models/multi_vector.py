@@ -66,7 +66,9 @@ class MultiVector:
         return [self._exact(vectors) for vectors in found]
 
     def documents(self, texts: Sequence[str]) -> Iterator[tuple[int, Tensor]]:
-        """Each document's row number and its tokens' vectors, float32 of shape (n_tokens, dim), in any order."""
+        """Yield each document's row number and its tokens' vectors, float32 of shape (n_tokens, dim), in any
+        order.
+        """
         if not self.batched:
             for start in range(0, len(texts), TEXTS_PER_CALL):
                 part = list(texts[start : start + TEXTS_PER_CALL])
@@ -96,11 +98,13 @@ class MultiVector:
         return count_unknown(self._reader.tokenizer, texts)
 
     def prompt(self, role: Role) -> str:
-        """The text put before each text of this role."""
+        """Return the text put before each text of this role."""
         return role_prompt(self._model.prompts, self._model.default_prompt_name, role)
 
     def similarity(self, queries: list[Tensor], documents: list[Tensor]) -> Tensor:
-        """The library's MaxSim of all queries with all documents: float32 of shape (n_queries, n_documents)."""
+        """Return the library's MaxSim of all queries with all documents: float32 of shape (n_queries,
+        n_documents).
+        """
         scores: Tensor = self._model.similarity(queries, documents)
         return scores
 
@@ -110,7 +114,7 @@ class MultiVector:
 
 
 def is_multi_vector(checkpoint: Checkpoint) -> bool:
-    """Whether sentence-transformers reads this as a trained late-interaction model; its own marks for that."""
+    """Tell whether sentence-transformers reads this as a trained late-interaction model; its own marks for that."""
     settings = checkpoint.settings
     named = checkpoint.model_type in ("MultiVectorEncoder", "ColBERT") or "query_prefix" in settings
     return named or "HF_ColBERT" in checkpoint.architectures

@@ -213,7 +213,9 @@ def _openai_embeddings(
 
 
 def _shortened(text: str) -> str:
-    """The first tokens of a text, as many as OpenAI takes: it refuses longer texts, as no other provider does."""
+    """Return the first tokens of a text, as many as OpenAI takes: it refuses longer texts, as no other provider
+    does.
+    """
     if len(text.encode()) <= OPENAI_TOKENS:  # a token has a byte at least
         return text
     import tiktoken
@@ -255,13 +257,13 @@ def _billed(given: Any, what: str) -> int | None:
 
 
 def _total(usage: Any) -> int | None:
-    """The tokens that an answer says were read; None where it does not say: many servers leave that out."""
+    """Return the tokens that an answer says were read; None where it does not say: many servers leave that out."""
     count = usage.get("total_tokens") if isinstance(usage, Mapping) else getattr(usage, "total_tokens", None)
     return count if isinstance(count, int) else None
 
 
 def _decoded(vector: Any) -> Any:
-    """A vector as numbers; some servers send base64 of float32 though they were asked for numbers."""
+    """Return a vector as numbers; some servers send base64 of float32 though they were asked for numbers."""
     return np.frombuffer(b64decode(vector), dtype="<f4") if isinstance(vector, str) else vector
 
 

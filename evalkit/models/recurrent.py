@@ -46,15 +46,15 @@ class Recurrent(DenseEmbedder):
 
     @abstractmethod
     def _words(self, text: str) -> list[str]:
-        """All words of a text."""
+        """Return all words of a text."""
 
     @abstractmethod
     def _readable(self, text: str) -> bool:
-        """Whether there is anything in a text for the network to read."""
+        """Tell whether there is anything in a text for the network to read."""
 
     @abstractmethod
     def _features(self, texts: Sequence[str]) -> "Mapping[str, Tensor]":
-        """What the network reads, padded on the right, with an `attention_mask` of shape (n_texts, length)."""
+        """Tell what the network reads, padded on the right, with an `attention_mask` of shape (n_texts, length)."""
 
     @abstractmethod
     def _pooled(self, features: "Mapping[str, Tensor]") -> "Tensor":
@@ -86,7 +86,7 @@ class Recurrent(DenseEmbedder):
 
 
 def released_folder(name: str, contents: str) -> Path:
-    """The folder with a model's released files. Raises ModelNotFoundError that says what belongs into it."""
+    """Return the folder with a model's released files. Raises ModelNotFoundError that says what belongs into it."""
     folder = Path(name).expanduser()
     if not folder.is_dir():
         links = [link for entry in entries_of(name) for link in entry.downloads]
@@ -98,7 +98,7 @@ def released_folder(name: str, contents: str) -> Path:
 
 
 def released_file(folder: Path, what: str, *patterns: str) -> Path:
-    """The one file of a folder that matches the first of the patterns that any file matches.
+    """Return the one file of a folder that matches the first of the patterns that any file matches.
 
     Raises ModelNotFoundError if no file matches any pattern, several match one, or it is a pointer of Git LFS.
     """

@@ -63,20 +63,22 @@ class Sbert(DenseEmbedder):
         return self.options.similarity or self.checkpoint.similarity or "cosine"
 
     def default_prompt(self, role: Role) -> str:
-        """The checkpoint's own prompt for this role."""
+        """Return the checkpoint's own prompt for this role."""
         return self.checkpoint.prompt(role)
 
     def prompt(self, role: Role) -> str:
-        """The text put before each text of this role; where the role matters, a line before it names the role."""
+        """Return the text put before each text of this role; where the role matters, a line before it names the
+        role.
+        """
         text = super().prompt(role)
         return f"{role}\n{text}" if self.checkpoint.knows_roles else text
 
     def default_normalize(self) -> bool:
-        """Whether the checkpoint ends with a module that scales to length 1."""
+        """Tell whether the checkpoint ends with a module that scales to length 1."""
         return self.checkpoint.scales
 
     def default_dim(self) -> int | None:
-        """The leading dimensions that the checkpoint keeps."""
+        """Return the leading dimensions that the checkpoint keeps."""
         return self.checkpoint.truncate_dim
 
     @cached_property
@@ -104,7 +106,7 @@ class Sbert(DenseEmbedder):
         return vectors
 
     def derive(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """This model's vectors from full ones.
+        """Make this model's vectors from full ones.
 
         A checkpoint with both scales first and cuts then, as the library does, so that lengths fall short of 1; with
         the option `dim` or `normalize`, what was cut is what is scaled.
@@ -118,7 +120,7 @@ class Sbert(DenseEmbedder):
         return self.quantize(unit_length(vectors) if self.options.normalize else vectors)
 
     def own_settings(self) -> Mapping[str, Setting]:
-        """What the checkpoint says, and the length that it and its tokenizer allow."""
+        """Tell what the checkpoint says, and the length that it and its tokenizer allow."""
         return {
             **self.checkpoint.described(),
             "max_length": Setting(self.max_tokens, LENGTH_SAID_BY),
@@ -139,7 +141,7 @@ class Sbert(DenseEmbedder):
         return self._model.unknown_tokens(texts, role)
 
     def _told(self, prompt: str) -> tuple[Role, str]:
-        """The role and the text of a prompt as `prompt` gives it."""
+        """Return the role and the text of a prompt as `prompt` gives it."""
         if not self.checkpoint.knows_roles:
             return "sentence", prompt
         role, _, text = prompt.partition("\n")

@@ -69,7 +69,7 @@ class SentenceModel:
             self._stay_within_positions()
 
     def embeddings(self, texts: Sequence[str], role: Role, prompt: str) -> Iterator[tuple[IntArray, Tensor]]:
-        """Rows of `texts`, and the vectors of these: float32 of shape (batch, dim).
+        """Yield rows of `texts`, and the vectors of these: float32 of shape (batch, dim).
 
         Raises ModelNotFoundError for a role that the checkpoint has no route for.
         """
@@ -83,7 +83,7 @@ class SentenceModel:
         return self._called(texts, role, partial(call, prompt=prompt, **how))
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[IntArray, Tensor]]:
-        """Rows of `pairs`, and their scores: float32 of shape (batch,).
+        """Yield rows of `pairs`, and their scores: float32 of shape (batch,).
 
         Those of the library's `predict`, up to `last`.
         """
@@ -184,7 +184,7 @@ class SentenceModel:
             steps[place] = made
 
     def _reader(self, role: Role) -> Any:
-        """The module that reads texts of this role: the first, or the first on its route."""
+        """Return the module that reads texts of this role: the first, or the first on its route."""
         first = self.loaded[0]
         if not isinstance(first, Router):
             return first

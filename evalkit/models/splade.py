@@ -73,7 +73,7 @@ class Splade:
         return self.options.similarity or self.checkpoint.similarity or "dot"
 
     def prompt(self, role: Role) -> str:
-        """The text put before each text of this role: the option, else the checkpoint's."""
+        """Return the text put before each text of this role: the option, else the checkpoint's."""
         chosen: str | None = getattr(self.options, f"{role}_prompt")
         return self.checkpoint.prompt(role) if chosen is None else chosen
 

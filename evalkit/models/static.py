@@ -125,7 +125,7 @@ def _load(folder: Path, options: StaticOptions) -> "StaticModel":
 
 
 def _token_vectors(model: "StaticModel") -> NDArray[np.float32]:
-    """One row a token: int8 as float32, and the compressed vocabulary's rows and weights applied."""
+    """Return one row a token: int8 as float32, and the compressed vocabulary's rows and weights applied."""
     table = model.embedding.astype(np.float32)
     if model.token_mapping is not None:
         table = table[model.token_mapping]

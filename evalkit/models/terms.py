@@ -27,7 +27,7 @@ def texts_hash(texts: Iterable[str]) -> str:
 
 
 def not_fitted(family: str) -> ConfigError:
-    """The error for a model that is used before it has seen a corpus."""
+    """Return the error for a model that is used before it has seen a corpus."""
     return ConfigError(f"{family} has not seen a corpus yet: call fit(texts) and use the copy it returns.")
 
 

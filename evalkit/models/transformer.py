@@ -92,7 +92,7 @@ class Network:
 
 
 def _has_text_encoder(folder: Path, trust: bool) -> bool:
-    """Whether a model has an encoder and a decoder, and transformers loads the encoder alone (T5)."""
+    """Tell whether a model has an encoder and a decoder, and transformers loads the encoder alone (T5)."""
     from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING, AutoConfig
 
     if not (folder / "config.json").is_file():  # an adapter's folder
@@ -140,7 +140,7 @@ def count_unknown(tokenizer: Any, texts: Sequence[str]) -> tuple[IntArray, IntAr
 
 
 def pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:
-    """One vector a text from its token vectors, padding left out.
+    """Return one vector a text from its token vectors, padding left out.
 
     `hidden` is (batch, length, dim), `mask` (batch, length) with 1 for real tokens; returns (batch, dim).
     cls: the first real token, whichever that is; mean, max: over the real tokens (Reimers & Gurevych 2019, section

@@ -36,7 +36,7 @@ def refuse_pickles(folder: Path, compute: Compute) -> None:
 
 
 def untrusted_code(what: str) -> UntrustedError:
-    """The error for a model that would run code of its own."""
+    """Return the error for a model that would run code of its own."""
     return UntrustedError(
         f"{what} brings code of its own, which would be run. Read that code first; then, if you trust it, add "
         "--trust-remote-code."

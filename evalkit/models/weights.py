@@ -48,7 +48,7 @@ _REVISION = re.compile(r"(?!\.)[\w-]+(?:[./][\w-]+)*")
 
 
 def locate(name: str, revision: str | None = None, compute: Compute = STRICT, weights: bool = True) -> Path:
-    """The local folder with the files of model `name` (a folder, or ORG/NAME on the hub).
+    """Return the local folder with the files of model `name` (a folder, or ORG/NAME on the hub).
 
     Where only the tokenizer is used it needs no `weights`. Raises ModelNotFoundError that lists every place looked
     in, or names the file that is broken, and UntrustedError if the files are of a kind that the user does not allow.
@@ -117,7 +117,7 @@ def count_numbers(path: Path) -> int | None:
 
 
 def _safetensors_header(path: Path) -> tuple[int, bytes | None]:
-    """The length of a file's header, and the header: None where the file ends before it does."""
+    """Return the length of a file's header, and the header: None where the file ends before it does."""
     with path.open("rb") as file:
         head = file.read(8)
         length = int.from_bytes(head, "little")
@@ -188,7 +188,7 @@ def weights_hash(folder: Path, code: bool = False) -> str:
 
 
 def _elsewhere(folder: Path, code: bool) -> dict[str, Path | None]:
-    """What a model reads beside its own folder, by a name that tells no place: None if it is not here."""
+    """Tell what a model reads beside its own folder, by a name that tells no place: None if it is not here."""
     parts: dict[str, Path | None] = {}
     for relative, path in model_files(folder).items():
         settings = _settings(path) if path.name in (ADAPTER, "config.json", "tokenizer_config.json") else None
@@ -221,7 +221,7 @@ def _without_place(path: Path) -> str:
 
 
 def model_files(folder: Path, code: bool = False) -> dict[Path, Path]:
-    """The files that decide a model's output, by their place in its folder; its own code is one if `code`."""
+    """Return the files that decide a model's output, by their place in its folder; its own code is one if `code`."""
     patterns = (*FILES, CODE) if code else FILES
     files = {path.relative_to(folder): path for pattern in patterns for path in folder.rglob(pattern)}
     # Nothing is read from hidden folders, where the hub's library keeps notes on downloads.
@@ -235,7 +235,8 @@ def model_files(folder: Path, code: bool = False) -> dict[Path, Path]:
 
 
 def file_facts(folder: Path) -> dict[str, str]:
-    """What a model folder's files hold, by "file" or "file: key": to tell what changed, not only that something did.
+    """Tell what a model folder's files hold, by "file" or "file: key": to tell what changed, not only that something
+    did.
 
     Settings as they are written, of JSON files small enough to be settings; of every other file the start of its
     SHA-256.
@@ -258,7 +259,7 @@ def _settings(path: Path) -> object:
 
 
 def at_hand(name: str, revision: str | None = None) -> Path | None:
-    """The local folder that `locate` would find without a network; None if it would have to download."""
+    """Return the local folder that `locate` would find without a network; None if it would have to download."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
@@ -273,7 +274,7 @@ def at_hand(name: str, revision: str | None = None) -> Path | None:
 
 
 def is_offline() -> bool:
-    """Whether the user has told the hub's library not to use the network (HF_HUB_OFFLINE)."""
+    """Tell whether the user has told the hub's library not to use the network (HF_HUB_OFFLINE)."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)

@@ -40,11 +40,11 @@ class WordVectors:
         self.matrix = matrix
 
     def has(self, token: str) -> bool:
-        """Whether a token, or its lower-cased form, is a word of the list."""
+        """Tell whether a token, or its lower-cased form, is a word of the list."""
         return token in self.rows or token.lower() in self.rows
 
     def find(self, token: str) -> str | None:
-        """The word that a token stands for: itself or its lower-cased form, or None if neither is known."""
+        """Return the word that a token stands for: itself or its lower-cased form, or None if neither is known."""
         if token in self.rows:
             return token
         lower = token.lower()
@@ -117,7 +117,7 @@ def read_fasttext(path: Path) -> WordVectors:
 
 @contextmanager
 def _content(path: Path, formats: str) -> Iterator[mmap]:
-    """The file's bytes, unpacked if they are gzip's; turns what is wrong with them into one error."""
+    """Give the file's bytes, unpacked if they are gzip's; turn what is wrong with them into one error."""
     if not path.is_file():
         raise ModelNotFoundError(f"no file {str(path)!r} with word vectors. Allowed: {formats}; .gz too.")
     refuse_pointer(path)
@@ -149,7 +149,7 @@ def _read_header(content: mmap) -> tuple[int, int]:
 
 
 def _row(line: bytes, dim: int) -> tuple[str, list[float]] | None:
-    """The word and the numbers of a line, or None if it has more or fewer than `dim` numbers."""
+    """Return the word and the numbers of a line, or None if it has more or fewer than `dim` numbers."""
     word, *numbers = line.rstrip(b" \r\n").rsplit(b" ", dim)
     *front, back = word.split(b" ")
     if len(numbers) != dim or (front and _is_number(back)):

@@ -175,7 +175,7 @@ class FittedWordAverage(WordAverage):
         self._train = train
 
     def fit(self, texts: Sequence[str]) -> Self:
-        """A fitted copy. Raises ConfigError if the corpus has no word to learn from."""
+        """Return a fitted copy. Raises ConfigError if the corpus has no word to learn from."""
         fitted = copy(self)
         fitted._facts = {**self._facts, "corpus": texts_hash(texts)}
         if self._train is not None and isinstance(self.options, TrainedWordOptions):

@@ -84,7 +84,9 @@ def fit(
 
 
 def _values(results: Results, items: Sequence[Cell], metric: str) -> FloatArray:
-    """The metric of each question and cell: float64 of shape (n_questions, n_items); NaN for a cell that failed."""
+    """Return the metric of each question and cell: float64 of shape (n_questions, n_items); NaN for a cell that
+    failed.
+    """
     records = results.records[results.records["metric"] == metric].astype(dict.fromkeys(CELL_KEYS, str))
     wide: Any = records.pivot(index="id", columns=CELL_KEYS, values="value")
     labels = [(item.task, item.split, item.model, item.reranker) for item in items]

@@ -27,7 +27,8 @@ COLUMNS: Mapping[str, str] = {
 
 
 def with_costs(statistics: pd.DataFrame, tokens: Mapping[str, int], results: Results) -> pd.DataFrame:
-    """A row a chunking, model and reranker: the chunking's `statistics`, and what was measured with the models.
+    """Return a row a chunking, model and reranker: the chunking's `statistics`, and what was measured with the
+    models.
 
     `tokens` has the tokens of each chunk by its id. `tokens_at_k` is their mean sum over the first k results of a
     question, k the largest: the text that is handed on. Index time, bytes of vectors and the share of chunks that the
@@ -50,7 +51,7 @@ def with_costs(statistics: pd.DataFrame, tokens: Mapping[str, int], results: Res
 
 
 def chunking_table(chunkings: pd.DataFrame, choice: Choice, k: int) -> Table:
-    """The chunkings with the models of one choice, which is marked."""
+    """Return the chunkings with the models of one choice, which is marked."""
     rows = chunkings[(chunkings["model"] == choice.model) & (chunkings["reranker"] == choice.reranker)]
     first = chunkings.iloc[0]
     return Table(

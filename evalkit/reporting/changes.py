@@ -21,7 +21,7 @@ QUERY_WIDTH = 90
 
 
 def headline(changes: Changes) -> list[str]:
-    """What is most important, a sentence each."""
+    """Tell what is most important, a sentence each."""
     sentences = []
     main = changes.cells[changes.cells["main"].astype(bool)]
     for verdict in ("worse", "better"):
@@ -48,7 +48,7 @@ def headline(changes: Changes) -> list[str]:
 
 
 def change_tables(changes: Changes, name_a: str, name_b: str) -> list[Table]:
-    """A table a task, then the queries that changed most, then the inputs that differ."""
+    """Return a table a task, then the queries that changed most, then the inputs that differ."""
     tables = [
         _scores(str(task), str(split), rows, name_a, name_b, changes.tasks[str(task), str(split)])
         for (task, split), rows in changes.cells.groupby(["task", "split"], sort=False)
@@ -65,14 +65,14 @@ def change_tables(changes: Changes, name_a: str, name_b: str) -> list[Table]:
 
 
 def changes_to_markdown(changes: Changes, name_a: str, name_b: str) -> str:
-    """All of it as Markdown, for a pull request."""
+    """Return all of it as Markdown, for a pull request."""
     lines = [f"## {name_a} → {name_b}", "", *(f"- {sentence}" for sentence in headline(changes))]
     tables = change_tables(changes, name_a, name_b)
     return "\n".join(lines) + "\n\n" + (to_markdown(tables) if tables else "")
 
 
 def pair_name(row: pd.Series) -> str:
-    """A pair of cells in words: "m", or "m → n" where another model took its place."""
+    """Return a pair of cells in words: "m", or "m → n" where another model took its place."""
     old, new = cell_name(row["model_a"], row["reranker_a"]), cell_name(row["model_b"], row["reranker_b"])
     return old if old == new else f"{old} → {new}"
 
@@ -142,7 +142,7 @@ def _queries(title: str, rows: pd.DataFrame) -> Table:
 
 
 def shortened(text: str) -> str:
-    """A query in one line of at most `QUERY_WIDTH` characters."""
+    """Return a query in one line of at most `QUERY_WIDTH` characters."""
     words = " ".join(str(text).split())
     return words if len(words) <= QUERY_WIDTH else words[: QUERY_WIDTH - 1] + "…"
 

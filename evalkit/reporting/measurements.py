@@ -43,7 +43,7 @@ LOSSES: Mapping[str, str] = {
 
 
 def measurement_tables(results: Results) -> list[Table]:
-    """What the cells of each task cost, if that was measured."""
+    """Tell what the cells of each task cost, if that was measured."""
     cells = results.measurements.cells
     return [
         _measured(str(task), str(split), found)
@@ -77,7 +77,7 @@ def _measured(task: str, split: str, cells: pd.DataFrame) -> Table:
 
 
 def loss_tables(results: Results, k: int) -> list[Table]:
-    """Where the misses of each task's cells come from, at k."""
+    """Tell where the misses of each task's cells come from, at k."""
     losses = attribute(results, k)
     tasks = {(task["task"], task["split"]): task for task in results.provenance["tasks"]}
     return [

@@ -26,7 +26,7 @@ def to_html(results: Results) -> str:
 
 
 def _board(unit: Unit, metric: str, title: str) -> str:
-    """The best cells with their scores and intervals, best first."""
+    """Return the best cells with their scores and intervals, best first."""
     scores = unit.boards[metric].head(SHOWN)
     rows = [
         f"<tr><td>{escape(row_name(cell))}</td><td>{score:.3f}{in_brackets(low, high, '{:.3f}')}</td></tr>"

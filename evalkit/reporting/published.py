@@ -9,7 +9,7 @@ from evalkit.results.records import CELL_KEYS
 
 
 def published_tables(results: Results) -> list[Table]:
-    """One table for each task and split that figures were published of; those of the run's tasks first."""
+    """Return one table for each task and split that figures were published of; those of the run's tasks first."""
     ran = {(task["task"], task["split"]): task for task in results.provenance["tasks"]}
     found = results.published
     keys = list(dict.fromkeys(zip(found["task"], found["split"], strict=True)))

@@ -20,17 +20,19 @@ TIED = "≈: cannot be told from the table's best by this metric (paired by quer
 
 
 def asked(task: Mapping[str, Any], form: str = "") -> str:
-    """What a task's scores are taken over, `task` as in run.json: "252 queries", "a sample of 20 of 252 queries"."""
+    """Tell what a task's scores are taken over, `task` as in run.json: "252 queries", "a sample of 20 of 252
+    queries".
+    """
     return kind_named(task["type"]).asked(task, form)
 
 
 def if_sample(task: Mapping[str, Any]) -> str:
-    """What stands behind a heading that does not say how many items there are: ", a sample of …", or nothing."""
+    """Tell what stands behind a heading that does not say how many items there are: ", a sample of …", or nothing."""
     return "" if task.get("sampled_from") is None else f", {asked(task)}"
 
 
 def marked(cells: Sequence[TableCell], labels: Sequence[CellLabel], board: pd.DataFrame) -> list[TableCell]:
-    """The cells of a table that stand for the cells of a grid, those tied with the best of `board` marked."""
+    """Return the cells of a table that stand for the cells of a grid, those tied with the best of `board` marked."""
     tied = {(row.model, row.reranker) for row in _rows(board)[1:] if row.tied}
     return [replace(cell, tied=label in tied) for cell, label in zip(cells, labels, strict=True)]
 
@@ -46,7 +48,7 @@ def _range(row: Any) -> str:
 
 
 def thin_cells(board: pd.DataFrame, items: int, things: str) -> str:
-    """Which cells have a score over too few items, as sentences; empty if none has."""
+    """Tell which cells have a score over too few items, as sentences; empty if none has."""
     thin = board[is_thin(board)]
     told = [f"{row_name(row)} {thin_in_words(int(row['n']), items, things)}" for _, row in thin.iterrows()]
     return f"{'; '.join(told)}: no rank, and no part in comparisons, marks and means." if told else ""
@@ -70,7 +72,7 @@ def what_shows(board: pd.DataFrame, things: str = "queries", form: str = "{:.3f}
 
 
 def gains_table(results: Results, task: Mapping[str, Any], metric: Metric) -> Table:
-    """Does a reranker help? A row an embedder, and one for all together."""
+    """Tell whether a reranker helps: a row an embedder, and one for all together."""
     gains = reranker_gains(results, task["task"], task["split"], metric.name)
     rerankers, models = list(dict.fromkeys(gains["reranker"])), list(dict.fromkeys(gains["model"]))
     models.sort(key=lambda model: model == ALL)
@@ -98,7 +100,7 @@ def _gains(found: pd.DataFrame) -> list[TableCell]:
 
 
 def across_tables(results: Results) -> list[Table]:
-    """Each kind of task that a run has several of: means over them."""
+    """Return each kind of task that a run has several of: means over them."""
     board = across_tasks(results)
     return [_across(results, str(kind), rows) for kind, rows in board.groupby("type", sort=False)]
 

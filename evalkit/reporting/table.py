@@ -31,14 +31,16 @@ class Table:
 
 
 def in_brackets(low: float, high: float, form: str, scale: float = 1) -> str:
-    """An interval as it stands behind its score: " (0.31–0.52)", " (-0.10 to 0.25)"; "" where there is none."""
+    """Return an interval as it stands behind its score: " (0.31–0.52)", " (-0.10 to 0.25)"; "" where there is
+    none.
+    """
     if math.isnan(low):
         return ""
     return f" ({form.format(scale * low)}{'–' if low >= 0 else ' to '}{form.format(scale * high)})"
 
 
 def to_markdown(tables: Sequence[Table]) -> str:
-    """All tables, each under its title; the best of a column in bold."""
+    """Return all tables, each under its title; the best of a column in bold."""
     return "\n\n".join(_markdown_table(table) for table in tables) + "\n"
 
 
@@ -77,7 +79,7 @@ SPECIAL = {
 
 
 def to_latex(tables: Sequence[Table]) -> str:
-    """Each table as a float of its own, as wide as the text at most; the best of a column in bold."""
+    """Return each table as a float of its own, as wide as the text at most; the best of a column in bold."""
     head = "% Needs \\usepackage{booktabs,graphicx}.\n\n"
     return head + "\n".join(_latex_table(table) for table in tables)
 

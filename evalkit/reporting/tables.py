@@ -37,8 +37,8 @@ METRICS_SHOWN = 4
 
 
 def make_tables(results: Results) -> list[Table]:
-    """All tables of a run: per task its scores and the grid; what cells cost and where their misses come from, if it
-    was measured; then published figures, notes, coverage, costs, failures.
+    """Return all tables of a run: per task its scores and the grid; what cells cost and where their misses come from,
+    if it was measured; then published figures, notes, coverage, costs, failures.
     """
     tables = []
     for task in results.tasks:
@@ -86,7 +86,7 @@ def _missing_table(results: Results) -> Table:
 
 
 def _table(results: Results, task: Mapping[str, Any], scores: pd.DataFrame) -> Table:
-    """The scores of a task that is not scored by rankings."""
+    """Return the scores of a task that is not scored by rankings."""
     kind, label = kind_named(task["type"]), (task["task"], task["split"])
     main = results.main_metric(*label)
     if main.compared == "none":
@@ -133,7 +133,7 @@ def _table(results: Results, task: Mapping[str, Any], scores: pd.DataFrame) -> T
 
 
 def _short(metric: Metric, main: Metric) -> str:
-    """A title that lets all columns stand side by side in a terminal."""
+    """Return a title that lets all columns stand side by side in a terminal."""
     if metric.similarity == main.similarity:
         return metric.title
     for word, short in (("Spearman", "Sp."), ("euclidean", "eucl."), ("manhattan", "manh.")):
@@ -300,7 +300,7 @@ def _scored(
 
 
 def _best_in_column(values: Sequence[str], metric: Metric, thin: Sequence[bool] = ()) -> list[TableCell]:
-    """The best shown value, and those shown equal to it, are best; none of those that are `thin`."""
+    """Mark the best shown value, and those shown equal to it; none of those that are `thin`."""
     numbers = [
         None if value in ("failed", "nan") or is_out else metric.sign * float(value)
         for value, is_out in zip(values, thin or [False] * len(values), strict=True)

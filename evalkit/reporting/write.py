@@ -99,12 +99,12 @@ def write_run(results: Results, folder: Path) -> Reports:
 
 
 def report_error(failed: Mapping[str, str], folder: Path, made: object) -> ReportError:
-    """The error for what could not be made of results that are in the folder; `made` is what was computed."""
+    """Return the error for what could not be made of results that are in the folder; `made` is what was computed."""
     return ReportError(failed_in_words(failed, folder), failed, made)
 
 
 def failed_in_words(failed: Mapping[str, str], folder: Path) -> str:
-    """What could not be made, why, where the results are, and how to make it."""
+    """Tell what could not be made, why, where the results are, and how to make it."""
     listed = "\n".join(f"  - {name}: {reason}" for name, reason in failed.items())
     commands = [f"`evalkit report {folder} --tables`"]
     if REPORT in failed:

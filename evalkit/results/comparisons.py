@@ -62,7 +62,7 @@ def _once(function: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
 
 @_once
 def _scored(results: "Results", task: str, split: str) -> set[CellLabel]:
-    """The cells of a task that have records."""
+    """Return the cells of a task that have records."""
     records = results.records
     here = records[(records["task"] == task) & (records["split"] == split)][["model", "reranker"]].drop_duplicates()
     return {(str(model), str(reranker)) for model, reranker in here.itertuples(index=False)}
@@ -98,7 +98,7 @@ class Compared:
         return compare_correlations(self.covered, self.gold, columns, seed=self.seed)
 
     def told_apart(self) -> tuple[FloatArray, FloatArray]:
-        """All pairs of cells tested together: statistics and corrected p, (n_cells, n_cells) each."""
+        """Return all pairs of cells tested together: statistics and corrected p, (n_cells, n_cells) each."""
         if self.gold is None:
             return told_apart(self.covered, level=LEVEL, seed=self.seed)
         correlations, influence = spearman_influence(self.covered, self.gold)
@@ -118,7 +118,7 @@ class Compared:
 def compared(
     results: "Results", task: str, split: str, metric: str, cells: Collection[CellLabel] | None = None
 ) -> Compared:
-    """The values that a metric of a task is made of, of all its cells or of those named.
+    """Return the values that a metric of a task is made of, of all its cells or of those named.
 
     `metric` is one of scores.csv, for STS a Spearman correlation.
 
@@ -154,7 +154,8 @@ def compared(
 def against_best(
     results: "Results", task: str, split: str, metric: str, cells: Collection[CellLabel] | None = None
 ) -> pd.DataFrame:
-    """Each cell of a task (or of those named) beside the best one: a row a cell, best first, scores as fractions.
+    """Return each cell of a task (or of those named) beside the best one: a row a cell, best first, scores as
+    fractions.
 
     Columns: model, reranker, score, ci_low, ci_high, n; `difference` (how much better the best is) with `diff_low`,
     `diff_high` (95 %, not corrected), `p` and `p_corrected`, for all pairs of cells here; `sd` of a query's
@@ -209,7 +210,7 @@ def against_best(
 def pairwise(
     results: "Results", task: str, split: str, metric: str, cells: Collection[CellLabel] | None = None
 ) -> pd.DataFrame:
-    """All pairs of cells, or of those named.
+    """Return all pairs of cells, or of those named.
 
     Columns: model_a, reranker_a, model_b, reranker_b, difference (how much better a is: a fraction), ci_low, ci_high,
     p, p_holm (corrected for all rows), n, sd. Raises ConfigError as `compared`.
@@ -223,7 +224,7 @@ def pairwise(
 
 @_once
 def reranker_gains(results: "Results", task: str, split: str, metric: str) -> pd.DataFrame:
-    """What each reranker adds to each embedder, and to all of them together.
+    """Tell what each reranker adds to each embedder, and to all of them together.
 
     Columns: model ("all" for the mean over the embedders, which is compared query by query too), reranker,
     difference (how much better it is with the reranker: a fraction), ci_low, ci_high, p, p_holm (corrected for all
@@ -276,7 +277,7 @@ def needed(board: pd.DataFrame, difference: float) -> float:
 
 @_once
 def across_tasks(results: "Results") -> pd.DataFrame:
-    """Each cell over all tasks of a kind: a row a kind (of tasks) and cell, best mean first.
+    """Return each cell over all tasks of a kind: a row a kind (of tasks) and cell, best mean first.
 
     Columns: type, model, reranker, tasks (how many there are), missing (names of those without a score, or with one
     over too few items (see `scores.FLOOR`), "; " between), then mean (of the main metric, a fraction), mean_rank

@@ -131,7 +131,7 @@ def _check(pairs: Mapping[str, str], a: Results, b: Results) -> None:
 
 
 def _cells(run: Results) -> dict[Label, list[CellLabel]]:
-    """The cells of each task that have a score."""
+    """Return the cells of each task that have a score."""
     found: dict[Label, list[CellLabel]] = {}
     for task, split, model, reranker in run.records[CELL_KEYS].drop_duplicates().astype(str).to_numpy().tolist():
         found.setdefault((task, split), []).append((model, reranker))
@@ -180,7 +180,9 @@ def _cell_rows(label: Label, pairs: Sequence[Pair], a: Results, b: Results) -> I
 
 
 def _metrics(label: Label, a: Results, b: Results) -> list[str]:
-    """The main metric first, then the others of tables that both have, of those with a cut-off at the largest."""
+    """Return the main metric first, then the others of tables that both have, of those with a cut-off at the
+    largest.
+    """
     main, there = a.main_metric(*label).name, {metric.name for metric in b.metrics(*label)}
     both = [metric for metric in a.metrics(*label) if metric.name in there]
     largest = max((metric.k for metric in both if metric.k is not None), default=None)
@@ -242,7 +244,7 @@ def _tested(values: _Values | None, row: int, n: int) -> dict[str, Any]:
 
 
 def _query_rows(label: Label, pairs: Sequence[Pair], a: Results, b: Results) -> pd.DataFrame:
-    """The queries of a retrieval task whose main value changed, the largest losses first."""
+    """Return the queries of a retrieval task whose main value changed, the largest losses first."""
     # A baseline keeps no texts.
     texts = max((of_task(run.evidence.queries, label) for run in (a, b)), key=len).set_index("query")["text"]
     main = a.main_metric(*label)

@@ -12,7 +12,7 @@ UNFINISHED = ".unfinished"
 
 @contextmanager
 def replacing(folder: Path, last: str, stale: Iterable[str]) -> Iterator[Path]:
-    """A new folder to write into; its files then replace those of `folder`.
+    """Give a new folder to write into; its files then replace those of `folder`.
 
     `last`, without which a folder holds no run, is removed before the first file is replaced, and comes back after
     all others: whenever the process is killed, the folder reads as the run before, as none, or as the new one. The

@@ -24,12 +24,12 @@ class HasProvenance(Protocol):
 
 
 def tasks_of(run: HasProvenance) -> dict[Label, Mapping[str, Any]]:
-    """What a run says of its tasks, by name and split."""
+    """Tell what a run says of its tasks, by name and split."""
     return {(task["task"], task["split"]): task for task in run.provenance["tasks"]}
 
 
 def of_task(frame: pd.DataFrame, label: Label) -> pd.DataFrame:
-    """The rows of a task."""
+    """Return the rows of a task."""
     return frame[(frame["task"] == label[0]) & (frame["split"] == label[1])]
 
 
@@ -39,13 +39,13 @@ def count_items(run: Results, label: Label) -> int:
 
 
 def of_cell(frame: pd.DataFrame, label: Label, cell: CellLabel) -> pd.DataFrame:
-    """The rows of a cell of a task."""
+    """Return the rows of a cell of a task."""
     rows = of_task(frame, label)
     return rows[(rows["model"] == cell[0]) & (rows["reranker"] == cell[1])]
 
 
 def why_apart(label: Label, a: Results, b: Results) -> str:
-    """What differs in the data of a task that both runs have, as far as the runs tell."""
+    """Tell what differs in the data of a task that both runs have, as far as the runs tell."""
     task_a, task_b = tasks_of(a)[label], tasks_of(b)[label]
     told = []
     for count in ("documents", "queries", "pairs", "samples"):
@@ -69,7 +69,7 @@ def why_apart(label: Label, a: Results, b: Results) -> str:
 
 
 def differing_inputs(a: Results, b: Results, pairs: Mapping[str, str]) -> pd.DataFrame:
-    """All that went into the runs and is not the same: columns what, a, b, as text.
+    """Return all that went into the runs and is not the same: columns what, a, b, as text.
 
     `pairs` names, by its label in A, a model of B that took the place of another.
     """
@@ -101,7 +101,7 @@ def _place(what: str) -> tuple[int, str]:
 
 
 def _fingerprints(run: Results, tasks: Collection[Label], names: Mapping[str, str]) -> dict[str, str]:
-    """What a model's weights, options and code come to, over these tasks; by its label, or its other name.
+    """Tell what a model's weights, options and code come to, over these tasks; by its label, or its other name.
 
     One that is fitted on the documents of a task has a fingerprint for each.
     """

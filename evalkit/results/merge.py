@@ -27,7 +27,7 @@ class Merged:
 
 
 def merge_runs(runs: Mapping[str, Results]) -> Merged:
-    """One `Results` of several runs, by their names.
+    """Return one `Results` of several runs, by their names.
 
     A task is the same if its content hash is; another of that name gets the hash into its own. A model whose records
     on a shared task differ from an earlier run's gets the run's name into its label; if they are equal, they are
@@ -75,7 +75,7 @@ def _same_names_apart(runs: Mapping[str, Results], notes: list[str]) -> dict[str
 def _rename(
     run: Results, tasks: Mapping[Label, str] | None = None, models: Mapping[str, str] | None = None
 ) -> Results:
-    """The run with other names for tasks and models, wherever they stand."""
+    """Return the run with other names for tasks and models, wherever they stand."""
     tasks, models = tasks or {}, models or {}
     if not tasks and not models:
         return run
@@ -106,7 +106,7 @@ def _rename(
 
 
 def _met_before(earlier: Sequence[Results], run: Results) -> tuple[list[tuple[str, ...]], list[str]]:
-    """The cells that an earlier run has with equal records, and the models that have other ones there."""
+    """Return the cells that an earlier run has with equal records, and the models that have other ones there."""
     again: list[tuple[str, ...]] = []
     other: dict[str, None] = {}
     before = {key: values for each in earlier for key, values in _by_cell(each.records)}
@@ -125,13 +125,15 @@ def _by_cell(records: pd.DataFrame) -> Iterable[tuple[tuple[str, ...], pd.Series
 
 
 def _equal(a: pd.Series, b: pd.Series) -> bool:
-    """Whether they agree wherever both have a value (another run may have cut at other k)."""
+    """Tell whether they agree wherever both have a value (another run may have cut at other k)."""
     both = pd.concat([a, b], axis=1, join="inner")
     return bool(len(both)) and bool(both.iloc[:, 0].sub(both.iloc[:, 1]).abs().fillna(0).max() == 0)
 
 
 def _without(run: Results, cells: Sequence[tuple[str, ...]]) -> Results:
-    """The run without the rankings of these cells, and without those of their records that an earlier run has."""
+    """Return the run without the rankings of these cells, and without those of their records that an earlier run
+    has.
+    """
     gone = set(cells)
 
     def kept(found: pd.DataFrame) -> pd.DataFrame:
@@ -179,7 +181,7 @@ def _concatenated(runs: Sequence[Results]) -> Results:
 
 
 def _stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """All rows; categories, which differ from run to run, as plain values."""
+    """Return all rows; categories, which differ from run to run, as plain values."""
     filled = [frame for frame in frames if len(frame)]
     if not filled:
         return frames[0]
@@ -188,7 +190,7 @@ def _stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _each_once(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row a task or cell: the first."""
+    """Return one row a task or cell: the first."""
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in rows:
         found.setdefault(tuple(str(row.get(key)) for key in CELL_KEYS), row)

@@ -80,7 +80,7 @@ COLUMNS = [*CELL_KEYS, "metric", "score", "ci_low", "ci_high", "n", "source"]
 
 
 def published_frame(scores: Sequence[PublishedScore] = ()) -> pd.DataFrame:
-    """One row a published figure: task, split, model, reranker, metric, score, ci_low, ci_high, n, source.
+    """Return one row a published figure: task, split, model, reranker, metric, score, ci_low, ci_high, n, source.
 
     `n` is a nullable integer. Wilson's interval for hit rates over a known number of queries; NaN for other figures,
     of which only the mean is known.

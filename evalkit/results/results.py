@@ -99,7 +99,8 @@ class Results:
         return list(self.provenance.get("missing", []))
 
     def leaderboard(self) -> pd.DataFrame:
-        """One row per task, split, model and reranker, one column per metric (fractions), best first in a task.
+        """Return one row per task, split, model and reranker, one column per metric (fractions), best first in a
+        task.
 
         Best by `main_metric`, of which are rank, rank_low and rank_high (95 %), and tied: no other cell is better
         by more than chance explains (see `comparisons.against_best`); a task with an evaluator of its own has none.
@@ -178,7 +179,9 @@ class Results:
         return to_html(self)
 
     def spec_to_use(self, task: str, split: str, label: str) -> str:
-        """The spec that builds a model of this run for new queries; a weight that was chosen is written into it."""
+        """Return the spec that builds a model of this run for new queries; a weight that was chosen is written into
+        it.
+        """
         spec = str(self.provenance["specs"].get(label, label))
         for cell in self.provenance["cells"]:
             if (cell["task"], cell["split"], cell["model"]) == (task, split, label) and "weights" in cell:

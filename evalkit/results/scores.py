@@ -40,7 +40,7 @@ def is_thin(board: pd.DataFrame) -> pd.Series:
 
 
 def thin_in_words(n: int, items: int, things: str) -> str:
-    """What a thin cell is, as the end of a sentence: "covers 12 of 1,379 pairs, fewer than 90 %"."""
+    """Tell what a thin cell is, as the end of a sentence: "covers 12 of 1,379 pairs, fewer than 90 %"."""
     return f"covers {n:,} of {items:,} {things}, fewer than {FLOOR:.0%}".replace("%", " %")
 
 
@@ -71,7 +71,7 @@ class Known:
 
 
 def score(records: pd.DataFrame, gold: pd.DataFrame, known: Known) -> pd.DataFrame:
-    """One row per cell and metric: score and the bounds of its 95 % interval (fractions), and n.
+    """Return one row per cell and metric: score and the bounds of its 95 % interval (fractions), and n.
 
     `gold` has the gold scores (see `records.GOLD_COLUMNS`). `n` is the number of items with a defined value. A mean
     over them has a score interval, which is Wilson's for zeros and ones (`intervals.mean_interval`), or Student's for

@@ -56,7 +56,7 @@ def _place(value: object) -> object:
 
 
 def _listed(value: Any) -> Any:
-    """A single value, or a comma-separated string, as the list it stands for."""
+    """Return a single value, or a comma-separated string, as the list it stands for."""
     if isinstance(value, str):
         return split_list(value)
     return [value] if isinstance(value, int | Path) else value
@@ -312,7 +312,7 @@ def over_suite(suite: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
 
 
 def read_suite(name: str | Path) -> dict[str, Any]:
-    """The keys of a suite file (YAML), given by path or as the name of a bundled suite.
+    """Return the keys of a suite file (YAML), given by path or as the name of a bundled suite.
 
     The path under `published` is taken from the suite's own folder.
 

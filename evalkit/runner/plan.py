@@ -80,7 +80,7 @@ def make_plan(
     rerankers: Mapping[str, ModelSpec | EvalkitError],
     fusions: Sequence[str] = (),
 ) -> Plan:
-    """The plan of a configuration whose models are resolved, or have a reason why not. `fusions` are labels.
+    """Return the plan of a configuration whose models are resolved, or have a reason why not. `fusions` are labels.
 
     Raises EvalkitError for local tasks that cannot be used.
     """
@@ -174,7 +174,7 @@ def _model(
 def _weights(
     label: str, spec: ModelSpec, config: RunConfig, entry: CatalogueEntry | None
 ) -> tuple[Weights, float | None, str]:
-    """Where a model's weights are, how large (MB), and what they are called.
+    """Tell where a model's weights are, how large (MB), and what they are called.
 
     Raises what loading the model raises; a file of word vectors is not read for it.
     """
@@ -225,7 +225,7 @@ def _describe(spec: ModelSpec, compute: Compute) -> None:
 
 
 def _tokenizer(name: str, options: Any, config: RunConfig) -> tuple[Weights, float | None, str]:
-    """Where the tokenizer is that a lexical model counts the tokens of."""
+    """Tell where the tokenizer is that a lexical model counts the tokens of."""
     from evalkit.models.terms import make_terms
 
     if Path(name).expanduser().is_file() or at_hand(name) is not None or begins_as_path(name) or is_offline():

@@ -7,7 +7,7 @@ from evalkit.runner.plan import ModelPlan, Plan
 
 
 def plan_tables(plan: Plan) -> list[Table]:
-    """What `evalkit run --dry-run` shows."""
+    """Tell what `evalkit run --dry-run` shows."""
     return [_task_table(plan), _model_table(plan), *_problem_table(plan)]
 
 

@@ -90,14 +90,16 @@ def make_provenance(
 
 
 def _metrics(config: RunConfig, tasks: Sequence[Task]) -> list[Metric]:
-    """What is computed by item, with all that reports ask of it; what a user named is in their tables."""
+    """Tell what is computed by item, with all that reports ask of it; what a user named is in their tables."""
     named = {Metric.parse(name).name for name in config.metrics}
     computed = [metric for task in tasks for metric in kind_of(task).metrics(task, config.metrics, config.top_k)]
     return [replace(metric, in_tables=metric.in_tables or metric.name in named) for metric in dict.fromkeys(computed)]
 
 
 def _measured(facts: ModelFacts, settings: Mapping[str, Mapping[str, Any]]) -> ModelFacts:
-    """The facts of a model, with what it said of itself when it was run in place of what was said of it elsewhere."""
+    """Return the facts of a model, with what it said of itself when it was run in place of what was said of it
+    elsewhere.
+    """
     told = {fact: settings.get(name, {}).get("value") for fact, name in (("dim", "dimension"), ("max_length",) * 2)}
     if facts.family in families() and families()[facts.family].sparse:
         told.pop("dim")
@@ -106,12 +108,12 @@ def _measured(facts: ModelFacts, settings: Mapping[str, Mapping[str, Any]]) -> M
 
 
 def package_versions() -> dict[str, str]:
-    """The versions of evalkit and of each of `PACKAGES` that is installed."""
+    """Return the versions of evalkit and of each of `PACKAGES` that is installed."""
     return {"evalkit": __version__, **{name: found for name in PACKAGES if (found := _version(name))}}
 
 
 def _published(path: Path | None, scores: Sequence[PublishedScore]) -> dict[str, Any] | None:
-    """The file of published figures: its content hash, and what its rows name as their sources."""
+    """Return the file of published figures: its content hash, and what its rows name as their sources."""
     if path is None:
         return None
     sources = list(dict.fromkeys(score.source for score in scores))
@@ -176,13 +178,13 @@ def _version(package: str) -> str | None:
 
 
 def _command() -> str:
-    """What was typed, without keys; "evalkit.run" where a program called it."""
+    """Tell what was typed, without keys; "evalkit.run" where a program called it."""
     program, *arguments = sys.argv or [""]
     return hide(shlex.join(["evalkit", *arguments])) if Path(program).name == "evalkit" else "evalkit.run"
 
 
 def _git_commit() -> str | None:
-    """The commit of the working folder, marked if files differ from it; None outside a repository."""
+    """Return the commit of the working folder, marked if files differ from it; None outside a repository."""
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],

@@ -147,7 +147,7 @@ def _first_relevant(runs: Mapping[Cell, Run], task: RetrievalTask) -> Iterator[p
 
 
 def _labels(cell: Cell, task: RetrievalTask, queries: IntArray) -> dict[str, pd.Categorical]:
-    """The cell, and the ids of queries by row, as columns."""
+    """Return the cell, and the ids of queries by row, as columns."""
     return {
         **{key: pd.Categorical([getattr(cell, key)]).take(np.zeros_like(queries)) for key in CELL_KEYS},
         "query": pd.Categorical.from_codes(queries, _texts(query.id for query in task.queries)),
@@ -160,7 +160,9 @@ def _texts(ids: Iterable[str]) -> pd.Index:
 
 
 def _together(name: str, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """One frame of all rows, in which categories stay categories: as text they would take many times the memory."""
+    """Return one frame of all rows, in which categories stay categories: as text they would take many times the
+    memory.
+    """
     columns = COLUMNS[name]
     if not parts:
         return pd.DataFrame(columns=columns)

@@ -85,7 +85,7 @@ def run_config(config: RunConfig, on_loaded: Callable[[ModelRef, Any], None] | N
 
 
 def refusal(config: RunConfig) -> EvalkitError | None:
-    """What a run of this configuration refuses before it computes anything, so far as that needs no download."""
+    """Tell what a run of this configuration refuses before it computes anything, so far as that needs no download."""
     here = [task for task in config.tasks if not is_mteb(task)]
     try:
         participants = participants_of(config)
@@ -212,7 +212,7 @@ def _check_rescoring(participants: Participants, config: RunConfig) -> None:
 
 
 def plan_config(config: RunConfig) -> Plan:
-    """What running a configuration would download, compute and cost. Loads no model, and no data from elsewhere.
+    """Tell what running a configuration would download, compute and cost. Loads no model, and no data from elsewhere.
 
     A model that cannot be run is a row of the plan that says why; one that the caller made is left out. Raises
     EvalkitError for local tasks that cannot be used, and for published figures that cannot be read.
@@ -243,7 +243,7 @@ def _specs_or_why_not(names: Iterable[str | ModelRef], allowed: set[Kind]) -> di
 
 
 def load_tasks(config: RunConfig) -> list[Task]:
-    """The tasks of a configuration, checked. Raises EvalkitError."""
+    """Return the tasks of a configuration, checked. Raises EvalkitError."""
     how: Any = {"on_bad_data": config.on_bad_data, "max_queries": config.max_queries, "seed": config.seed}
     tasks: list[Task] = []
     for task in dict.fromkeys(config.tasks):

@@ -32,7 +32,7 @@ def search(
     depth: int,
     device: Device = "cpu",
 ) -> Run:
-    """The `depth` best documents of each query, as if all were scored in float64; ties by `ranking.rank`.
+    """Return the `depth` best documents of each query, as if all were scored in float64; ties by `ranking.rank`.
 
     A document without a representation (a zero vector) is never a result, and a query without one has none.
     Distances are negated, so that higher is always better. Dense vectors are read in blocks, once.
@@ -77,7 +77,7 @@ def _filter_then_score(
 def _may_have_lost(
     scores: NDArray[np.float32], depth: int, query_lengths: NDArray[np.floating], longest: float, dim: int
 ) -> NDArray[np.bool_]:
-    """Queries for which a document outside the kept ones may belong among the first `depth`."""
+    """Find queries for which a document outside the kept ones may belong among the first `depth`."""
     ordered = -np.sort(-scores.astype(np.float64), axis=1)
     # The error of a float32 dot product is at most (dim + 4) · 2^-24 · |q| · |d| (Higham 2002, section 3.1, with
     # the rounding of both vectors to float32). What is taken for a unit vector may be off by NEARLY_ONE, and its
@@ -88,7 +88,7 @@ def _may_have_lost(
 
 
 def _left(queries: NDArray[np.float32], similarity: Similarity) -> NDArray[np.float32]:
-    """Queries such that left · right orders documents as the similarity does."""
+    """Scale queries such that left · right orders documents as the similarity does."""
     if similarity == "euclidean":  # -|q - d|² = 2 q·d - |d|² - |q|², and |q|² is the same for all documents
         return np.hstack([2 * queries, -np.ones((len(queries), 1), dtype=np.float32)])
     return _unit(queries) if similarity == "cosine" else queries
@@ -162,7 +162,7 @@ def _score_all(
     similarity: Similarity,
     depth: int,
 ) -> Run:
-    """Every pair in float64, a block of documents at a time: for sparse vectors, and where ties abound."""
+    """Return every pair in float64, a block of documents at a time: for sparse vectors, and where ties abound."""
     run: Run | None = None
     for start, block in _blocks(corpus):
         documents = block.astype(np.float64)

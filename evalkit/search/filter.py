@@ -67,7 +67,7 @@ class Filter:
         return np.concatenate([found for found, _ in results]), np.concatenate([scores for _, scores in results])
 
     def _buffer(self, name: str, dtype: type[np.generic], n_rows: int, n_columns: int) -> NDArray[Any]:
-        """The thread's own memory, used over and over: new memory each time costs as much as the product."""
+        """Return the thread's own memory, used over and over: new memory each time costs as much as the product."""
         held = getattr(self._scratch, name, None)
         if held is None or held.size < n_rows * n_columns:
             held = np.empty(n_rows * n_columns, dtype=dtype)
@@ -76,7 +76,7 @@ class Filter:
 
 
 def blas_threads() -> int:
-    """How many threads a matrix product takes now."""
+    """Tell how many threads a matrix product takes now."""
     return max([1, *(int(library["num_threads"]) for library in _blas().info())])
 
 
@@ -133,7 +133,7 @@ class _Best:
 
 
 def _marked(cells: NDArray[np.bool_]) -> tuple[IntArray, IntArray]:
-    """The flat positions of marked cells, and how many there are in each row."""
+    """Return the flat positions of marked cells, and how many there are in each row."""
     found = np.flatnonzero(cells)
     ends = np.arange(len(cells) + 1) * cells.shape[1]
     return found, np.diff(np.searchsorted(found, ends))

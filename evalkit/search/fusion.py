@@ -45,7 +45,7 @@ class Pooled:
 
 
 def pool(runs: Sequence[Run], fusion: Fusion) -> Pooled:
-    """The documents of all runs, and what each run adds to their scores. The runs are of the same queries."""
+    """Return the documents of all runs, and what each run adds to their scores. The runs are of the same queries."""
     size = 1 + max(int(run.documents.max(initial=-1)) for run in runs)
     there = [run.documents >= 0 for run in runs]
     # Each pair of query and document as one number.
@@ -63,7 +63,7 @@ def pool(runs: Sequence[Run], fusion: Fusion) -> Pooled:
 
 
 def _added(run: Run, fusion: Fusion) -> FloatArray:
-    """What a run adds to each of its documents' scores: float64 in its shape, NaN where it has no result."""
+    """Tell what a run adds to each of its documents' scores: float64 in its shape, NaN where it has no result."""
     if fusion.method == "rrf":
         return np.where(run.documents < 0, np.nan, 1 / (fusion.k + np.arange(1, run.depth + 1)))
     # A run descends, and its missing results are at the end: the first score is the highest.
@@ -76,7 +76,7 @@ def _added(run: Run, fusion: Fusion) -> FloatArray:
 
 
 def fuse(pooled: Pooled, weights: Sequence[float], id_rank: IntArray, depth: int) -> Run:
-    """The `depth` best documents by the weighted sum of the lists' parts; ties by `ranking.rank`."""
+    """Return the `depth` best documents by the weighted sum of the lists' parts; ties by `ranking.rank`."""
     scores = (np.asarray(weights)[:, None, None] * pooled.parts).sum(axis=0)
     return rank(pooled.documents, scores, id_rank, depth)
 
@@ -91,7 +91,7 @@ def halves(query_ids: Sequence[str]) -> IntArray:
 
 
 def best_weight(quality: FloatArray) -> float:
-    """The weight with the highest mean quality, nearest to the middle if several have it.
+    """Return the weight with the highest mean quality, nearest to the middle if several have it.
 
     `quality` is float64 of shape (len(WEIGHTS), n_queries).
     """

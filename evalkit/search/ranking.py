@@ -16,7 +16,7 @@ BLOCK_CELLS = 1 << 24
 
 
 def id_ranks(document_ids: Sequence[str], rows: IntArray | None = None) -> IntArray:
-    """The rank of each id in ascending string order: int64 of shape (n_documents,).
+    """Return the rank of each id in ascending string order: int64 of shape (n_documents,).
 
     With `rows`, the ranks of those ids among themselves, and 0 for all others.
     """
@@ -37,7 +37,7 @@ def rank(documents: IntArray, scores: FloatArray, id_rank: IntArray, depth: int)
 
 
 def reordered(run: Run, scores: FloatArray) -> Run:
-    """The documents of a run by other scores, descending; equal scores keep the order of the run.
+    """Return the documents of a run by other scores, descending; equal scores keep the order of the run.
 
     `scores` is float64 in the shape of `run.documents`. A document whose score is NaN is no result; -inf is a score,
     the lowest.
@@ -46,7 +46,7 @@ def reordered(run: Run, scores: FloatArray) -> Run:
 
 
 def best(scores: FloatArray, id_rank: IntArray, depth: int) -> Run:
-    """The `depth` best documents of each query, ties by id as in `rank`.
+    """Return the `depth` best documents of each query, ties by id as in `rank`.
 
     `scores` is float64 of shape (n_queries, n_documents); -inf means "no result". The run has
     min(depth, n_documents) columns.
@@ -78,12 +78,12 @@ def without_documents(run: Run, left_out: Sequence[str | None], document_ids: Se
 
 
 def _absent(documents: IntArray, scores: FloatArray) -> NDArray[np.bool_]:
-    """Where there is no result."""
+    """Tell where there is no result."""
     return (documents < 0) | np.isnan(scores)
 
 
 def _taken(documents: IntArray, scores: FloatArray, order: IntArray) -> Run:
-    """The run with the columns of each row in an order that has what is no result at the end."""
+    """Return the run with the columns of each row in an order that has what is no result at the end."""
     documents, scores = np.take_along_axis(documents, order, 1), np.take_along_axis(scores, order, 1)
     absent = _absent(documents, scores)
     return Run(np.where(absent, -1, documents), np.where(absent, np.nan, scores))

@@ -48,7 +48,7 @@ class Shards:
     device: Device
 
     def find(self, document_ids: Sequence[str], start: int, advance: Advance = no_progress) -> Run:
-        """The best of the documents that have these ids and stand in the corpus from `start` on."""
+        """Return the best of the documents that have these ids and stand in the corpus from `start` on."""
         part = Part(self.corpus, start, start + len(document_ids))
         run = search(self.queries, part, document_ids, self.similarity, self.depth, self.device)
         return Run(np.where(run.documents < 0, -1, run.documents + start), run.scores)

@@ -97,11 +97,13 @@ class _Sorted:
         self._members = csr_array((np.ones(len(values)), (self.group, pairs)))
 
     def by_group(self, rows: FloatArray) -> FloatArray:
-        """Sums of the rows of each group: (n_pairs, block) to (n_groups, block)."""
+        """Sum the rows of each group: (n_pairs, block) to (n_groups, block)."""
         return np.asarray(self._members @ rows)
 
     def ranks(self, drawn: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Each group's distance from the mean rank, (n_groups, block), and the sum of its squares over the pairs."""
+        """Return each group's distance from the mean rank, (n_groups, block), and the sum of its squares over the
+        pairs.
+        """
         groups = self.by_group(drawn)
         ranks = np.cumsum(groups, axis=0)
         # The mean of mid-ranks is half the number of pairs that were drawn.
@@ -109,7 +111,7 @@ class _Sorted:
         return ranks, np.einsum("ij,ij,ij->j", groups, ranks, ranks)
 
     def centred_ranks(self) -> FloatArray:
-        """Each pair's mid-rank less the mean rank: float64 of shape (n_pairs,)."""
+        """Return each pair's mid-rank less the mean rank: float64 of shape (n_pairs,)."""
         ranks, _ = self.ranks(np.ones((len(self.group), 1)))
         return np.asarray(ranks[self.group, 0])
 

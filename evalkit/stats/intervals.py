@@ -53,7 +53,8 @@ _ROUNDING = 1e-9
 
 
 def percentiles(resampled: FloatArray, confidence: float = 0.95) -> FloatArray:
-    """The bounds (low, high) of each row of resampled statistics: float64 of shape (2, n_rows), NaN for a NaN row.
+    """Return the bounds (low, high) of each row of resampled statistics: float64 of shape (2, n_rows), NaN for a NaN
+    row.
 
     The percentile bootstrap (Efron and Tibshirani 1993, ch. 13). `resampled` is float64 of shape (n_rows,
     n_resamples); a statistic that a resample does not define is NaN. Raises ConfigError for a confidence outside
@@ -87,7 +88,7 @@ def resampled_means(values: FloatArray, *, seed: int, resamples: int = 10_000) -
 
 
 def draws(n: int, seed: int, resamples: int) -> Iterator[tuple[slice, FloatArray]]:
-    """How often each of `n` observations is in each resample, in blocks: float64 of shape (block, n)."""
+    """Tell how often each of `n` observations is in each resample, in blocks: float64 of shape (block, n)."""
     few = n * resamples <= _COUNTS_KEPT
     for block, counts in _kept_draws(n, seed, resamples) if few else _drawn(n, seed, resamples):
         yield block, counts.astype(np.float64)
@@ -95,7 +96,7 @@ def draws(n: int, seed: int, resamples: int) -> Iterator[tuple[slice, FloatArray
 
 @lru_cache(maxsize=2)
 def _kept_draws(n: int, seed: int, resamples: int) -> list[tuple[slice, NDArray[np.int16]]]:
-    """The draws of a moderate number of observations: a report or a gate asks for the same ones many times."""
+    """Return the draws of a moderate number of observations: a report or a gate asks for the same ones many times."""
     return [(block, counts.astype(np.int16)) for block, counts in _drawn(n, seed, resamples)]
 
 
@@ -210,7 +211,7 @@ def influence_interval(values: FloatArray) -> tuple[float, float]:
 
 
 def _score_bounds(mean: FloatArray, n: IntArray, spread: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The means m whose squared distance from `mean` is at most spread · m(1 - m)/n."""
+    """Return the means m whose squared distance from `mean` is at most spread · m(1 - m)/n."""
     ratio = spread / n
     centre = (mean + ratio / 2) / (1 + ratio)
     margin = np.sqrt(ratio * mean * (1 - mean) + ratio**2 / 4) / (1 + ratio)

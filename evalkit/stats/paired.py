@@ -123,7 +123,7 @@ def signs(n: int, seed: int, resamples: int) -> Iterator[tuple[slice, FloatArray
 def _subsets(
     differences: FloatArray, finite: NDArray[np.bool_], seed: int, resamples: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Sums and sizes of random subsets of each column, each item with even odds: (n_columns, resamples) both."""
+    """Draw sums and sizes of random subsets of each column, each item with even odds: (n_columns, resamples) both."""
     n, n_columns = differences.shape
     # A stack of columns makes numpy multiply them one at a time. The last digits of a product of matrices would
     # change with how many columns there are.
@@ -137,7 +137,8 @@ def _subsets(
 
 
 def _bounds(sums: FloatArray, sizes: FloatArray, tail: float) -> tuple[FloatArray, FloatArray]:
-    """The bounds that leave `tail` of the subsets' means outside on either side: float64 of shape (n_columns,) each.
+    """Return the bounds that leave `tail` of the subsets' means outside on either side: float64 of shape (n_columns,)
+    each.
 
     An empty subset is a sign pattern that rejects no mean at all; where these alone are more than `tail`, nothing is
     bounded: NaN.

@@ -42,7 +42,8 @@ def queries_needed(difference: float, sd: float, *, power: float = 0.8, alpha: f
 
 
 def queries_needed_within(difference: float, margin: float, sd: float, confidence: float) -> float:
-    """How many queries put a two-sided interval of this confidence above, or below, -margin, for this difference.
+    """Tell how many queries put a two-sided interval of this confidence above, or below, -margin, for this
+    difference.
 
     By the normal approximation, with even odds: ((z · sd) / |difference + margin|)². Infinite if the difference is
     just the margin; NaN for a NaN.
@@ -55,7 +56,8 @@ def queries_needed_within(difference: float, margin: float, sd: float, confidenc
 
 
 def chance_to_catch(loss: float, margin: float, sd: float, n: int, confidence: float) -> float:
-    """The probability that the interval of a true `loss` over `n` queries is below -margin: what a gate's power is.
+    """Return the probability that the interval of a true `loss` over `n` queries is below -margin: what a gate's
+    power is.
 
     By the normal approximation, one-sided: Phi((loss - margin) · sqrt(n) / sd - z).
     """

@@ -84,7 +84,9 @@ class _Draws:
         self._largest: dict[bytes, NDArray[np.float32]] = {}
 
     def exceeding(self, cells: IntArray, statistics: FloatArray) -> FloatArray:
-        """The share of draws in which the largest statistic of all pairs of `cells` is at least as large as each."""
+        """Return the share of draws in which the largest statistic of all pairs of `cells` is at least as large as
+        each.
+        """
         cells = np.sort(cells)
         if cells.tobytes() not in self._largest:
             self._largest[cells.tobytes()] = np.sort(self._of_all_pairs(cells))

@@ -46,16 +46,16 @@ class Folder:
         return Folder(self.address.rstrip("/").rpartition("/")[0])
 
     def files(self) -> list[FileInfo]:
-        """All files in it and in folders below; none if it is not there."""
+        """Return all files in it and in folders below; none if it is not there."""
         return [info for info in self._listed(recursive=True) if info.type == FileType.File]
 
     def folders(self) -> list["Folder"]:
-        """The folders directly in it, by name."""
+        """Return the folders directly in it, by name."""
         found = self._listed(recursive=False)
         return [self / name for name in sorted(info.base_name for info in found if info.type == FileType.Directory)]
 
     def open(self, name: str) -> BinaryIO:
-        """A file in it, for reading from any place."""
+        """Return a file in it, for reading from any place."""
         return cast(BinaryIO, self._system.open_input_file(f"{self._path}/{name}"))
 
     def write(self, name: str, content: bytes = b"x") -> None:
@@ -118,7 +118,9 @@ _LOCAL = LocalFileSystem()
 
 @lru_cache(maxsize=16)
 def _system_of(bucket: str) -> tuple[FileSystem, str]:
-    """The object store of an address, by what the environment says of keys and end points, and the bucket's path."""
+    """Return the object store of an address, by what the environment says of keys and end points, and the bucket's
+    path.
+    """
     try:
         system, path = FileSystem.from_uri(bucket)
     except (ValueError, OSError) as error:
@@ -133,5 +135,5 @@ def _no_place(address: str, why: str) -> StoreError:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without the places in libraries' sources that follow."""
+    """Tell what an error says, without the places in libraries' sources that follow."""
     return str(error).partition("\n")[0].partition(", /")[0]

@@ -17,13 +17,13 @@ def fingerprint(identity: Mapping[str, object]) -> str:
 
 
 def text_keys(texts: Iterable[str], prompt: str) -> pa.Array:
-    """A key for each text as read after the prompt."""
+    """Return a key for each text as read after the prompt."""
     before = _digest(prompt)
     return _array(sha256(before + _digest(text)).digest() for text in texts)
 
 
 def pair_keys(queries: Sequence[str], documents: Sequence[str]) -> pa.Array:
-    """A key for each pair (queries[i], documents[i])."""
+    """Return a key for each pair (queries[i], documents[i])."""
     digests = {text: _digest(text) for text in {*queries, *documents}}
     return _array(
         sha256(digests[query] + digests[doc]).digest() for query, doc in zip(queries, documents, strict=True)
@@ -36,7 +36,7 @@ def concatenated(parts: Sequence[pa.Array]) -> pa.Array:
 
 
 def first_of_each(keys: pa.Array) -> NDArray[np.bool_]:
-    """True for the first row of each distinct key: of shape (n_keys,)."""
+    """Mark the first row of each distinct key: of shape (n_keys,)."""
     first = np.zeros(len(keys), dtype=np.bool_)
     first[np.unique(as_bytes(keys), return_index=True)[1]] = True
     return first

@@ -132,13 +132,13 @@ def _lengths(texts: Sequence[str]) -> IntArray:
 
 
 def _numbered(texts: Sequence[str]) -> IntArray:
-    """The number of each text among the distinct ones, in order of appearance: int64 of shape (n_texts,)."""
+    """Return the number of each text among the distinct ones, in order of appearance: int64 of shape (n_texts,)."""
     number = {text: row for row, text in enumerate(dict.fromkeys(texts))}
     return np.array([number[text] for text in texts], dtype=np.int64)
 
 
 def _missing(store: Store, table: Table, keys: pa.Array, advance: Advance) -> NDArray[np.bool_]:
-    """Rows that must be computed: those the table lacks, and of equal keys, which are one text, the first."""
+    """Return rows that must be computed: those the table lacks, and of equal keys, which are one text, the first."""
     missing = np.asarray((table.find(keys) < 0) & first_of_each(keys))
     computed = int(missing.sum())
     store.reused += len(keys) - computed
@@ -152,7 +152,7 @@ def _missing(store: Store, table: Table, keys: pa.Array, advance: Advance) -> ND
 def _complete(
     table: Table, keys: pa.Array, missing: NDArray[np.bool_], parts: Callable[[], Parts], check: Check
 ) -> IntArray:
-    """The table's row of each key, once every key has one."""
+    """Return the table's row of each key, once every key has one."""
     if missing.any():
         _commit(table, keys, parts(), check)
         table.refresh()
@@ -163,7 +163,7 @@ def _complete(
 def _computed(
     engine: Engine, model: object, method: str, units: Iterable[tuple[IntArray, tuple[Any, ...]]], advance: Advance
 ) -> Parts:
-    """Rows and values of each unit, as the engine finishes them."""
+    """Return rows and values of each unit, as the engine finishes them."""
     rows_of: list[IntArray] = []
 
     def arguments() -> Iterator[tuple[Any, ...]]:
@@ -199,7 +199,8 @@ def _commit(table: Table, keys: pa.Array, parts: Parts, check: Check) -> None:
 
 
 def cut(order: IntArray, lengths: IntArray, size: int, together: IntArray | None = None) -> Iterator[IntArray]:
-    """Rows in order, cut into units of about `size` characters; neighbours with one number in `together` stay so.
+    """Yield rows in order, cut into units of about `size` characters; neighbours with one number in `together` stay
+    so.
 
     Values of a network can differ in the last bits with what else is in a batch. A unit is computed and committed as
     a whole, and where it begins depends on the texts alone, not on what is computed already, how fast or by whom: so

@@ -24,7 +24,7 @@ TableKind = Literal["vectors", "scores"]
 
 
 def default_root() -> str:
-    """The store under the user's cache folder, or $EVALKIT_STORE."""
+    """Return the store under the user's cache folder, or $EVALKIT_STORE."""
     return os.environ.get("EVALKIT_STORE") or str(user_cache_path("evalkit") / "store")
 
 
@@ -66,7 +66,7 @@ class Store:
             ) from error
 
     def table(self, kind: TableKind, model: str, identity: Mapping[str, object]) -> Table:
-        """The table of what the model with this identity computed; `model` is a name for people."""
+        """Return the table of what the model with this identity computed; `model` is a name for people."""
         folder = self._tables / kind / f"{fingerprint(identity)}{TABLE}"
         table = Table(folder, {"model": model.partition("?")[0], "identity": dict(identity)})
         if table.exists:
@@ -75,7 +75,7 @@ class Store:
         return table
 
     def ls(self) -> Iterator[TableInfo]:
-        """All tables, the last used first."""
+        """Yield all tables, the last used first."""
         yield from sorted(self._infos(), key=lambda info: info.used, reverse=True)
 
     def _infos(self) -> Iterator[TableInfo]:

@@ -60,7 +60,7 @@ class Table:
         return self._dataset is not None
 
     def recall(self, name: str) -> Any:
-        """What was remembered under this name, as plain data; None if there is nothing that can be read."""
+        """Tell what was remembered under this name, as plain data; None if there is nothing that can be read."""
         try:
             with self.folder.open(f"{name}.json") as file:
                 return json.loads(file.read())
@@ -72,7 +72,7 @@ class Table:
         self.folder.write(f"{name}.json", json.dumps(value).encode())
 
     def find(self, keys: pa.Array) -> IntArray:
-        """The row of each key, -1 where there is none: int64 of shape (n_keys,). Keys are read in blocks."""
+        """Return the row of each key, -1 where there is none: int64 of shape (n_keys,). Keys are read in blocks."""
         starts = range(0, len(keys), KEYS_AT_ONCE)
         return np.concatenate(
             [np.empty(0, np.int64), *(self._find(keys[start : start + KEYS_AT_ONCE]) for start in starts)]
@@ -96,7 +96,7 @@ class Table:
         return np.asarray(rows[position])
 
     def take(self, rows: IntArray) -> NDArray[np.generic]:
-        """The values in `rows`, of shape (n_rows, width), checked. Raises StoreError if one was altered."""
+        """Return the values in `rows`, of shape (n_rows, width), checked. Raises StoreError if one was altered."""
         distinct, position = np.unique(rows, return_inverse=True)
         if self._dataset is None:
             return np.empty((0, 0), dtype=np.float32)
@@ -141,7 +141,7 @@ class Table:
             self.refresh()
 
     def altered(self) -> IntArray:
-        """Rows whose checksum does not fit: int64 of shape (n_altered,)."""
+        """Return rows whose checksum does not fit: int64 of shape (n_altered,)."""
         if self._dataset is None:
             return np.empty(0, dtype=np.int64)
         bad, start = [], 0
@@ -190,7 +190,9 @@ def damage_named(folder: Folder) -> Iterator[None]:
 
 
 def opened(folder: Folder) -> lance.LanceDataset | None:
-    """The newest version of the table in a folder; None if it has none, and no rows that one could have had."""
+    """Return the newest version of the table in a folder; None if it has none, and no rows that one could have
+    had.
+    """
     try:
         return lance.dataset(str(folder))
     except ValueError as error:

@@ -33,7 +33,9 @@ BLOCK_DOCUMENTS = 4_096
 
 
 def stays_on_disk(files: Sequence[Path]) -> bool:
-    """Whether the corpus in these files is read in blocks: where any is parquet, they are many, or they are large."""
+    """Tell whether the corpus in these files is read in blocks: where any is parquet, they are many, or they are
+    large.
+    """
     if len(files) > 1 or any(format_of(file) == "parquet" for file in files):
         return True
     sizes = (file.stat().st_size * (COMPRESSION if compression_of(file) else 1) for file in files if file.is_file())
@@ -46,7 +48,7 @@ class _Part(Protocol):
     rows: int
 
     def read(self, start: int, stop: int) -> list[Document]:
-        """The documents from one row on, up to another."""
+        """Return the documents from one row on, up to another."""
         ...
 
 
@@ -164,7 +166,7 @@ class _Parquet:
             self._batch = next(self._coming)
 
     def _group(self, row: int) -> int:
-        """The group of rows that a row is in."""
+        """Return the group of rows that a row is in."""
         return int(np.searchsorted(self._ends, row, side="right"))
 
     def _open(self, group: int) -> None:
@@ -194,14 +196,14 @@ class _Lines:
 
 
 def read_document(row: Row) -> Document | None:
-    """The document of a row; None after noting that it has no id."""
+    """Return the document of a row; None after noting that it has no id."""
     identifier, text = row.identifier("_id"), row.text("text")
     title = row.text("title") if row.get("title") is not None else None
     return None if identifier is None else Document(identifier, text or "", title or "")
 
 
 def _checked(values: dict[str, Any], columns: Columns) -> Document:
-    """The document of a row that was read before, and had no fault."""
+    """Return the document of a row that was read before, and had no fault."""
     document = read_document(Row(values, columns, "", 0, Problems("")))
     if document is None:
         raise DataError("corpus", ["a document lost its id while the run went on"], "Do not change files of a run.")
@@ -209,7 +211,8 @@ def _checked(values: dict[str, Any], columns: Columns) -> Document:
 
 
 def read_in_blocks(files: Sequence[Path], documents: Iterable[Document], problems: Problems) -> BlockCorpus:
-    """The corpus in these files. `documents` are their rows as they are checked; notes repeated ids and empty texts.
+    """Return the corpus in these files. `documents` are their rows as they are checked; notes repeated ids and empty
+    texts.
 
     What is neither parquet nor JSONL is copied to a parquet file that vanishes with the corpus. A repeated id is
     fatal: what stays on disk cannot leave a document out.
@@ -273,7 +276,7 @@ class _Copy:
 
 
 def rows_of_ids(corpus: BlockCorpus, asked: Iterable[str]) -> list[int]:
-    """The rows of those of the ids that the corpus has, in order."""
+    """Return the rows of those of the ids that the corpus has, in order."""
     wanted = pa.array(list(asked), pa.large_string())
     return [int(row) for row in pc.indices_nonzero(pc.is_in(corpus.ids.array, value_set=wanted)).to_pylist()]
 

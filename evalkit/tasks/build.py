@@ -28,7 +28,7 @@ _WORD = re.compile(r"\w+")
 def not_for_themselves(
     corpus: Sequence[Document], queries: Sequence[Query], qrels: Qrels, declared: bool | None, problems: Problems
 ) -> frozenset[str]:
-    """The ids of the queries that are no results of themselves; the rule, and what it did, are noted.
+    """Return the ids of the queries that are no results of themselves; the rule, and what it did, are noted.
 
     Declared, it holds for every query whose id the corpus has, or for none. Otherwise for those whose words are the
     document's too, as BEIR and mteb have it for these data sets: ids can also be the same by chance. A query that is
@@ -67,7 +67,7 @@ def _readings(document: Document) -> tuple[str, str]:
 
 
 def _words(text: str) -> str:
-    """What is the same in two copies of a text: its words, but not capitals, punctuation and blanks."""
+    """Tell what is the same in two copies of a text: its words, but not capitals, punctuation and blanks."""
     return " ".join(_WORD.findall(text.casefold()) or text.split())
 
 
@@ -86,7 +86,7 @@ def make_sts(
     max_pairs: int | None,
     seed: int,
 ) -> StsTask:
-    """A task of the pairs with a finite score; `source` names what they came from.
+    """Return a task of the pairs with a finite score; `source` names what they came from.
 
     Problems found earlier are settled here with those found now: raises DataError, or warns.
     """
@@ -124,7 +124,7 @@ def make_retrieval(
     seed: int,
     ignore_identical_ids: bool | None = None,
 ) -> RetrievalTask:
-    """A task of the judged queries; `sources` names what documents, queries and judgements came from.
+    """Return a task of the judged queries; `sources` names what documents, queries and judgements came from.
 
     `ignore_identical_ids` is the rule of `identical.not_for_themselves`. Problems found earlier are settled here with
     those found now: raises DataError, or warns.
@@ -162,7 +162,9 @@ def make_retrieval(
 
 
 def sample(rows: Sequence[Item], size: int | None, seed: int) -> tuple[list[Item], int | None]:
-    """Draw so many rows by a seed, in their order, and tell of how many; where there are no more, all rows and None."""
+    """Draw so many rows by a seed, in their order, and tell of how many; where there are no more, all rows and
+    None.
+    """
     if size is None or size >= len(rows):
         return list(rows), None
     drawn = np.sort(np.random.default_rng(seed).choice(len(rows), size, replace=False))

@@ -91,7 +91,7 @@ class Problems:
 
 
 def told(kind: str, items: Sequence[str]) -> str:
-    """A problem and where it is: "kind (12): a, b, c ... and 2 more"; the kind alone if there are no items."""
+    """Return a problem and where it is: "kind (12): a, b, c ... and 2 more"; the kind alone if there are no items."""
     if not items:
         return kind
     more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
@@ -166,5 +166,5 @@ def check_gold(scores: Sequence[float], sample: Sequence[float], where: str, pro
 
 
 def is_judged(query: str, qrels: Qrels) -> bool:
-    """Whether a query has a grade above 0; without one no ranking of it can be right or wrong."""
+    """Tell whether a query has a grade above 0; without one no ranking of it can be right or wrong."""
     return any(grade > 0 for grade in qrels.get(query, {}).values())

@@ -35,7 +35,7 @@ class Fields:
         return {**self.needed, **self.optional}
 
     def match(self, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """The columns that can be each field; fields without one are left out."""
+        """Return the columns that can be each field; fields without one are left out."""
         plain = {column: _plain(column) for column in columns}
         matched: dict[str, tuple[str, ...]] = {}
         for name, others in self.all.items():
@@ -48,7 +48,7 @@ class Fields:
         return matched
 
     def missing(self, columns: Sequence[str]) -> list[tuple[str, ...]]:
-        """The needed fields that no column can be: each alone, or those of which one is needed together."""
+        """Return the needed fields that no column can be: each alone, or those of which one is needed together."""
         matched = self.match(columns)
         groups = [(name,) for name in self.needed] + ([self.one_of] if self.one_of else [])
         return [group for group in groups if not matched.keys() & set(group)]

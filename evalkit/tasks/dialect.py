@@ -63,12 +63,12 @@ class Dialect:
     notes: tuple[str, ...] = ()
 
     def is_whole(self, cells: Sequence[str]) -> bool:
-        """Whether a row has as many cells as there are columns; empty ones beyond them do no harm."""
+        """Tell whether a row has as many cells as there are columns; empty ones beyond them do no harm."""
         width = len(self.columns)
         return len(cells) >= width and (self.ragged or not any(cells[width:]))
 
     def rows(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-        """Rows as cells, with the number of the line that each ends on; none without any text.
+        """Yield rows as cells, with the number of the line that each ends on; none without any text.
 
         Raises TableError for quotation marks that are to enclose cells, and do not.
         """
@@ -76,7 +76,7 @@ class Dialect:
         return ((line, cells) for line, cells in rows if line > self.skipped and has_text(cells))
 
     def quoted_rows(self, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-        """Rows of all lines where quotation marks enclose cells; raises TableError where they do not."""
+        """Yield rows of all lines where quotation marks enclose cells; raises TableError where they do not."""
         csv.field_size_limit(CELL_CHARACTERS)
         if self.escaped:  # other backslashes are text: csv would take them all out
             lines = (_BACKSLASH.sub('""', line) for line in lines)
@@ -93,7 +93,7 @@ class Dialect:
             ) from error
 
     def split(self, line: str) -> list[str]:
-        """The cells of a line in which quotation marks are text."""
+        """Return the cells of a line in which quotation marks are text."""
         cells = split(line, self.delimiter)
         return [cells[0], *(cell.lstrip(" ") for cell in cells[1:])] if self.spaced else cells
 
@@ -102,7 +102,7 @@ class Dialect:
             yield number, self.split(line)
 
     def saying(self, note: str) -> "Dialect":
-        """The same with a further note."""
+        """Return the same with a further note."""
         return replace(self, notes=(*self.notes, note))
 
 
@@ -116,12 +116,12 @@ def _is_enclosed(cell: str) -> bool:
 
 
 def has_text(cells: Iterable[str]) -> bool:
-    """Whether any of a row's cells has text."""
+    """Tell whether any of a row's cells has text."""
     return any(cell and not cell.isspace() for cell in cells)
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell is a number, with a point or a comma."""
+    """Tell whether a cell is a number, with a point or a comma."""
     try:
         float(cell.strip('" ').replace(",", ".", 1))
     except ValueError:
@@ -140,7 +140,7 @@ def read_dialect(lines: Lines, fields: Fields, usual: str) -> Dialect | None:
 
 
 def read_head(lines: Lines, fields: Fields, usual: str) -> Dialect | None:
-    """The delimiter and the columns, by the first lines; what quotation marks mean is still open."""
+    """Return the delimiter and the columns, by the first lines; what quotation marks mean is still open."""
     sample = list(islice(((n, line) for n, line in enumerate(lines(), 1) if line.strip("\r\n\t ;,|")), SAMPLE))
     above = _SEPARATOR_LINE.fullmatch(sample[0][1]) if sample else None
     if above:
@@ -191,7 +191,7 @@ def _is_spaced(lines: Sequence[str], delimiter: str) -> bool:
 
 
 def _names(line: str, delimiter: str) -> list[tuple[str, ...]]:
-    """A header's names, where quotation marks enclose them and where they are text."""
+    """Return a header's names, where quotation marks enclose them and where they are text."""
     readings = dict.fromkeys((tuple(cells_of(line, delimiter)), tuple(split(line, delimiter))))
     return [tuple(name.strip() for name in names) for names in readings]
 
@@ -205,7 +205,7 @@ def cells_of(line: str, delimiter: str) -> list[str]:
 
 
 def _without_header(sample: Sequence[str], fields: Fields, delimiters: Sequence[str], skipped: int) -> Dialect | None:
-    """A table whose first row has numbers where a header would have names; None if there is no telling."""
+    """Return a table whose first row has numbers where a header would have names; None if there is no telling."""
     for delimiter in delimiters:
         columns = _by_position([cells_of(line, delimiter) for line in sample], fields)
         if columns:
@@ -221,7 +221,7 @@ def _without_header(sample: Sequence[str], fields: Fields, delimiters: Sequence[
 
 
 def _by_position(rows: Sequence[Sequence[str]], fields: Fields) -> tuple[str, ...]:
-    """The fields by position; empty if there is no telling."""
+    """Return the fields by position; empty if there is no telling."""
     width = len(rows[0])
     if fields is PAIRS and width >= len(STS_BENCHMARK):
         is_score = (len(row) >= len(STS_BENCHMARK) and is_number(row[STS_BENCHMARK.index("score")]) for row in rows)

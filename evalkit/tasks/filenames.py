@@ -32,24 +32,24 @@ NAMES = ".csv, .tsv, .txt, .jsonl, .json or .parquet, plain or with .gz, .bz2, .
 
 
 def format_of(path: Path) -> Format | None:
-    """The format that a file's name says; None if it says none that is known."""
+    """Return the format that a file's name says; None if it says none that is known."""
     return _FORMATS.get(_apart(path)[1])
 
 
 def stem_of(path: Path) -> str:
-    """A file's name without the suffixes of its format and compression, and without the number of a shard."""
+    """Return a file's name without the suffixes of its format and compression, and without the number of a shard."""
     stem = _apart(path)[0]
     shard = _SHARD.fullmatch(stem)
     return shard["split"] if shard else stem
 
 
 def suffixes_of(path: Path) -> str:
-    """The suffixes of a file's format and compression, as they are written."""
+    """Return the suffixes of a file's format and compression, as they are written."""
     return path.name[len(_apart(path)[0]) :]
 
 
 def files_by_split(files: Iterable[Path]) -> dict[str, tuple[Path, ...]]:
-    """The files of each split, in order: one, or all of its shards.
+    """Return the files of each split, in order: one, or all of its shards.
 
     Raises ConfigError for two files of one split that are no shards of it, and for shards that are missing.
     """
@@ -100,7 +100,9 @@ def _check_parts(split: str, files: list[Path]) -> None:
 
 
 def _apart(path: Path) -> tuple[str, str]:
-    """A file's name without the suffixes of format and compression, and the format's suffix in small letters."""
+    """Return a file's name without the suffixes of format and compression, and the format's suffix in small
+    letters.
+    """
     name = path.name
     for suffix in COMPRESSED:
         if name.lower().endswith(suffix):

@@ -122,7 +122,7 @@ def is_task(value: object) -> bool:
 
 
 def _records(table: Any) -> Iterable[Mapping[str, Any]]:
-    """The rows of a frame, or what already is rows."""
+    """Return the rows of a frame, or what already is rows."""
     if hasattr(table, "to_dict"):
         empty_as_none = table.astype(object).where(table.notna(), None)
         return cast(Iterable[Mapping[str, Any]], empty_as_none.to_dict("records"))
@@ -148,7 +148,7 @@ def _judgements(given: Any) -> Iterable[Mapping[str, Any]]:
 
 
 def _grades(judged: Any) -> Mapping[str, Any]:
-    """The grades of a query's documents; 1 for each where only ids are given, or a single one."""
+    """Return the grades of a query's documents; 1 for each where only ids are given, or a single one."""
     if isinstance(judged, Mapping):
         return judged
     return dict.fromkeys([judged] if isinstance(judged, str) else judged, 1)

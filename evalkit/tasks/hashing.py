@@ -43,7 +43,7 @@ def hash_retrieval(
 
 
 def _sorted_on_disk(records: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
-    """Records in order: sorted in runs that fit in memory, which are kept in a file each and merged."""
+    """Yield records in order: sorted in runs that fit in memory, which are kept in a file each and merged."""
     coming = iter(records)
     with ExitStack() as files:
 

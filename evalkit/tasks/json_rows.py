@@ -71,14 +71,16 @@ def json_table(path: Path, fields: Fields, problems: Problems) -> Iterator[tuple
 
 
 def is_of_columns(document: object, fields: Fields) -> bool:
-    """Whether a JSON document is an object of columns, each an array, or an object by row."""
+    """Tell whether a JSON document is an object of columns, each an array, or an object by row."""
     if not isinstance(document, dict) or not fields.match(list(document)):
         return False
     return all(isinstance(column, list | dict) for column in document.values())
 
 
 def _key_of_rows(document: object, fields: Fields) -> str | None:
-    """The key of the one array of objects in an object, as LlamaIndex's LabelledRagDataset has its `examples`."""
+    """Return the key of the one array of objects in an object, as LlamaIndex's LabelledRagDataset has its
+    `examples`.
+    """
     if not isinstance(document, dict) or fields.match(list(document)):
         return None
     keys = [
@@ -88,7 +90,9 @@ def _key_of_rows(document: object, fields: Fields) -> str | None:
 
 
 def first_object(path: Path) -> Mapping[str, object]:
-    """The first object of a file of JSON, without reading further than it needs; empty if it cannot be had so."""
+    """Return the first object of a file of JSON, without reading further than it needs; empty if it cannot be had
+    so.
+    """
     with open_text(path) as file:
         start = file.read(START).lstrip()
     try:
@@ -102,7 +106,7 @@ def first_object(path: Path) -> Mapping[str, object]:
 
 
 def is_lines(path: Path, fields: Fields) -> bool:
-    """Whether a file that begins with an object has one a line, and is not one object that holds all rows."""
+    """Tell whether a file that begins with an object has one a line, and is not one object that holds all rows."""
     with open_text(path) as file:
         lines = list(islice((line for line in file if line.strip()), 2))
     try:
@@ -113,7 +117,7 @@ def is_lines(path: Path, fields: Fields) -> bool:
 
 
 def has_half_a_character(text: str, values: object) -> bool:
-    r"""Whether JSON, by its text and values, names one half of a surrogate pair without the other ("\ud83d")."""
+    r"""Tell whether JSON, by its text and values, names one half of a surrogate pair without the other ("\ud83d")."""
     if "\\ud" not in text and "\\uD" not in text:  # quick, for large corpora
         return False
     try:
@@ -124,7 +128,7 @@ def has_half_a_character(text: str, values: object) -> bool:
 
 
 def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of its pairs. Raises ValueError for a key that is there twice: one value would be lost."""
+    """Return an object of its pairs. Raises ValueError for a key that is there twice: one value would be lost."""
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -133,7 +137,7 @@ def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _rows_of_columns(document: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """Rows of an object of columns; None if these are not of one length, or not of the same rows."""
+    """Return rows of an object of columns; None if these are not of one length, or not of the same rows."""
     if len({tuple(column) if isinstance(column, dict) else len(column) for column in document.values()}) > 1:
         return None
     columns = [column.values() if isinstance(column, dict) else column for column in document.values()]

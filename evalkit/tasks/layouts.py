@@ -103,7 +103,7 @@ def _of_each_split(folder: Path, name: str, declared: str | None, splits: Iterab
 
 
 def _named(folder: Path, file: str) -> Files:
-    """The files that task.yaml names: a file, compressed perhaps, or all tables of a folder.
+    """Return the files that task.yaml names: a file, compressed perhaps, or all tables of a folder.
 
     Raises ConfigError for a path that leaves the task's folder: the task may come from anybody, and its texts are
     shown. Links in the folder are followed, since the hub's cache is made of them.
@@ -170,7 +170,7 @@ def is_dataset(path: Path) -> bool:
 
 
 def _pair_folder(folder: Path) -> TaskInfo:
-    """A folder of sentence pairs; as on the hub, their files may be in a folder of it."""
+    """Return a folder of sentence pairs; as on the hub, their files may be in a folder of it."""
     beside = files_by_split(filter(_may_be_split, _tables(folder)))
     for splits in chain([beside], (_by_split(folder / name, _may_be_split) for name in _PAIRS)):
         # One file with the right columns makes all of them splits: leaving out a faulty test file in silence
@@ -207,20 +207,20 @@ def _no_task(path: Path, reason: str, near: str = "") -> ConfigError:
 
 
 def _tables(folder: Path) -> list[Path]:
-    """The files of a folder that are called as tables are; none if there is no such folder."""
+    """Return the files of a folder that are called as tables are; none if there is no such folder."""
     if not folder.is_dir():
         return []
     return sorted(file for file in folder.iterdir() if file.is_file() and format_of(file))
 
 
 def _texts(folder: Path, name: str) -> list[Path]:
-    """The corpus or the queries of a folder: files of that name, or a folder of them as on the hub."""
+    """Return the corpus or the queries of a folder: files of that name, or a folder of them as on the hub."""
     files = [file for file in _tables(folder) if stem_of(file) == name]
     return [*files, folder / name] if _by_split(folder / name) else files
 
 
 def _by_split(folder: Path, may_be: Callable[[Path], bool] = lambda file: True) -> dict[str, Files]:
-    """The files of each split in a folder: those called by it, and those in a folder called by it.
+    """Return the files of each split in a folder: those called by it, and those in a folder called by it.
 
     Files that are numbered from 0 on, and called nothing else, are one split, "test".
     """
@@ -233,7 +233,8 @@ def _by_split(folder: Path, may_be: Callable[[Path], bool] = lambda file: True) 
 
 
 def _texts_by_split(folder: Path, name: str, splits: Iterable[str]) -> dict[str, Files]:
-    """The files of the corpus or the queries for each split: all there are, or if they are of splits too, its own.
+    """Return the files of the corpus or the queries for each split: all there are, or if they are of splits too, its
+    own.
 
     Raises ConfigError for a file and a folder of one name, and for a split that has none of the files.
     """

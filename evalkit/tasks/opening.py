@@ -79,20 +79,20 @@ def open_bytes(path: Path) -> BinaryIO:
 
 
 def compression_of(path: Path) -> str | None:
-    """The compression of a file, by its first bytes."""
+    """Return the compression of a file, by its first bytes."""
     with path.open("rb") as file:
         start = file.read(6)
     return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
 
 
 def first_bytes(path: Path, count: int) -> bytes:
-    """The first bytes of a file's content, uncompressed; fewer if it ends before."""
+    """Return the first bytes of a file's content, uncompressed; fewer if it ends before."""
     with open_bytes(path) as file:
         return file.read(count)
 
 
 def is_plain_utf8(path: Path) -> bool:
-    """Whether a file is neither compressed nor in another encoding than UTF-8, by its first bytes."""
+    """Tell whether a file is neither compressed nor in another encoding than UTF-8, by its first bytes."""
     return compression_of(path) is None and _encoding(path).startswith("utf-8")
 
 

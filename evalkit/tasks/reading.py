@@ -76,7 +76,7 @@ def rows_of_records(
 
 
 def has_fields(path: Path, fields: Fields) -> bool:
-    """Whether a file has columns for all fields that are needed, by its first row alone."""
+    """Tell whether a file has columns for all fields that are needed, by its first row alone."""
     try:
         form = form_of(path, fields)
         if form == "parquet":
@@ -92,7 +92,7 @@ def has_fields(path: Path, fields: Fields) -> bool:
 
 
 def open_parquet(path: Path) -> "ParquetFile":
-    """A parquet file, read by a megabyte a column; by default all that was read stays in memory."""
+    """Return a parquet file, read by a megabyte a column; by default all that was read stays in memory."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -103,7 +103,7 @@ def open_parquet(path: Path) -> "ParquetFile":
 
 
 def form_of(path: Path, fields: Fields) -> Format:
-    """What a file is read as: what it is beyond doubt, else what its name says."""
+    """Tell what a file is read as: what it is beyond doubt, else what its name says."""
     named = format_of(path)
     if named == "parquet" or first_bytes(path, len(_PARQUET)) == _PARQUET:
         return "parquet"
@@ -189,7 +189,7 @@ def _rows_of(dialect: Dialect, lines: Lines, where: str, fields: Fields, problem
 
 
 def _has_columns(fields: Fields, names: Sequence[str], where: str, problems: Problems, else_say: str = "") -> bool:
-    """Whether a table has all columns that are needed, and each once; else that is noted.
+    """Tell whether a table has all columns that are needed, and each once; else that is noted.
 
     `else_say` is what is said where it has none of them.
     """

@@ -17,7 +17,7 @@ _DEFAULT_SPLITS = ("test", "dev", "validation")
 
 
 def bundled_tasks() -> Path:
-    """The folder of tasks and suites that come with evalkit: inside the wheel, or in the checkout."""
+    """Return the folder of tasks and suites that come with evalkit: inside the wheel, or in the checkout."""
     in_wheel = _PACKAGE / "bundled_tasks"
     return in_wheel if in_wheel.is_dir() else _PACKAGE.parent / "tasks"
 
@@ -50,7 +50,7 @@ def list_tasks() -> list[TaskInfo]:
 
 
 def find_task(reference: str) -> tuple[TaskInfo, str]:
-    """The task and the split that a reference names; without a split: the only one, test, dev or validation.
+    """Return the task and the split that a reference names; without a split: the only one, test, dev or validation.
 
     In a path, `%2C` is a comma, as in a spec.
 

@@ -16,7 +16,8 @@ SHOWN = 40
 
 
 def as_identifier(value: object) -> str | None:
-    """An id as a string: whole numbers without a point, even where a column of numbers has become one of floats.
+    """Return an id as a string: whole numbers without a point, even where a column of numbers has become one of
+    floats.
 
     None if it is no id.
     """
@@ -28,7 +29,7 @@ def as_identifier(value: object) -> str | None:
 
 
 def as_text(value: object) -> str | None:
-    """A text, also one that a parquet file has as bytes; None if it is none."""
+    """Return a text, also one that a parquet file has as bytes; None if it is none."""
     if isinstance(value, bytes):
         try:
             return value.decode("utf-8")
@@ -38,7 +39,7 @@ def as_text(value: object) -> str | None:
 
 
 def as_number(value: object, decimal: str = ".") -> float | None:
-    """A number, also one in digits, with `decimal` as its point or with a point; None if it is none."""
+    """Return a number, also one in digits, with `decimal` as its point or with a point; None if it is none."""
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         return None
     if isinstance(value, str) and (decimal != "." or "_" in value):
@@ -58,7 +59,7 @@ def as_grade(value: object, decimal: str = ".") -> float | None:
 
 
 def as_shown(value: object) -> str:
-    """A value as an error shows it: no longer than a line."""
+    """Return a value as an error shows it: no longer than a line."""
     shown = repr(value)
     return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
 
@@ -84,11 +85,11 @@ class Row:
         self.problems.add(f"{self.where}: {what}", f"{self.unit} {self.line}{shown}", fatal=fatal)
 
     def has(self, field: str) -> bool:
-        """Whether the row has a column for the field."""
+        """Tell whether the row has a column for the field."""
         return any(column in self.values for column in self.columns.get(field, ()))
 
     def get(self, field: str) -> object:
-        """The field's value; None if there is none. Notes two columns that could be it and differ."""
+        """Return the field's value; None if there is none. Notes two columns that could be it and differ."""
         columns = self.columns.get(field, ())
         if len(columns) < 2:
             return self.values.get(columns[0]) if columns else None
@@ -99,32 +100,32 @@ class Row:
         return self.values[there[0]] if there else None
 
     def text(self, field: str) -> str | None:
-        """The field as a string; None after noting that there is none."""
+        """Return the field as a string; None after noting that there is none."""
         text = as_text(self.get(field))
         if text is None:
             self._report_no_string(field)
         return text
 
     def written(self, field: str) -> str:
-        """The field as a string, after noting that there is none, or that nothing is written in it."""
+        """Return the field as a string, after noting that there is none, or that nothing is written in it."""
         text = self.text(field)
         if text is not None and not text.strip():
             self.report(f"{field} with no text")
         return text or ""
 
     def identifier(self, field: str) -> str | None:
-        """The id in the field as a string (whole numbers too); None after noting that there is none."""
+        """Return the id in the field as a string (whole numbers too); None after noting that there is none."""
         identifier = as_identifier(self.get(field))
         if identifier is None:
             self._report_no_string(field)
         return identifier
 
     def number(self, field: str) -> float:
-        """The number in the field (digits in a string too); NaN or infinite after noting that."""
+        """Return the number in the field (digits in a string too); NaN or infinite after noting that."""
         return self._finite(field, as_number)
 
     def grade(self, field: str) -> float:
-        """The grade in the field: a number, or true (1) or false (0); NaN or infinite as `number`."""
+        """Return the grade in the field: a number, or true (1) or false (0); NaN or infinite as `number`."""
         return self._finite(field, as_grade)
 
     def _finite(self, field: str, read: Callable[[object, str], float | None]) -> float:
@@ -141,7 +142,7 @@ class Row:
         return number
 
     def rest(self) -> dict[str, object]:
-        """The values that no field has, by column."""
+        """Return the values that no field has, by column."""
         fields = {column for columns in self.columns.values() for column in columns}
         return {column: value for column, value in self.values.items() if column not in fields}
 

@@ -103,7 +103,7 @@ def gate(
 
 
 def old_and_new(text: str) -> tuple[str, str]:
-    """The two labels of "OLD -> NEW". Raises BadParameter for anything else."""
+    """Return the two labels of "OLD -> NEW". Raises BadParameter for anything else."""
     old, arrow, new = (part.strip() for part in text.partition("->"))
     if not (old and arrow and new):
         raise typer.BadParameter(f"--pair {text!r}: write 'OLD -> NEW', the labels of two models.")

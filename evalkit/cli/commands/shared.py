@@ -95,7 +95,7 @@ _SIZES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def parse_age(text: str) -> timedelta:
-    """A number of days (d), hours (h) or minutes (m). Raises ConfigError for anything else."""
+    """Return a number of days (d), hours (h) or minutes (m). Raises ConfigError for anything else."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([dhm])", text)
     if not found:
         raise ConfigError(f"an age is a number and d, h or m, such as 30d; got {text!r}")
@@ -103,7 +103,9 @@ def parse_age(text: str) -> timedelta:
 
 
 def parse_budget(text: str) -> timedelta:
-    """A time to spend: a number of hours (h), minutes (m) or seconds (s), above 0. Raises ConfigError otherwise."""
+    """Return a time to spend: a number of hours (h), minutes (m) or seconds (s), above 0. Raises ConfigError
+    otherwise.
+    """
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([hms])", text.strip())
     if not found or not float(found[1]):
         raise ConfigError(f"a budget is a time above 0, a number and h, m or s, such as 10m; got {text!r}")

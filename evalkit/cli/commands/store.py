@@ -59,7 +59,7 @@ def store_prune(
 
 
 def _opened(place: str | None) -> "Store":
-    """The store there, or the usual one. Raises StoreError if there is none at a place that was named."""
+    """Return the store there, or the usual one. Raises StoreError if there is none at a place that was named."""
     from evalkit.errors import StoreError
     from evalkit.store import Store, default_root
     from evalkit.store.folder import Folder

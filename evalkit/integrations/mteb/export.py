@@ -117,7 +117,7 @@ def _model_meta(results: Results, participant: _Participant) -> "ModelMeta":
 
 
 def _label(spec: str) -> str:
-    """A spec as part of a name, without the folder of a local model."""
+    """Return a spec as part of a name, without the folder of a local model."""
     head, _, options = spec.partition("?")
     family, _, name = head.partition(":")
     return re.sub(r"[^\w.-]+", "-", "-".join(filter(None, (family, Path(name).name, options))))

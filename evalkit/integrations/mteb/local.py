@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def as_mteb_model(embedder: Embedder, name: str | None = None, store: Store | None = None) -> MtebModel:
-    """An embedder as a model that `mteb.evaluate` takes; vectors come from `store` if it has them.
+    """Return an embedder as a model that `mteb.evaluate` takes; vectors come from `store` if it has them.
 
     `name` is ORG/NAME, what mteb calls the model in its results; its revision there is the embedder's fingerprint, so
     that mteb's cache of results never takes one embedder for another. A model that learns from a corpus learns from
@@ -45,7 +45,7 @@ def as_mteb_model(embedder: Embedder, name: str | None = None, store: Store | No
 
 
 def as_mteb_task(task: StsTask | RetrievalTask) -> "AbsTask":
-    """A task as an object that `mteb.evaluate` takes, with its data in it.
+    """Return a task as an object that `mteb.evaluate` takes, with its data in it.
 
     Its name ends with the first digits of the content hash, and its revision is that hash, so that mteb's cache of
     results never gives an old score for changed data.

@@ -33,7 +33,7 @@ class _Published:
 
 
 def read_published(path: Path) -> pd.DataFrame:
-    """The scores in mteb's result files: one row a task, split, model and metric, with the columns `COLUMNS`.
+    """Return the scores in mteb's result files: one row a task, split, model and metric, with the columns `COLUMNS`.
 
     `path` is one file, or a folder that holds them anywhere, such as mteb's cache of results. Scores are fractions;
     `n` is empty, since mteb does not say it. A model with several revisions has the revision in its name. Files that

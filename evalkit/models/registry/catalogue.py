@@ -75,7 +75,7 @@ class CatalogueEntry(BaseModel):
 
 @cache
 def catalogue() -> Mapping[str, CatalogueEntry]:
-    """All entries by short name."""
+    """Return all entries by short name."""
     # The safe loader in C, where PyYAML has it: the one in Python takes a third of the time that a command may take.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     data = yaml.load(files(__package__).joinpath("catalogue.yaml").read_text(encoding="utf-8"), loader)
@@ -100,7 +100,8 @@ def entry_of(family: str, name: str) -> CatalogueEntry | None:
 
 
 def resolve(text: str) -> ModelSpec:
-    """The spec that a user's string means: a catalogue name or a folder, with more options if any, or a spec string.
+    """Return the spec that a user's string means: a catalogue name or a folder, with more options if any, or a spec
+    string.
 
     In a spec, too, a catalogue name stands for that model's hub name: `bert:all-MiniLM-L6-v2?pooling=cls`.
     Raises UnknownNameError, SpecError, or ModelNotFoundError for a folder that holds no model and a model that
@@ -140,7 +141,9 @@ def _runnable_spec(entry: CatalogueEntry) -> str:
 
 
 def find_key(family: str) -> str:
-    """The key of a paid family. Raises MissingKeyError, which names the environment variables, if there is none."""
+    """Return the key of a paid family. Raises MissingKeyError, which names the environment variables, if there is
+    none.
+    """
     key = _key(family)
     if key is None:
         raise MissingKeyError(_missing([family]))
@@ -148,7 +151,7 @@ def find_key(family: str) -> str:
 
 
 def price_of(family: str, name: str, options: ApiOptions) -> Price | None:
-    """What a model costs: the price in its options, else the catalogue's; None if neither knows."""
+    """Tell what a model costs: the price in its options, else the catalogue's; None if neither knows."""
     if options.price is None:
         entry = entry_of(family, name)
         return entry.price if entry else None
@@ -158,7 +161,7 @@ def price_of(family: str, name: str, options: ApiOptions) -> Price | None:
 
 
 def check_paid(specs: Iterable[ModelSpec], max_cost: float | None) -> None:
-    """Raises MissingKeyError if keys are missing; BudgetError for models of unknown price where there is a budget."""
+    """Raise MissingKeyError if keys are missing; BudgetError for models of unknown price where there is a budget."""
     paid = [(spec, spec.options) for spec in specs if isinstance(spec.options, ApiOptions)]
     without_key = [spec.family for spec, _ in paid if families()[spec.family].keys and _key(spec.family) is None]
     if without_key:

@@ -146,7 +146,7 @@ def _built_in(module: str) -> Mapping[str, Family]:
 
 
 def build(spec: "ModelSpec", compute: Compute) -> "Embedder | Retriever | Reranker | ListReranker":
-    """The model that `spec` names, loaded and ready.
+    """Return the model that `spec` names, loaded and ready.
 
     Raises OptionalDependencyError with the install line if a package is missing, and whatever error the
     family gives for weights that cannot be had.
@@ -157,7 +157,7 @@ def build(spec: "ModelSpec", compute: Compute) -> "Embedder | Retriever | Rerank
 
 
 def kinds(spec: "ModelSpec") -> frozenset[Kind]:
-    """What the model is, without loading it. Raises what the family's check raises."""
+    """Tell what the model is, without loading it. Raises what the family's check raises."""
     family = families()[spec.family]
     if family.check is None:
         return family.kinds
@@ -166,7 +166,7 @@ def kinds(spec: "ModelSpec") -> frozenset[Kind]:
 
 
 def is_installed(spec: "ModelSpec") -> bool:
-    """Whether the packages that the spec's family needs are there."""
+    """Tell whether the packages that the spec's family needs are there."""
     return not any(_missing(families()[spec.family]))
 
 

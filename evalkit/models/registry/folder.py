@@ -53,7 +53,7 @@ _BY_FILES = (
 
 
 def begins_as_path(name: str) -> bool:
-    """Whether a name can only be that of a folder or file."""
+    """Tell whether a name can only be that of a folder or file."""
     return name in (".", "..") or name.startswith(("/", "./", "../", "~"))
 
 
@@ -99,12 +99,12 @@ def family_of(name: str) -> str:
 
 
 def _json(path: Path) -> Mapping[str, Any]:
-    """The settings in a file; empty without the file. Raises ModelNotFoundError if they cannot be read."""
+    """Return the settings in a file; empty without the file. Raises ModelNotFoundError if they cannot be read."""
     return read_json(path) if path.is_file() else {}
 
 
 def _nearest(folder: Path) -> str:
-    """A closing sentence: the folders beside it, if any has a like name, else where the path ends."""
+    """Return a closing sentence: the folders beside it, if any has a like name, else where the path ends."""
     parent = next(path for path in folder.parents if path.is_dir())
     beside = [str(parent / path.name) for path in parent.iterdir() if path.is_dir()]
     return f" {did_you_mean(str(folder), beside)}" if 0 < len(beside) <= 20 else f" {str(parent)!r} is there."

@@ -104,12 +104,14 @@ class ApiEmbedderOptions(ApiOptions, VectorOptions):
 
 
 def dtype_setting(compute: Compute, option: Dtype | None) -> Setting:
-    """The dtype that is computed in: the option's, else the run's."""
+    """Return the dtype that is computed in: the option's, else the run's."""
     return Setting(compute.dtype, "default" if option is None else "option")
 
 
 def option_settings(options: Options, leave_out: Collection[str] = ()) -> Mapping[str, Setting]:
-    """Each option with its value, and whether the user gave it or it is the default; unset ones are left out."""
+    """Return each option with its value, and whether the user gave it or it is the default; unset ones are left
+    out.
+    """
     return {
         name: Setting(value, "option" if name in options.model_fields_set else "default")
         for name, value in options.model_dump(mode="json").items()

@@ -78,7 +78,7 @@ class ModelRef:
         return None if self.model is None else self.model.identity
 
     def is_same(self, other: "ModelRef") -> bool:
-        """Whether both are one spec, or one object."""
+        """Tell whether both are one spec, or one object."""
         return self.given is other.given and self.spec == other.spec
 
     def load(self, compute: Compute, spending: Spending) -> Any:

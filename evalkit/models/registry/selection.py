@@ -53,12 +53,12 @@ class FusionSpec:
 
 
 def is_fusion(text: str) -> bool:
-    """Whether a name is that of a fusion."""
+    """Tell whether a name is that of a fusion."""
     return _FUSION.fullmatch(text) is not None
 
 
 def parse_fusions(text: str) -> list[FusionSpec]:
-    """The fusions that a name stands for: several if a part is a sweep, or several names apart by `|`.
+    """Return the fusions that a name stands for: several if a part is a sweep, or several names apart by `|`.
 
     Raises SpecError for anything but two parts, a part that is a fusion itself, and options that are wrong.
     """

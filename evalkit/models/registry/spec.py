@@ -81,7 +81,7 @@ def refuse_secrets(text: str) -> None:
 
 
 def expand(text: str) -> list[str]:
-    """The specs that a sweep stands for: values apart by `|`, as in `dim=64|128&precision=int8|binary`."""
+    """Return the specs that a sweep stands for: values apart by `|`, as in `dim=64|128&precision=int8|binary`."""
     head, mark, query = text.partition("?")
     choices = [
         [f"{key}{equals}{choice}" for choice in value.split("|")]
@@ -91,7 +91,7 @@ def expand(text: str) -> list[str]:
 
 
 def parse_options(text: str, options: type[Options], query: str) -> Options:
-    """The options after the `?` of `text`. Raises SpecError with all that is wrong with them."""
+    """Return the options after the `?` of `text`. Raises SpecError with all that is wrong with them."""
     given: dict[str, str] = {}
     problems: list[str] = []
     for part in query.split("&") if query else []:
@@ -132,7 +132,7 @@ def _problem(detail: "ErrorDetails", options: type[Options]) -> str:
 
 
 def _is_text(options: type[Options], key: str) -> bool:
-    """Whether an option is any text, blanks and all."""
+    """Tell whether an option is any text, blanks and all."""
     field = options.model_fields.get(key)
     return field is None or str in (field.annotation, *get_args(field.annotation))
 
@@ -145,7 +145,7 @@ def _other_spellings(options: type[Options]) -> Iterator[str]:
 
 
 def options_text(options: Options) -> str:
-    """What is after the head of a spec: "?" and the options that differ from the default, sorted by name."""
+    """Tell what is after the head of a spec: "?" and the options that differ from the default, sorted by name."""
     given = sorted(options.model_dump(exclude_defaults=True).items())
     tail = "&".join(f"{key}={_escape(_text(value))}" for key, value in given)
     return f"?{tail}" if tail else ""

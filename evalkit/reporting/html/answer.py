@@ -36,14 +36,14 @@ def answer(unit: Unit) -> list[str]:
 
 
 def best(cells: pd.DataFrame, metric: str) -> str:
-    """The first cell, its score and interval. Cells come best first."""
+    """Return the first cell, its score and interval. Cells come best first."""
     top = cells.iloc[0]
     interval = "" if pd.isna(top["ci_low"]) else f" (95 % interval {top['ci_low']:.3f} to {top['ci_high']:.3f})"
     return f"{row_name(top)} has the best {metric}, {top['score']:.3f}{interval}."
 
 
 def ties(cells: pd.DataFrame) -> str:
-    """Which others cannot be told from the best."""
+    """Tell which others cannot be told from the best."""
     others = cells.iloc[1:]
     if others.empty:
         return "It is the only one that was scored."
@@ -64,7 +64,7 @@ def ties(cells: pd.DataFrame) -> str:
 
 
 def thin(cells: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
-    """Which cells have a score over too few items to have a rank."""
+    """Tell which cells have a score over too few items to have a rank."""
     things = kind_named(facts["type"]).items
     return [
         f"{row_name(cell)} {thin_in_words(int(cell['n']), facts[things], things)}: "
@@ -74,7 +74,7 @@ def thin(cells: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
 
 
 def fast(cells: pd.DataFrame) -> str:
-    """What to pick if it must answer quickly, by measured latency; without that, what runs one model a query."""
+    """Tell what to pick if it must answer quickly, by measured latency; without that, what runs one model a query."""
     measured = cells["latency_ms"].notna() if "latency_ms" in cells else pd.Series(False, index=cells.index)
     if measured.any():
         pick = _cheapest(cells, "latency_ms")
@@ -95,7 +95,7 @@ def fast(cells: pd.DataFrame) -> str:
 
 
 def small(cells: pd.DataFrame) -> str:
-    """What to pick if it must take little memory, by parameters of the models."""
+    """Tell what to pick if it must take little memory, by parameters of the models."""
     pick = _cheapest(cells, "parameters")
     if pick is None:
         return "The sizes of these models are not known."
@@ -106,7 +106,7 @@ def small(cells: pd.DataFrame) -> str:
 
 
 def _cheapest(cells: pd.DataFrame, column: str) -> pd.Series | None:
-    """The lowest of those that tie with the best or keep `KEEPS` of its score, the better of two."""
+    """Return the lowest of those that tie with the best or keep `KEEPS` of its score, the better of two."""
     near_enough = (cells["score"] - cells["score"].iloc[0]).abs() <= (1 - KEEPS) * abs(cells["score"].iloc[0])
     near = cells[(cells["tied"].eq(True) | near_enough) & cells[column].notna()]
     return None if near.empty else near.loc[near[column].astype(float).idxmin()]

@@ -40,7 +40,7 @@ def write_changes(changes: Changes, runs: tuple[Results, Results], names: tuple[
 
 
 def _pairs(changes: Changes, runs: tuple[Results, Results]) -> Iterator[dict[str, Any]]:
-    """The pairs of cells whose queries changed, with the queries that lost and won most."""
+    """Yield the pairs of cells whose queries changed, with the queries that lost and won most."""
     keys = ["task", "split", "model_a", "reranker_a", "model_b", "reranker_b"]
     for _, rows in changes.queries.groupby(keys, sort=False):
         lost, won = rows[rows["difference"] < 0], rows[rows["difference"] > 0]

@@ -43,7 +43,7 @@ def _standing() -> dict[str, Any]:
 
 
 def forest() -> dict[str, Any]:
-    """A row a cell: score and interval, best first; the dashed line is the best score."""
+    """Return a row a cell: score and interval, best first; the dashed line is the best score."""
     y = {"field": "label", "type": "nominal", "sort": None, "axis": {"title": None, "labelLimit": 320, "grid": True}}
     x = {
         "field": "score",
@@ -122,7 +122,7 @@ def trade() -> dict[str, Any]:
 
 
 def gains() -> dict[str, Any]:
-    """What each reranker adds behind each embedder, with intervals; the dashed line is no difference."""
+    """Tell what each reranker adds behind each embedder, with intervals; the dashed line is no difference."""
     y = {"field": "label", "type": "nominal", "sort": None, "axis": {"title": None, "labelLimit": 320, "grid": True}}
     x = {"field": "difference", "type": "quantitative", "title": None}
     tooltip = _tooltip(("label", "Cell"), ("told", "Gain"))

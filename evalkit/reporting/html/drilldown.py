@@ -19,7 +19,7 @@ DIGITS = 5
 
 
 def plain(value: Any) -> Any:
-    """The value with plain types: numbers rounded, and None for what is NaN, infinite or missing."""
+    """Return the value with plain types: numbers rounded, and None for what is NaN, infinite or missing."""
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, np.generic):
@@ -44,7 +44,7 @@ def to_json(value: Any) -> str:
 
 
 def compressed(value: Any) -> str:
-    """The value's JSON, gzip, base64: the page's script unpacks it when it is first needed."""
+    """Return the value's JSON, gzip, base64: the page's script unpacks it when it is first needed."""
     return base64.b64encode(gzip.compress(to_json(value).encode("utf-8", "replace"), 9, mtime=0)).decode("ascii")
 
 
@@ -63,7 +63,7 @@ Cell = tuple[str, str]
 def pack_queries(
     results: Results, task: str, split: str, cells: Sequence[Cell], metrics: Sequence[str]
 ) -> dict[str, Any] | None:
-    """Queries, passages, judgements, rankings and values of a retrieval task; None if the run kept no evidence.
+    """Pack queries, passages, judgements, rankings and values of a retrieval task; None if the run kept no evidence.
 
     `documents` and `scores` have a list a cell, `depth` entries a query, in the order of the queries; `values` a list
     a metric of a list a cell. `grades` is flat: row of the query, row of the passage, grade.

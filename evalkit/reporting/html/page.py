@@ -28,7 +28,7 @@ SCRIPTS = ("base", "leaderboard", "heat", "drawings", "pairs", "queries", "lists
 
 
 def require_report() -> None:
-    """Raises OptionalDependencyError if what writes the page is not installed."""
+    """Raise OptionalDependencyError if what writes the page is not installed."""
     for module in ("jinja2", "vl_convert"):
         if importlib.util.find_spec(module) is None:
             raise OptionalDependencyError("the HTML report", module, "report")
@@ -61,7 +61,7 @@ def _name_of(run: "Results | str | Path") -> str:
 
 
 def render(runs: Mapping[str, Results]) -> str:
-    """The page as text. See `write_report`."""
+    """Return the page as text. See `write_report`."""
     from markupsafe import Markup
 
     together = merge_runs(runs)
@@ -119,7 +119,7 @@ def _partial(runs: Mapping[str, Results]) -> list[str]:
 
 
 def _said(results: Results) -> list[str]:
-    """What the runs say of their models and tasks, a sentence each."""
+    """Tell what the runs say of their models and tasks, a sentence each."""
     return [
         f"{', '.join(filter(None, (note.model, *note.tasks)))}: {note.sentence}"
         for note in read_notes(results.provenance)
@@ -136,7 +136,7 @@ def _evidence(results: Results, unit: Unit) -> dict[str, Any] | None:
 
 
 def environment() -> "Environment":
-    """What templates are rendered with: all text is escaped, and what is not given is an error."""
+    """Tell what templates are rendered with: all text is escaped, and what is not given is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
@@ -146,7 +146,7 @@ def environment() -> "Environment":
 
 
 def own_file(name: str) -> str:
-    """The text of a file of this package."""
+    """Return the text of a file of this package."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 

@@ -70,7 +70,7 @@ class Unit:
         return self.kind.size(self.facts, ",")
 
     def data(self) -> dict[str, Any]:
-        """What the page's script needs, as plain data; columns are lists over the cells."""
+        """Tell what the page's script needs, as plain data; columns are lists over the cells."""
         excluded = self.facts.get("excluded_queries", 0)
         data: dict[str, Any] = plain(
             {
@@ -95,7 +95,7 @@ class Unit:
 
 
 def make_units(results: Results) -> list[Unit]:
-    """One unit a task that has a score, a failure or a cell that the run did not come to."""
+    """Return one unit a task that has a score, a failure or a cell that the run did not come to."""
     return [unit for facts in results.provenance["tasks"] if (unit := _unit(results, facts)) is not None]
 
 
@@ -134,7 +134,7 @@ def _unit(results: Results, facts: Mapping[str, Any]) -> Unit | None:
 
 
 def _facts(facts: ModelFacts) -> dict[str, Any]:
-    """What the page shows of a cell's facts."""
+    """Tell what the page shows of a cell's facts."""
     shown = {name: getattr(facts, name) for name in ("family", "licence", "dim", "parameters")}
     return {**shown, "usd": facts.usd_per_million_tokens}
 
@@ -144,7 +144,7 @@ def _of(frame: pd.DataFrame, task: str, split: str) -> pd.DataFrame:
 
 
 def _offered(metrics: Sequence[Metric], main: Metric) -> dict[str, Metric]:
-    """The metrics that the page shows by name: the main one first, then by falling k."""
+    """Return the metrics that the page shows by name: the main one first, then by falling k."""
     by_k = sorted(metrics, key=lambda metric: -(metric.k or 0))
     return {metric.name: metric for metric in sorted(by_k, key=lambda metric: metric.name != main.name)}
 
@@ -165,7 +165,7 @@ def _board(results: Results, facts: Mapping[str, Any], metric: Metric) -> pd.Dat
 
 
 def _with_measured(cells: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
-    """The cells with what was measured of them."""
+    """Return the cells with what was measured of them."""
     if measured.empty:
         return cells
     keys = pd.MultiIndex.from_frame(cells[["model", "reranker"]].astype(str))
@@ -181,7 +181,9 @@ def _columns(frame: pd.DataFrame) -> dict[str, Sequence[Any]]:
 
 
 def across(results: Results, units: Sequence[Unit]) -> dict[str, Any] | None:
-    """All cells over all tasks: their means, mean ranks and Borda counts by kind of task; None for a single task."""
+    """Return all cells over all tasks: their means, mean ranks and Borda counts by kind of task; None for a single
+    task.
+    """
     if len([unit for unit in units if unit.main is not None]) < 2:
         return None
     listed = pd.concat([unit.cells[["model", "reranker"]] for unit in units], ignore_index=True)

@@ -112,7 +112,9 @@ def _scores(reranker: Reranker, query: str, documents: Sequence[str]) -> Any:
 
 
 def in_context(query: str, documents: Sequence[str], scores: FloatArray) -> str:
-    """A query with its candidates, as one text: what a list reranker's order depends on. Equal texts count once."""
+    """Return a query with its candidates, as one text: what a list reranker's order depends on. Equal texts count
+    once.
+    """
     first = dict(zip(reversed(documents), reversed(scores.tolist()), strict=True))
     distinct = list(dict.fromkeys(documents))
     return json.dumps([query, distinct, [first[document] for document in distinct]])

@@ -153,7 +153,7 @@ def describe(
 
 
 def _table(store: Store, model: Embedder | Retriever | Reranker | ListReranker, label: str) -> Table | None:
-    """The table of the model's values; None if there is none."""
+    """Return the table of the model's values; None if there is none."""
     if isinstance(model, FullVectors):
         table = store.table("vectors", label, model.raw_identity)
     elif isinstance(model, Embedder | Retriever):

@@ -39,22 +39,25 @@ ROWS_AT_ONCE = 65_536
 
 
 def prepared(model: Model, task: str, texts: Sequence[str]) -> Model:
-    """The model with its prompts for the task of this name, and fitted on the texts, if it is one that does so."""
+    """Return the model with its prompts for the task of this name, and fitted on the texts, if it is one that does
+    so.
+    """
     return fitted(for_task(model, task), texts)
 
 
 def for_task(model: Model, name: str) -> Model:
-    """The model with its prompts for the task of this name, if it is one that has such."""
+    """Return the model with its prompts for the task of this name, if it is one that has such."""
     return model.for_task(name) if isinstance(model, PromptedByTask) else model
 
 
 def fitted(model: Model, texts: Sequence[str]) -> Model:
-    """The model, fitted on the texts if it is one that learns from them."""
+    """Return the model, fitted on the texts if it is one that learns from them."""
     return model.fit(texts) if isinstance(model, Fittable) else model
 
 
 def learned_from(model: object, task: str, texts: Sequence[str]) -> Mapping[str, object]:
-    """What a prepared model took from a task: a hash of the texts it was fitted on, the name its prompts depend on.
+    """Tell what a prepared model took from a task: a hash of the texts it was fitted on, the name its prompts depend
+    on.
 
     Its identity should hold these, too. Where it does not, as in one that the user wrote, vectors of another corpus
     must still not be taken for those of this one.
@@ -173,7 +176,7 @@ def score_pairs(
 
 
 def zero_rows(vectors: VectorRows) -> IntArray:
-    """Rows that are all zero: int64 of shape (n_zero,)."""
+    """Return rows that are all zero: int64 of shape (n_zero,)."""
     blocks = [
         start + np.flatnonzero(_zero(vectors[start : start + ROWS_AT_ONCE]))
         for start in range(0, vectors.shape[0], ROWS_AT_ONCE)
@@ -187,7 +190,7 @@ def _zero(vectors: Vectors) -> np.ndarray:
 
 
 def named(rows: IntArray, ids: Sequence[str], what: str = "texts") -> str:
-    """The first few ids at `rows`, for a message, and how many there are."""
+    """Return the first few ids at `rows`, for a message, and how many there are."""
     shown = ", ".join(repr(ids[row]) for row in sorted(rows)[:SHOWN])
     more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
     return f"{len(rows)} of {len(ids)} {what}: {shown}{more}"

@@ -22,7 +22,7 @@ def fused_stage(
     depth: int,
     k: int,
 ) -> tuple[Run, CellFacts]:
-    """The `depth` best documents of each query by rankings that are fused.
+    """Return the `depth` best documents of each query by rankings that are fused.
 
     A weight that is not given is chosen on one half of the queries, by the mean nDCG@k, and used on the other, both
     ways round: no query is scored with a weight that it took part in choosing. `facts.weights` has both halves'
@@ -45,7 +45,7 @@ def fused_stage(
 
 
 def shares(fusion: Fusion, parts: int) -> tuple[float, ...]:
-    """What each list's part is multiplied by. Raises ConfigError for a weight that is still to be chosen."""
+    """Tell what each list's part is multiplied by. Raises ConfigError for a weight that is still to be chosen."""
     if fusion.method == "rrf":
         return (1.0,) * parts
     if fusion.weight is None:

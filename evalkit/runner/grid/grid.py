@@ -26,7 +26,7 @@ SECONDS_TO_END = 5.0
 
 
 def within(seconds: float | None, work: Callable[[], Result]) -> Result:
-    """What `work` gives, or raises. Raises TimeLimitError if it takes longer; None is no limit.
+    """Tell what `work` gives, or raises. Raises TimeLimitError if it takes longer; None is no limit.
 
     What the work then says of why it was not done, by an EvalkitError, is part of the error.
 
@@ -102,7 +102,7 @@ class _Grid:
             self._second_stages(reranker)
 
     def _first_stages(self, model: ModelRef) -> None:
-        """One model on every task."""
+        """Run one model on every task."""
         fusions = self.plan.fusions_of(model.label)
         labels = (model.label, *fusions)
         tasks = [task for task in self.plan.tasks if any(self.plan.cells_of(task, label) for label in labels)]
@@ -125,11 +125,13 @@ class _Grid:
                     self.outcome.values[cell], self.outcome.facts[cell] = observed
 
     def _cells_of(self, task: Task, label: str) -> list[Cell]:
-        """The cells that need a first stage: itself, if nothing but a fusion does, which asks whether it failed."""
+        """Return the cells that need a first stage: itself, if nothing but a fusion does, which asks whether it
+        failed.
+        """
         return self.plan.cells_of(task, label) or [Cell.of(task, label)]
 
     def _fused_stages(self, label: str) -> None:
-        """One fusion on every retrieval task."""
+        """Run one fusion on every retrieval task."""
         fusion = self.plan.participants.fusions[label]
         failed = {failure.cell: failure.reason for failure in self.outcome.failures}
         for task in self.retrieval_tasks:
@@ -149,7 +151,7 @@ class _Grid:
                 self.outcome.rankings[cell], self.outcome.facts[cell] = ranking
 
     def _second_stages(self, reranker: ModelRef) -> None:
-        """One reranker behind every first stage of every retrieval task."""
+        """Run one reranker behind every first stage of every retrieval task."""
         before = ((task, self._runs_before(task, reranker.label)) for task in self.retrieval_tasks)
         lists = [(task, ranked) for task, ranked in before if ranked]
         everywhere = [Cell.of(task, model, reranker.label) for task, ranked in lists for model in ranked]
@@ -171,7 +173,7 @@ class _Grid:
                     self.outcome.rankings[cell], self.outcome.facts[cell] = run, facts
 
     def _runs_before(self, task: RetrievalTask, reranker: str) -> Mapping[str, Run]:
-        """The first stages that a reranker orders anew, by label."""
+        """Return the first stages that a reranker orders anew, by label."""
         wanted = [
             label for label in self.plan.participants.first_stages if self.plan.wants(Cell.of(task, label, reranker))
         ]
@@ -179,14 +181,16 @@ class _Grid:
         return {label: run for label, run in ranked.items() if run is not None}
 
     def _load(self, model: ModelRef, cells: Sequence[Cell]) -> Any:
-        """A model, if cells need it and it can be loaded; else None, and its cells have failed."""
+        """Return a model, if cells need it and it can be loaded; else None, and its cells have failed."""
         if not cells:
             return None
         with self.context.progress.step(f"loading {model.label}", 1, "models"):
             return self._attempt(partial(self.context.load, model), cells)
 
     def _attempt(self, work: Callable[[], Result], cells: Sequence[Cell]) -> Result | None:
-        """What `work` gives; if it raises or takes too long, the cells that needed it have failed for that reason."""
+        """Tell what `work` gives; if it raises or takes too long, the cells that needed it have failed for that
+        reason.
+        """
         try:
             return within(self.context.time_limit, work)
         except KeyboardInterrupt:

@@ -54,13 +54,13 @@ class LiveModel:
         return cls(model, tuple(corpus), vectors, searched, replace(context, store=None))
 
     def embed(self, query: str) -> VectorRows | None:
-        """The query's vector, of shape (1, dim); None if the model has no vectors."""
+        """Return the query's vector, of shape (1, dim); None if the model has no vectors."""
         if self.vectors is None:
             return None
         return encode(reader(cast(Embedder, self.model)), "the model", [query], ["query"], "query", None, no_progress)
 
     def search(self, query: str, embedded: VectorRows | None, depth: int) -> Run:
-        """The best documents for a query that `embed` has read."""
+        """Return the best documents for a query that `embed` has read."""
         if self.vectors is None or embedded is None:
             return cast(Retriever, self.model).search([query], self._ids, depth)
         model = cast(Embedder, self.model)
@@ -100,7 +100,8 @@ class LiveCell:
         return cls(live, fusion, fitted(reranker, contents), candidates)
 
     def search(self, query: str, depth: int) -> list[Found]:
-        """The best documents and their scores, best first: at most `depth`, and `candidates` if there is a reranker.
+        """Return the best documents and their scores, best first: at most `depth`, and `candidates` if there is a
+        reranker.
 
         Scores are the reranker's, if there is one; a list reranker's tell the place only: 0, -1, -2 ...
         """
@@ -121,14 +122,18 @@ class LiveCell:
 
 
 def fuse_lists(runs: Sequence[Run], fusion: Fusion, id_rank: IntArray, depth: int) -> Run:
-    """The `depth` best documents by rankings that are fused. Raises ConfigError for a weight still to be chosen."""
+    """Return the `depth` best documents by rankings that are fused. Raises ConfigError for a weight still to be
+    chosen.
+    """
     return fuse(pool(runs, fusion), shares(fusion, len(runs)), id_rank, depth)
 
 
 def second_stage(
     reranker: Embedder | Reranker | ListReranker, query: str, first: Sequence[Found], context: RunContext
 ) -> list[Found]:
-    """What the first stage found for a query, in the order of a reranker that is fitted; `context` has no store."""
+    """Tell what the first stage found for a query, in the order of a reranker that is fitted; `context` has no
+    store.
+    """
     if not first:
         return []
     # A task of these candidates alone: no other document is read again.
@@ -139,6 +144,6 @@ def second_stage(
 
 
 def found(run: Run, corpus: Sequence[Document]) -> list[Found]:
-    """The documents of a run of one query, with their scores."""
+    """Return the documents of a run of one query, with their scores."""
     pairs = zip(run.documents[0], run.scores[0], strict=True)
     return [(corpus[row], float(score)) for row, score in pairs if row >= 0]

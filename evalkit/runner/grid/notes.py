@@ -63,7 +63,7 @@ def fitted_on(model: object, texts: int, what: str) -> tuple[str, ...]:
 
 
 def _of_one_score(run: Run) -> NDArray[np.bool_]:
-    """Whether a query has several results, all with one score."""
+    """Tell whether a query has several results, all with one score."""
     there = run.documents >= 0
     highest = np.where(there, run.scores, -np.inf).max(axis=1, initial=-np.inf)
     lowest = np.where(there, run.scores, np.inf).min(axis=1, initial=np.inf)

@@ -38,7 +38,7 @@ class Quantized:
 
 
 def reader(embedder: Embedder) -> Embedder:
-    """The embedder that encodes for `search_by`: the one with full vectors if what is found is ranked anew."""
+    """Return the embedder that encodes for `search_by`: the one with full vectors if what is found is ranked anew."""
     return embedder.full if isinstance(embedder, Rescored) and embedder.rescore is not None else embedder
 
 
@@ -54,7 +54,7 @@ def search_by(
     among: IntArray | None = None,
     engine: Engine = LOCAL,
 ) -> Run:
-    """The `depth` best documents of each query, exactly. `queries` and `corpus` are vectors of the `reader`.
+    """Return the `depth` best documents of each query, exactly. `queries` and `corpus` are vectors of the `reader`.
 
     With `among`, int64 of shape (n_queries, most), only these rows of the corpus are ranked, -1 for none.
 

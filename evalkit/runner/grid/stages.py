@@ -55,7 +55,7 @@ class _Texts:
 def first_stage(
     model: Embedder | Retriever, label: str, task: RetrievalTask, depth: int, context: RunContext
 ) -> tuple[Run, CellFacts]:
-    """The `depth` best documents of each query by one model, exactly."""
+    """Return the `depth` best documents of each query by one model, exactly."""
     started = time.perf_counter()
     texts = _Texts.of(task)
     model = prepared(model, task.name, texts.contents)
@@ -89,7 +89,9 @@ def first_stage(
 
 
 def _candidates(task: RetrievalTask, texts: _Texts) -> IntArray | None:
-    """Rows of each query's candidates: int64 of shape (n_queries, most), -1 at the end of a row; None without any."""
+    """Return rows of each query's candidates: int64 of shape (n_queries, most), -1 at the end of a row; None without
+    any.
+    """
     if task.candidates is None:
         return None
     listed = [task.candidates.get(query, ()) for query in texts.query_ids]
@@ -104,7 +106,9 @@ def _candidates(task: RetrievalTask, texts: _Texts) -> IntArray | None:
 def _best_of(
     model: Retriever, label: str, task: RetrievalTask, texts: _Texts, among: IntArray, depth: int, context: RunContext
 ) -> Run:
-    """The best of each query's candidates by a retriever that scores pairs too. Raises ConfigError for another."""
+    """Return the best of each query's candidates by a retriever that scores pairs too. Raises ConfigError for
+    another.
+    """
     if not isinstance(model, Reranker):
         raise ConfigError(
             f"{label} searches a whole corpus and scores no pairs, so that it cannot rank the candidates that the "
@@ -178,7 +182,8 @@ def second_stage(
     context: RunContext,
     company: Company,
 ) -> tuple[dict[str, Run], CellFacts]:
-    """Each run's first `candidates` documents in the reranker's order; where it scores two alike, in the run's.
+    """Return each run's first `candidates` documents in the reranker's order; where it scores two alike, in the
+    run's.
 
     The pairs of all runs are pooled, and each distinct pair is scored once. An embedder scores a pair by the
     similarity of its two vectors. A list reranker gets each run's lists; what it leaves out is no result. So does one
@@ -248,7 +253,7 @@ def rerank(
     candidates: int,
     context: RunContext,
 ) -> dict[str, Run]:
-    """The second stage by a reranker that is fitted already, where it is one that learns."""
+    """Return the second stage by a reranker that is fitted already, where it is one that learns."""
     texts = _Texts.of(task)
     tops = {model: run.cut(candidates) for model, run in runs.items()}
     if isinstance(reranker, ListReranker):
@@ -297,12 +302,12 @@ def _scores_of_pairs(
 
 
 def _pairs(run: Run, documents: int) -> IntArray:
-    """A number for each pair of a query and a document of a corpus of so many, in the shape of the run."""
+    """Return a number for each pair of a query and a document of a corpus of so many, in the shape of the run."""
     return np.arange(len(run.documents))[:, None] * documents + run.documents
 
 
 def _distinct_pairs(runs: Iterable[Run], documents: int) -> IntArray:
-    """The numbers of the pairs that there are in runs, each once, in order."""
+    """Return the numbers of the pairs that there are in runs, each once, in order."""
     return np.unique(np.concatenate([_pairs(run, documents)[run.documents >= 0] for run in runs]))
 
 
@@ -361,7 +366,7 @@ def _facts(
     known: Vocabulary = Vocabulary(),  # noqa: B008
     notes: tuple[str, ...] = (),
 ) -> CellFacts:
-    """What is known of a model on a task; `what` names the texts that it read, and `started` is when it began.
+    """Tell what is known of a model on a task; `what` names the texts that it read, and `started` is when it began.
 
     `notes` are those of the stage, beside what is said of how the model is run. What is `known` of the texts is told
     by the model's tokens where it is not by its vocabulary.

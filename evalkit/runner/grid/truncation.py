@@ -89,7 +89,7 @@ def read_texts(model: object, texts: Sequence[str]) -> Reading | None:
 
 
 def sampled(count: int) -> IntArray:
-    """Rows of a sample of so many texts or pairs, in order."""
+    """Return rows of a sample of so many texts or pairs, in order."""
     return np.sort(np.random.default_rng(0).permutation(count)[:MOST_COUNTED])
 
 

@@ -156,7 +156,7 @@ class Classification(TaskKind[ClassificationTask]):
 
 
 def _draws(task: ClassificationTask) -> list[list[int]]:
-    """The rows of training texts that each experiment learns from, drawn as mteb draws them."""
+    """Return the rows of training texts that each experiment learns from, drawn as mteb draws them."""
     if task.samples_per_label is None:
         return [list(range(len(task.train)))]
     order = list(range(len(task.train)))
@@ -175,7 +175,7 @@ def _draws(task: ClassificationTask) -> list[list[int]]:
 
 
 def _f1(gold: IntArray, told: IntArray, n_labels: int) -> FloatArray:
-    """Each text's part in the F1, the mean over the labels that are there or told; see `stats.influence`."""
+    """Return each text's part in the F1, the mean over the labels that are there or told; see `stats.influence`."""
 
     def macro(counts: IntArray) -> float:
         table = np.bincount(np.arange(len(counts)), counts, n_labels * n_labels).reshape(n_labels, n_labels)

@@ -212,7 +212,7 @@ def _load_lists(info: "TaskInfo", split: str, how: Loading) -> RerankingTask:
 
 
 def _texts(row: Row, field: str) -> list[str]:
-    """The text or texts in a field; none after noting that it has something else."""
+    """Return the text or texts in a field; none after noting that it has something else."""
     value = row.get(field)
     texts = value if isinstance(value, list) else [value]
     if not all(isinstance(text, str) for text in texts):

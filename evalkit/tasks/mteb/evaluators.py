@@ -35,18 +35,18 @@ def quiet() -> Iterator[None]:
 
 
 def is_retrieval(data: Any) -> bool:
-    """Whether a split's data is a corpus, queries and judgements."""
+    """Tell whether a split's data is a corpus, queries and judgements."""
     return isinstance(data, Mapping) and "corpus" in data
 
 
 def read_document(row: Mapping[str, Any]) -> Document:
-    """A document whose `content` is the title, if there is one, and the text, without outer blanks."""
+    """Return a document whose `content` is the title, if there is one, and the text, without outer blanks."""
     title, text = row.get("title") or "", row["text"] or ""
     return Document(str(row["id"]), text if title else text.strip(), title)
 
 
 def read_query(row: Mapping[str, Any]) -> Query:
-    """A query followed by its instruction, if it has one; of a conversation the turns, apart by semicolons."""
+    """Return a query followed by its instruction, if it has one; of a conversation the turns, apart by semicolons."""
     text, instruction = row["text"], row.get("instruction")
     if not isinstance(text, str):
         text = "; ".join(turn if isinstance(turn, str) else f"{turn['role']}: {turn['content']}" for turn in text)
@@ -63,7 +63,7 @@ _COLUMN_ATTRIBUTES = (
 
 
 def evaluator_task(task: Any, name: str, split: str, subset: str, data: Any) -> EvaluatorTask:
-    """One split and subset of mteb's task (an AbsTask that has its data), scored by mteb's code."""
+    """Return one split and subset of mteb's task (an AbsTask that has its data), scored by mteb's code."""
     # Evaluators draw samples. Each model gets the same draws: those of a task that was only just loaded.
     pristine = deepcopy((task.rng_state, task.np_rng))
 
@@ -104,7 +104,7 @@ def _samples(task: Any, data: Any) -> int:
 
 
 def _rows(task: Any, split: str, subset: str, data: Any) -> Iterator[dict[str, Any]]:
-    """All that decides a score, as plain data."""
+    """Yield all that decides a score, as plain data."""
     if is_retrieval(data):
         yield from chain(data["corpus"], data["queries"])
         yield {"qrels": data["relevant_docs"], "top_ranked": data["top_ranked"]}
@@ -129,7 +129,7 @@ def _texts(task: Any, subset: str, data: Any, rows: list[dict[str, Any]]) -> Ite
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """The strings in nested lists."""
+    """Yield the strings in nested lists."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | tuple):

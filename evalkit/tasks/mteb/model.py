@@ -90,7 +90,9 @@ class MtebModel:
         top_ranked: Mapping[str, Sequence[str]] | None = None,
         **kwargs: Any,
     ) -> dict[str, dict[str, float]]:
-        """The exact best documents of the corpus, or of each query's candidates: scores by document, by query."""
+        """Return the exact best documents of the corpus, or of each query's candidates: scores by document, by
+        query.
+        """
         if self._corpus is None:
             raise ConfigError("search was called before index: give the corpus first.")
         corpus, document_ids = self._corpus
@@ -113,7 +115,7 @@ def _texts(batches: Any) -> list[str]:
 
 
 def _read(dataset: Any, task_metadata: Any, role: str) -> list[str]:
-    """The texts of documents or queries as mteb gives them to any model: titles and instructions joined."""
+    """Return the texts of documents or queries as mteb gives them to any model: titles and instructions joined."""
     from mteb._create_dataloaders import create_dataloader
     from mteb.types import PromptType
 

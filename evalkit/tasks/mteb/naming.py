@@ -44,7 +44,8 @@ def local_metadata(name: str, split: str, kind: LocalKind, content_hash: str) ->
 
 @cache
 def metadata_for(task: str, role: Role) -> "TaskMetadata":
-    """The description of a task, for models that choose prompts by it: mteb's own if the name is one of mteb's.
+    """Return the description of a task, for models that choose prompts by it: mteb's own if the name is one of
+    mteb's.
 
     Otherwise one of a retrieval task, or of an STS task for the texts of a symmetric one.
     """
@@ -68,8 +69,8 @@ _AT_K = re.compile(r"(\w+)_at_(\d+)")
 
 
 def numbers(scores: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics in mteb's scores that are one number each. The main score is among them under its own name; the
-    curves of abstention (nauc) are left out.
+    """Return the metrics in mteb's scores that are one number each. The main score is among them under its own name;
+    the curves of abstention (nauc) are left out.
     """
     return {
         name: float(value)

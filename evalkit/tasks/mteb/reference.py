@@ -25,7 +25,7 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> "Reference":
-        """Raises ConfigError if `text` cannot be read, UnknownNameError for an unknown option."""
+        """Read a reference. Raises ConfigError if `text` cannot be read, UnknownNameError for an unknown option."""
         name, _, query = text.removeprefix(PREFIX).partition("?")
         given: dict[str, str] = {}
         for part in query.split("&") if query else []:
@@ -48,12 +48,12 @@ def is_mteb(reference: object) -> TypeGuard[str]:
 
 
 def task_name(name: str, subset: str) -> str:
-    """The name that a subset of mteb's task has in results; itself a reference."""
+    """Return the name that a subset of mteb's task has in results; itself a reference."""
     return f"{PREFIX}{name}" if subset == DEFAULT_SUBSET else f"{PREFIX}{name}?subset={subset}"
 
 
 def require_mteb() -> None:
-    """Raises OptionalDependencyError, with the install line, where mteb is not installed."""
+    """Raise OptionalDependencyError, with the install line, where mteb is not installed."""
     if find_spec("mteb") is None:
         raise OptionalDependencyError("what begins with 'mteb:'", "mteb", "mteb")
 

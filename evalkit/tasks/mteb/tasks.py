@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def load_tasks(
     reference: str, *, on_bad_data: OnBadData = "error", max_queries: int | None = None, seed: int = 0
 ) -> list[Task]:
-    """The tasks that `mteb:NAME[?split=SPLIT&subset=SUBSET]` names: one for each split and subset of each task.
+    """Return the tasks that `mteb:NAME[?split=SPLIT&subset=SUBSET]` names: one for each split and subset of each
+    task.
 
     NAME is a task or a benchmark of mteb. STS, retrieval and reranking become StsTask, RetrievalTask and
     RerankingTask, checked as local data is, where mteb scores them in the plain way; all else becomes an
