@@ -74,7 +74,7 @@ class FullVectors(Protocol):
         ...
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
-        """Full vectors of texts read after the prompt: float32 of shape (n_texts, full dim)."""
+        """Return full vectors of texts read after the prompt: float32 of shape (n_texts, full dim)."""
         ...
 
     def derive(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -196,7 +196,9 @@ class CountsTokens(Protocol):
         ...
 
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
-        """Tokens of each text if nothing were cut off, prompt and special tokens too: int64 of shape (n_texts,)."""
+        """Count the tokens of each text if nothing were cut off, prompt and special tokens too: int64 of shape
+        (n_texts,).
+        """
         ...
 
 
@@ -210,7 +212,7 @@ class CountsPairTokens(Protocol):
         ...
 
     def pair_tokens(self, queries: Sequence[str], documents: Sequence[str]) -> IntArray:
-        """Tokens of each pair if nothing were cut off, special tokens too: int64 of shape (n_pairs,)."""
+        """Count the tokens of each pair if nothing were cut off, special tokens too: int64 of shape (n_pairs,)."""
         ...
 
 
@@ -219,7 +221,8 @@ class CountsUnknown(Protocol):
     """A model whose tokenizer puts one token for all that it does not know, so that texts of such are read alike."""
 
     def unknown_tokens(self, texts: Sequence[str], role: Role) -> tuple[IntArray, IntArray] | None:
-        """Tokens of each text, without prompt and special ones, and the unknown of them: int64 of shape (n_texts,).
+        """Count the tokens of each text, without prompt and special ones, and the unknown of them: int64 of shape
+        (n_texts,).
 
         None where there is no unknown token.
         """
@@ -255,7 +258,7 @@ class Reranker(Protocol):
         ...
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
-        """Scores of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,)."""
+        """Return scores of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,)."""
         ...
 
 
@@ -313,7 +316,7 @@ class ListReranker(Protocol):
         ...
 
     def rerank(self, query: str, documents: Sequence[str], scores: FloatArray) -> IntArray:
-        """Row numbers of the documents, best first; a document that is left out is no result.
+        """Return row numbers of the documents, best first; a document that is left out is no result.
 
         The documents come in the first stage's order, with its scores, float64 of shape (n_documents,).
         """

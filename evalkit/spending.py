@@ -52,7 +52,7 @@ class Spending:
 
     @contextmanager
     def request(self, model: str, usd: float) -> Iterator[Spent]:
-        """Room in the budget for a request that will cost about `usd`; what it did cost is filled in meanwhile.
+        """Give room in the budget for a request that will cost about `usd`; what it did cost is filled in meanwhile.
 
         Raises BudgetError, before anything is sent, if there is no room.
         """

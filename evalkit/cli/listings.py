@@ -45,7 +45,7 @@ def catalogue_table(search: str) -> Table:
 
 
 def registry_table(models: Iterable[Mapping[str, Any]], search: str) -> Table:
-    """Models of mteb's registry, from the facts of each."""
+    """Return models of mteb's registry, from the facts of each."""
     rows = [
         (
             f"mteb:{facts['name']}",

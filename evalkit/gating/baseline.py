@@ -277,7 +277,9 @@ def _plain(values: pd.Series) -> list[float | None]:
 
 
 def _text(content: Mapping[str, Any]) -> str:
-    """JSON with a line for each cell and each model's canaries: neither one line in all nor a line a number."""
+    """Return JSON with a line for each cell and each model's canaries: neither one line in all nor a line a
+    number.
+    """
     tasks = []
     for task in content["tasks"]:
         cells = ",\n   ".join(map(_json, task["cells"]))

@@ -200,7 +200,7 @@ def _drifts(
 def _ratios(
     before: Results, after: Results, changes: Changes, policy: Policy, config: RunConfig | None
 ) -> Iterator[Check]:
-    """Latency and memory of the new cells over the old ones', measured in turn on this machine, in this run."""
+    """Yield latency and memory of the new cells over the old ones', measured in turn on this machine, in this run."""
     if config is None:
         reason = "costs are measured side by side in one run: give the suite in place of a run."
         yield Check("costs", "undecided", reason)

@@ -33,13 +33,13 @@ def verdict_sentences(verdict: Verdict) -> list[str]:
 
 
 def to_summary(verdict: Verdict) -> str:
-    """Markdown for a job's page: the verdict, what did not pass and why, then everything."""
+    """Return Markdown for a job's page: the verdict, what did not pass and why, then everything."""
     lines = [f"## Gate: {verdict.word}", "", *(f"- {sentence}" for sentence in verdict_sentences(verdict))]
     return "\n".join(lines) + "\n\n" + to_markdown(verdict_tables(verdict))
 
 
 def to_junit(verdict: Verdict) -> str:
-    """JUnit XML: a test case a check; what cannot be told is skipped, what cannot be decided an error."""
+    """Return JUnit XML: a test case a check; what cannot be told is skipped, what cannot be decided an error."""
     checks = verdict.checks
     counts = {outcome: sum(check.outcome == outcome for check in checks) for outcome in WORDS}
     suite = ElementTree.Element(
@@ -57,7 +57,9 @@ def to_junit(verdict: Verdict) -> str:
 
 
 def to_data(verdict: Verdict) -> str:
-    """JSON: status, checks, what was retrieved, scores then and now, queries that changed, inputs that differ."""
+    """Return JSON: status, checks, what was retrieved, scores then and now, queries that changed, inputs that
+    differ.
+    """
     changes = verdict.changes
     frames = {"cells": changes.cells, "queries": changes.queries, "inputs": changes.inputs}
     content = {
@@ -79,13 +81,13 @@ def write_verdict(verdict: Verdict, folder: Path) -> None:
 
 
 def told(check: Check) -> str:
-    """Why a check came out as it did, and which queries got worst."""
+    """Tell why a check came out as it did, and which queries got worst."""
     worst = f" Worst: {', '.join(check.queries)}." if check.queries else ""
     return check.reason + worst
 
 
 def failure_text(verdict: Verdict, checks: Sequence[Check]) -> str:
-    """Why these checks did not pass, and what their worst queries retrieved then and now, a line each."""
+    """Tell why these checks did not pass, and what their worst queries retrieved then and now, a line each."""
     lines = []
     for check in checks:
         lines.append(f"{WORDS[check.outcome]}: {check.name}: {told(check)}")
@@ -163,5 +165,5 @@ def _percent(share: float) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text without characters that XML has no way to say."""
+    """Return text without characters that XML has no way to say."""
     return "".join(character if character >= " " and character not in "￾￿" else " " for character in text)

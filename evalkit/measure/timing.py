@@ -162,7 +162,7 @@ def _paid(limits: Limits) -> Limits:
 
 
 def clock(compute: Compute) -> float:
-    """Seconds, once the device has done all it was given."""
+    """Return seconds, once the device has done all it was given."""
     if compute.device == "cuda":
         import torch
 
@@ -205,7 +205,9 @@ def _rates(model: Embedder | Retriever, task: RetrievalTask, compute: Compute, l
 
 
 def _vector_bytes(model: Embedder, vectors: Vectors) -> float:
-    """Bytes that a vector needs at its precision; of sparse ones the mean, with the numbers of their entries."""
+    """Return bytes that a vector needs at its precision; of sparse ones the mean, with the numbers of their
+    entries.
+    """
     if issparse(vectors):
         return float(vectors.nnz / vectors.shape[0] * (vectors.data.itemsize + vectors.indices.itemsize))
     bits = {"int8": 8, "binary": 1}.get(str(model.identity.get("precision")), 8 * vectors.dtype.itemsize)

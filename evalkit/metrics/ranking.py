@@ -52,7 +52,9 @@ class Judgements:
 
     @classmethod
     def of(cls, qrels: Qrels, document_ids: Sequence[str], query_ids: Sequence[str]) -> Self:
-        """Judgements by name, for the corpus that `document_ids` names and the queries that `query_ids` names."""
+        """Return judgements by name, for the corpus that `document_ids` names and the queries that `query_ids`
+        names.
+        """
         judgements = [qrels.get(query_id, {}) for query_id in query_ids]
         judged = set(chain.from_iterable(judgements))
         row_of = {identifier: row for row, identifier in enumerate(document_ids) if identifier in judged}
@@ -117,17 +119,17 @@ def mrr(judged: Judged, k: int) -> FloatArray:
 
 
 def precision(judged: Judged, k: int) -> FloatArray:
-    """Relevant documents in the top k, over k even if there are fewer results: float64 (n_queries,)."""
+    """Divide the relevant documents in the top k by k, even if there are fewer results: float64 (n_queries,)."""
     return _defined(judged, _hits(judged, k).sum(axis=1) / k)
 
 
 def recall(judged: Judged, k: int) -> FloatArray:
-    """Relevant documents in the top k, over all relevant documents: float64 (n_queries,)."""
+    """Divide the relevant documents in the top k by all relevant documents: float64 (n_queries,)."""
     return _over(_hits(judged, k).sum(axis=1).astype(np.float64), judged.n_relevant.astype(np.float64))
 
 
 def average_precision(judged: Judged, k: int) -> FloatArray:
-    """Precision at each relevant rank up to k, summed, over all relevant documents: float64 (n_queries,).
+    """Compute precision at each relevant rank up to k, summed, over all relevant documents: float64 (n_queries,).
 
     The divisor is not cut at k (trec_eval's map_cut).
     """
@@ -137,7 +139,7 @@ def average_precision(judged: Judged, k: int) -> FloatArray:
 
 
 def ndcg(judged: Judged, k: int) -> FloatArray:
-    """Discounted cumulative gain over the best there is at k: float64 (n_queries,).
+    """Compute discounted cumulative gain over the best there is at k: float64 (n_queries,).
 
     The gain is the grade itself and the discount log2(rank + 1), as in trec_eval's ndcg_cut; see Järvelin and
     Kekäläinen (2002), "Cumulated gain-based evaluation of IR techniques".

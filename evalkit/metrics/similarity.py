@@ -58,7 +58,7 @@ def _row_sums(x: Any) -> FloatArray:
 
 
 def spearman(predicted: FloatArray, gold: FloatArray) -> float:
-    """Spearman's rank correlation, a fraction in [-1, 1], over the pairs whose `predicted` is finite.
+    """Compute Spearman's rank correlation, a fraction in [-1, 1], over the pairs whose `predicted` is finite.
 
     Both are of shape (n_pairs,). NaN with fewer than 2 such pairs, or when either side is constant there.
     """
@@ -68,7 +68,7 @@ def spearman(predicted: FloatArray, gold: FloatArray) -> float:
 
 
 def pearson(predicted: FloatArray, gold: FloatArray) -> float:
-    """Pearson's correlation, a fraction in [-1, 1], over the pairs whose `predicted` is finite.
+    """Compute Pearson's correlation, a fraction in [-1, 1], over the pairs whose `predicted` is finite.
 
     Both are of shape (n_pairs,). NaN with fewer than 2 such pairs, or when either side is constant there.
     """

@@ -329,7 +329,9 @@ def estimate_tokens(text: str) -> int:
 
 
 def cut(sizes: Iterable[int], most: int, most_tokens: int) -> Iterator[slice]:
-    """Parts of a list of texts, by their estimated tokens: at most so many texts and, but for one text, tokens."""
+    """Yield parts of a list of texts, by their estimated tokens: at most so many texts and, but for one text,
+    tokens.
+    """
     start = end = total = 0
     for size in sizes:
         if end > start and (end - start == most or total + size > most_tokens):
@@ -425,7 +427,7 @@ def _nobody_there(error: BaseException | None) -> bool:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds until the server wants to be asked again: a number, or a date."""
+    """Return seconds until the server wants to be asked again: a number, or a date."""
     text = headers.get("retry-after")
     if text is None:
         return None

@@ -76,7 +76,7 @@ class ApiEmbedder(DenseEmbedder):
         return f"{self._provider.input_types[role]}\n{super().prompt(role)}"
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
-        """Full vectors, float32 of shape (n_texts, full dim). Raises ApiError or BudgetError."""
+        """Return full vectors, float32 of shape (n_texts, full dim). Raises ApiError or BudgetError."""
         parts = list(self.raw_parts(texts, prompt, advance))
         vectors = np.empty((len(texts), parts[0][1].shape[1] if parts else 0), dtype=np.float32)
         for rows, part in parts:
@@ -145,7 +145,7 @@ class ApiReranker:
         self._api = Api(f"{family}:{name}", key, price, options.concurrency, _scores)
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
-        """Relevance scores of the pairs, float64 of shape (n_pairs,). Raises ApiError or BudgetError."""
+        """Return relevance scores of the pairs, float64 of shape (n_pairs,). Raises ApiError or BudgetError."""
         scores = np.empty(len(queries))
         for rows, part in self.score_parts(queries, documents, advance):
             scores[rows] = part

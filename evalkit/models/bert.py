@@ -66,7 +66,7 @@ class Bert(DenseEmbedder):
         return network
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
-        """Pooled token vectors: float32 of shape (n_texts, hidden size)."""
+        """Return pooled token vectors: float32 of shape (n_texts, hidden size)."""
         from evalkit.models.transformer import pool
 
         layer = self.options.layer
@@ -92,7 +92,7 @@ class Bert(DenseEmbedder):
         return self._network.max_length
 
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
-        """Tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
+        """Count the tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
         from evalkit.models.transformer import count_tokens
 
         return count_tokens(self._network.tokenizer, [self.prompt(role) + text for text in texts])

@@ -24,7 +24,7 @@ class Bilm(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, characters: Tensor, mask: Tensor) -> Tensor:
-        """Layers (n_layers + 1, batch, length, 2 × projection), forwards beside backwards.
+        """Return layers (n_layers + 1, batch, length, 2 × projection), forwards beside backwards.
 
         `characters` is (batch, length, characters of a word); `mask` (batch, length) with 1 for real words. Layer 0
         is what the character CNN makes of each word, twice.
@@ -55,7 +55,7 @@ class CharacterEncoder(nn.Module):
         self._activation = {"relu": torch.relu, "tanh": torch.tanh}[cnn.activation]
 
     def forward(self, characters: Tensor) -> Tensor:
-        """Vectors (n_words, projection) of words given as character ids, (n_words, characters of a word)."""
+        """Return vectors (n_words, projection) of words given as character ids, (n_words, characters of a word)."""
         embedded = self.characters(characters).transpose(1, 2)
         features = [self._activation(convolution(embedded).amax(dim=-1)) for convolution in self.convolutions]
         words: Tensor = self.projection(self.highways(torch.cat(features, dim=-1)))
@@ -109,7 +109,7 @@ class DirectedLstm(nn.Module):
         self._state_clip = sizes.proj_clip or inf
 
     def forward(self, inputs: Tensor, mask: Tensor) -> Tensor:
-        """States (batch, length, projection) of inputs of that shape; padding keeps the state at zero."""
+        """Return states (batch, length, projection) of inputs of that shape; padding keeps the state at zero."""
         gates = self.from_input(inputs)
         outputs = torch.zeros_like(inputs)
         state = torch.zeros_like(inputs[:, 0])

@@ -107,7 +107,7 @@ class Bm25:
         return Run(documents, np.concatenate([run.scores for run in runs]))
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
-        """BM25 scores of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,).
+        """Return BM25 scores of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,).
 
         Raises ConfigError before `fit`, and ScoreError for a document that was not fitted.
         """
@@ -148,7 +148,7 @@ class Bm25:
         return None
 
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
-        """Words of each text: int64 of shape (n_texts,)."""
+        """Count the words of each text: int64 of shape (n_texts,)."""
         return np.array([len(words) for words in self._terms.of(texts)], dtype=np.int64)
 
     def _fitted_index(self) -> "bm25s.BM25":

@@ -107,7 +107,7 @@ def _is_module(value: Any) -> bool:
 
 
 def _module_hash(module: Any) -> str:
-    """SHA-256, in hex, over a torch module's structure and weights."""
+    """Return SHA-256, in hex, over a torch module's structure and weights."""
     import torch
 
     total = sha256(repr(module).encode())

@@ -67,7 +67,7 @@ class Cove(Recurrent):
         super().__init__(options, facts, compute)
 
     def coverage(self, texts: Sequence[str]) -> Coverage:
-        """Words kept of the texts, and those without a GloVe vector."""
+        """Count the words kept of the texts, and those without a GloVe vector."""
         counts = Counter(token for text in texts for token in self._tokens(text))
         unknown = sum(count for token, count in counts.items() if self._glove.find(token) is None)
         return Coverage(counts.total(), unknown)
@@ -111,7 +111,7 @@ class Cove(Recurrent):
         return any(self._glove.find(token) is not None for token in self._tokens(text))
 
     def _features(self, texts: Sequence[str]) -> "Mapping[str, Tensor]":
-        """Row of each word in the GloVe matrix, -1 for a word that is not in it; and the mask."""
+        """Return the row of each word in the GloVe matrix, -1 for a word that is not in it; and the mask."""
         import torch
         from torch.nn.utils.rnn import pad_sequence
 

@@ -101,7 +101,7 @@ class CrossEncoder(PairModel):
         return network
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
-        """Relevance of the pairs: float64 of shape (n_pairs,)."""
+        """Return relevance of the pairs: float64 of shape (n_pairs,)."""
         scores = np.empty(len(queries))
         for rows, part in self._network.scores(list(zip(queries, documents, strict=True))):
             scores[rows] = part.cpu().numpy()
@@ -124,7 +124,7 @@ class CrossEncoder(PairModel):
         return self._network.max_tokens("sentence")
 
     def pair_tokens(self, queries: Sequence[str], documents: Sequence[str]) -> IntArray:
-        """Tokens of each pair if nothing were cut off: int64 of shape (n_pairs,)."""
+        """Count the tokens of each pair if nothing were cut off: int64 of shape (n_pairs,)."""
         return self._network.tokens(
             list(zip(queries, documents, strict=True)), "sentence", self.checkpoint.prompt("sentence")
         )

@@ -33,7 +33,7 @@ class DenseEmbedder(ABC):
 
     @abstractmethod
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
-        """Full vectors of texts, each read after the prompt: float32 of shape (n_texts, full dim)."""
+        """Return full vectors of texts, each read after the prompt: float32 of shape (n_texts, full dim)."""
 
     def default_prompt(self, role: Role) -> str:
         """Return the model's own prompt for a role; options override it."""
@@ -99,7 +99,7 @@ class DenseEmbedder(ABC):
         return self.default_prompt(role) if chosen is None else chosen
 
     def encode(self, texts: Sequence[str], role: Role, advance: Advance = no_progress) -> NDArray[np.float32]:
-        """Vectors of texts: float32 of shape (n_texts, dim). Each distinct text is encoded once."""
+        """Return vectors of texts: float32 of shape (n_texts, dim). Each distinct text is encoded once."""
         row_of = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         advance(len(texts) - len(row_of))
         return self.derive(self.raw(list(row_of), self.prompt(role), advance)[[row_of[text] for text in texts]])
@@ -125,7 +125,7 @@ class DenseEmbedder(ABC):
         return made
 
     def quantize(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Vectors at this model's precision."""
+        """Return vectors at this model's precision."""
         return quantize(vectors, self.options.precision)
 
 
@@ -142,7 +142,7 @@ def truncate(vectors: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
 
 
 def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors scaled to length 1; those that are zero or not finite stay so, for the caller to report."""
+    """Return vectors scaled to length 1; those that are zero or not finite stay so, for the caller to report."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled = np.zeros_like(vectors)
     with np.errstate(invalid="ignore"):

@@ -92,7 +92,8 @@ class Elmo(Recurrent):
         return _TOKEN.search(text) is not None
 
     def _features(self, texts: Sequence[str]) -> "Mapping[str, Tensor]":
-        """Character ids, int16 of shape (n_texts, length, characters of a word), 0 for padding words; the mask.
+        """Return character ids, int16 of shape (n_texts, length, characters of a word), 0 for padding words; the
+        mask.
 
         The begin and the end of the sentence count as words here.
         """
@@ -115,7 +116,8 @@ class Elmo(Recurrent):
 
 
 def character_ids(words: Sequence[str], width: int) -> NDArray[np.int16]:
-    """Character ids of a sentence, its begin and end added: (n_words + 2, width), as the released models read them.
+    """Return character ids of a sentence, its begin and end added: (n_words + 2, width), as the released models read
+    them.
 
     A word is the UTF-8 bytes that fit between its begin and end; all ids are one higher than in the weights file, to
     leave 0 to padding words.

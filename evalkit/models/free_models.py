@@ -23,7 +23,9 @@ class FreeModels:
 
 
 def free_models(compute: Compute) -> FreeModels:
-    """BM25, TF-IDF, and what the catalogue has of local models that are small enough for the device and at hand."""
+    """Return BM25, TF-IDF, and what the catalogue has of local models that are small enough for the device and at
+    hand.
+    """
     largest = LARGEST[compute.device]
     taken: dict[str, list[str]] = {"embedder": [], "reranker": []}
     reasons = [f"{', '.join(LEXICAL)}: need no weights."]

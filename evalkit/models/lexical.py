@@ -98,13 +98,13 @@ class BagOfWords:
         return fitted
 
     def encode(self, texts: Sequence[str], role: Role, advance: Advance = no_progress) -> Vectors:
-        """Vectors over the fitted vocabulary; unknown words are left out. Raises ConfigError before `fit`."""
+        """Return vectors over the fitted vocabulary; unknown words are left out. Raises ConfigError before `fit`."""
         vectors = self._terms(texts)
         advance(len(texts))
         return vectors
 
     def coverage(self, texts: Sequence[str]) -> Coverage:
-        """Tokens (words, or n-grams) and those that the fitted corpus does not have."""
+        """Count the tokens (words, or n-grams) and those that the fitted corpus does not have."""
         vectorizer = self._fitted_vectorizer()
         analyze, vocabulary = vectorizer.build_analyzer(), vectorizer.vocabulary_
         known = [token in vocabulary for text in texts for token in analyze(text)]
@@ -121,7 +121,7 @@ class BagOfWords:
         return None
 
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
-        """Words (or n-grams) of each text: int64 of shape (n_texts,)."""
+        """Count the words (or n-grams) of each text: int64 of shape (n_texts,)."""
         analyze = self._new_vectorizer().build_analyzer()
         return np.array([len(analyze(text)) for text in texts], dtype=np.int64)
 
@@ -197,7 +197,7 @@ class Lsa(Tfidf):
         return fitted
 
     def encode(self, texts: Sequence[str], role: Role, advance: Advance = no_progress) -> NDArray[np.float32]:
-        """Vectors: float32 of shape (n_texts, components), or (n_texts, dim).
+        """Return vectors: float32 of shape (n_texts, components), or (n_texts, dim).
 
         Raises ConfigError before `fit`, and SpecError if `dim` is more than there are components.
         """

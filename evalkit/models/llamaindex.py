@@ -104,11 +104,11 @@ class LlamaIndexEmbedder(DenseEmbedder):
         return np.array(vectors, dtype=np.float32).reshape(len(vectors), *dims or (0,))
 
     def embed_queries(self, queries: list[str]) -> list[list[float]]:
-        """Vectors of one batch of queries. LlamaIndex embeds them one by one."""
+        """Return vectors of one batch of queries. LlamaIndex embeds them one by one."""
         return [self.embedding.get_query_embedding(query) for query in queries]
 
     def embed_texts(self, texts: list[str]) -> list[list[float]]:
-        """Vectors of one batch of texts."""
+        """Return vectors of one batch of texts."""
         return self.embedding.get_text_embedding_batch(texts)
 
 
@@ -126,7 +126,9 @@ class LlamaIndexReranker:
         self.identity: Mapping[str, object] = _identity(postprocessor, given)
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
-        """Scores of the pairs: float64 of shape (n_pairs,). Raises ScoreError if a pair is left without one."""
+        """Return scores of the pairs: float64 of shape (n_pairs,). Raises ScoreError if a pair is left without
+        one.
+        """
         pairs: defaultdict[str, list[int]] = defaultdict(list)
         for pair, query in enumerate(queries):
             pairs[query].append(pair)
@@ -157,7 +159,7 @@ class LlamaIndexListReranker:
         self.identity: Mapping[str, object] = _identity(postprocessor, given)
 
     def rerank(self, query: str, documents: Sequence[str], scores: FloatArray) -> IntArray:
-        """Row numbers of the documents that the postprocessor kept, in its order: int64 of shape (n_kept,)."""
+        """Return row numbers of the documents that the postprocessor kept, in its order: int64 of shape (n_kept,)."""
         kept = postprocess(self.postprocessor, query, documents, scores.tolist())
         return np.array([row for row, _ in kept], dtype=np.int64)
 

@@ -94,7 +94,7 @@ class MaxSim(PairModel):
         return run
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
-        """Scores of the pairs: float64 of shape (n_pairs,). Each distinct text is encoded once."""
+        """Return scores of the pairs: float64 of shape (n_pairs,). Each distinct text is encoded once."""
         scores = np.empty(len(queries))
         pairs_of: dict[str, list[int]] = defaultdict(list)
         for pair, document in enumerate(documents):
@@ -119,7 +119,7 @@ class MaxSim(PairModel):
         return self._network.document_limit
 
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
-        """Tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
+        """Count the tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
         return self._network.count_tokens(texts, role)
 
     def unknown_tokens(self, texts: Sequence[str], role: Role) -> tuple[IntArray, IntArray] | None:

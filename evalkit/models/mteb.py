@@ -117,7 +117,7 @@ class MtebEmbedder(DenseEmbedder):
         return _default_prompt(inner, role) if text is None else text
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
-        """Vectors as mteb's code gives them: float32 of shape (n_texts, dim)."""
+        """Return vectors as mteb's code gives them: float32 of shape (n_texts, dim)."""
         # Roles that have the same prompt have the same vectors.
         role = next(role for role in ROLES if self.prompt(role) == prompt)
         vectors = self._model.encode(
@@ -157,7 +157,7 @@ class MtebReranker:
         self._model = model
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
-        """Relevance of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,)."""
+        """Return relevance of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,)."""
         scores = self._model.predict(
             _batches(queries),
             _batches(documents),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def find_meta(name: str) -> "ModelMeta":
-    """mteb's description of a model of its registry. Raises UnknownNameError for any other name."""
+    """Return mteb's description of a model of its registry. Raises UnknownNameError for any other name."""
     require_mteb()
     import mteb
 

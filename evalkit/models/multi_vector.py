@@ -59,7 +59,7 @@ class MultiVector:
         return self._model[0]
 
     def queries(self, texts: Sequence[str]) -> list[Tensor]:
-        """Vectors of each query's tokens: float32 of shape (n_tokens, dim)."""
+        """Return vectors of each query's tokens: float32 of shape (n_tokens, dim)."""
         # Not in our batches: they cut off padding, and expansion puts a query's further tokens there. Each is read
         # alone: beside others its last bits would depend on them, and what is kept of it on the calls before.
         found = self._model.encode_query(list(texts), batch_size=1, show_progress_bar=False)
@@ -89,7 +89,7 @@ class MultiVector:
         return limit
 
     def count_tokens(self, texts: Sequence[str], role: Role) -> IntArray:
-        """Tokens of each text, markers too, if nothing were cut off: int64 of shape (n_texts,)."""
+        """Count the tokens of each text, markers too, if nothing were cut off: int64 of shape (n_texts,)."""
         prompt = self.prompt(role)
         return count_tokens(self._reader.tokenizer, [prompt + text for text in texts])
 

@@ -268,7 +268,7 @@ def _decoded(vector: Any) -> Any:
 
 
 def _in_order(values: Mapping[int, Any]) -> list[Any]:
-    """Values in the order of what was sent; one that is missing or given twice makes a wrong count."""
+    """Return values in the order of what was sent; one that is missing or given twice makes a wrong count."""
     return [values[row] for row in range(len(values)) if row in values]
 
 

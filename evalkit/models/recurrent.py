@@ -58,7 +58,7 @@ class Recurrent(DenseEmbedder):
 
     @abstractmethod
     def _pooled(self, features: "Mapping[str, Tensor]") -> "Tensor":
-        """Vectors of a batch, its longest text first: (batch, dim)."""
+        """Return vectors of a batch, its longest text first: (batch, dim)."""
 
     @property
     def max_tokens(self) -> int | None:
@@ -66,12 +66,12 @@ class Recurrent(DenseEmbedder):
         return self.options.max_length
 
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
-        """Words of each text: int64 of shape (n_texts,)."""
+        """Count the words of each text: int64 of shape (n_texts,)."""
         prompt = self.prompt(role)
         return np.array([len(self._words(prompt + text)) for text in texts], dtype=np.int64)
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
-        """Pooled word vectors: float32 of shape (n_texts, full dim)."""
+        """Return pooled word vectors: float32 of shape (n_texts, full dim)."""
         from evalkit.models.batching import forward_batches
 
         vectors = np.zeros((len(texts), self._dim), dtype=np.float32)

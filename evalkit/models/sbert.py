@@ -95,7 +95,7 @@ class Sbert(DenseEmbedder):
         return model
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
-        """Sentence vectors, neither cut nor scaled: float32 of shape (n_texts, full dim)."""
+        """Return sentence vectors, neither cut nor scaled: float32 of shape (n_texts, full dim)."""
         role, text = self._told(prompt)
         vectors = np.empty((0, self._model.loaded.get_embedding_dimension() or 0), dtype=np.float32)
         for rows, part in self._model.embeddings(texts, role, text):
@@ -133,7 +133,7 @@ class Sbert(DenseEmbedder):
         return self._model.max_tokens("document")
 
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
-        """Tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
+        """Count the tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
         return self._model.tokens(texts, role, super().prompt(role))
 
     def unknown_tokens(self, texts: Sequence[str], role: Role) -> tuple[IntArray, IntArray] | None:
@@ -152,7 +152,7 @@ class WordTable(Sbert):
     """A checkpoint that looks words up in a table: a text with no known word has a zero vector."""
 
     def coverage(self, texts: Sequence[str]) -> Coverage:
-        """Words of the texts, and those that the table does not know or leaves out as stop words."""
+        """Count the words of the texts, and those that the table does not know or leaves out as stop words."""
         return self._model.coverage(texts)
 
 

@@ -126,13 +126,15 @@ class SentenceModel:
             )
 
     def max_tokens(self, role: Role) -> int | None:
-        """Tokens read of a text; None: all of them."""
+        """Count the tokens read of a text; None: all of them."""
         reader = self._reader(role)
         limit = getattr(reader, f"{role}_length", None) or getattr(reader, "max_seq_length", None)
         return None if limit is None or limit == float("inf") else int(limit)
 
     def tokens(self, texts: Sequence[Text], role: Role, prompt: str) -> IntArray:
-        """Tokens of each text (or pair) after the prompt if nothing were cut off: int64 of shape (n_texts,)."""
+        """Count the tokens of each text (or pair) after the prompt if nothing were cut off: int64 of shape
+        (n_texts,).
+        """
         reader = self._reader(role)
         if isinstance(reader, Transformer) and "message" not in reader.modality_config:
             sides = zip(*((text,) if isinstance(text, str) else text for text in texts), strict=True)
@@ -265,7 +267,7 @@ def ignores_padding(model: Any, output: str, compute: Compute, pairs: bool = Fal
 
 
 def _count(reader: Any, text: Text, task: str | None, prompt: str) -> int:
-    """Tokens of a text, or of a pair in a chat, if nothing were cut off."""
+    """Count the tokens of a text, or of a pair in a chat, if nothing were cut off."""
     if isinstance(reader.tokenizer, WordTokenizer):
         return len(reader.tokenizer.tokenize(f"{prompt}{text}"))
     if isinstance(reader, SparseStaticEmbedding):

@@ -84,7 +84,9 @@ class Splade:
         return SentenceModel(self.checkpoint, "SparseEncoder", self._compute, self.options.max_length)
 
     def encode(self, texts: Sequence[str], role: Role, advance: Advance = no_progress) -> "csr_matrix":
-        """Vectors of texts: CSR float32 of shape (n_texts, n_word_pieces). Each distinct text is encoded once."""
+        """Return vectors of texts: CSR float32 of shape (n_texts, n_word_pieces). Each distinct text is encoded
+        once.
+        """
         from scipy.sparse import csr_matrix, vstack
 
         if not texts:  # only vectors tell the width
@@ -119,7 +121,7 @@ class Splade:
         return self._model.max_tokens("document")
 
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
-        """Tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
+        """Count the tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
         return self._model.tokens(texts, role, self.prompt(role))
 
     def unknown_tokens(self, texts: Sequence[str], role: Role) -> tuple[IntArray, IntArray] | None:

@@ -55,14 +55,14 @@ class Static(DenseEmbedder):
         refuse_beyond(options.dim, self._table.shape[1])
 
     def coverage(self, texts: Sequence[str]) -> Coverage:
-        """Tokens kept of the texts, and those that the tokenizer does not know."""
+        """Count the tokens kept of the texts, and those that the tokenizer does not know."""
         read = [text[: self._characters] for text in texts]
         encodings = self._model.tokenizer.encode_batch_fast(read, add_special_tokens=False)
         tokens = sum(len(encoding.ids) for encoding in encodings)
         return Coverage(tokens, tokens - sum(map(len, self._model.tokenize(read))))
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
-        """Means of token vectors: float32 of shape (n_texts, dim)."""
+        """Compute means of token vectors: float32 of shape (n_texts, dim)."""
         vectors = np.empty((len(texts), self._table.shape[1]), dtype=np.float32)
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             block = [(prompt + text)[: self._characters] for text in texts[start : start + TEXTS_AT_ONCE]]
@@ -71,7 +71,7 @@ class Static(DenseEmbedder):
         return vectors
 
     def own_settings(self) -> Mapping[str, Setting]:
-        """Scaling and length, where they are the model's own."""
+        """Return scaling and length, where they are the model's own."""
         return {
             "normalize": Setting(self._model.normalize, "config.json"),
             "max_length": Setting(self._model.max_length, "default"),
@@ -83,7 +83,7 @@ class Static(DenseEmbedder):
         return self.options.max_length
 
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
-        """Tokens of each text if nothing were cut off, known or not: int64 of shape (n_texts,).
+        """Count the tokens of each text if nothing were cut off, known or not: int64 of shape (n_texts,).
 
         A text of too many characters counts as one of too many tokens, whatever their number: its end is not read.
         """

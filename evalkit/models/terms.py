@@ -19,7 +19,7 @@ from evalkit.tokenization import RULES, words
 
 
 def texts_hash(texts: Iterable[str]) -> str:
-    """SHA-256 over texts in order, in hex: of each text's own hash, so that no two lists read the same."""
+    """Return SHA-256 over texts in order, in hex: of each text's own hash, so that no two lists read the same."""
     total = sha256()
     for text in texts:
         total.update(sha256(text.encode("utf-8", "surrogatepass")).digest())

@@ -70,7 +70,9 @@ class Network:
         return padding_changes_nothing(first_of, self._compute)
 
     def width(self, layer: int) -> int:
-        """Dimensions of a layer's token vectors; tried, since the last layer of some networks has its own."""
+        """Count the dimensions of a layer's token vectors; tried, since the last layer of some networks has its
+        own.
+        """
         features = self._features(["a"])
         del features["attention_mask"]  # nothing is padded, and what reads its numbers fails on the device `meta`
         with torch.inference_mode():
@@ -103,7 +105,7 @@ def _has_text_encoder(folder: Path, trust: bool) -> bool:
 
 
 def count_tokens(tokenizer: Any, *sides: Sequence[str]) -> IntArray:
-    """Tokens of texts, or of pairs where there are two sides, special ones too, if nothing is cut off.
+    """Count the tokens of texts, or of pairs where there are two sides, special ones too, if nothing is cut off.
 
     int64 of shape (n_texts,).
     """
@@ -157,7 +159,7 @@ def pool(hidden: Tensor, mask: Tensor, how: Pooling) -> Tensor:
 
 
 def allowed_length(tokenizer: Any, model: Any, asked: int | None) -> int:
-    """Tokens kept of a text: what was asked for, else what tokenizer and positions allow.
+    """Count the tokens kept of a text: what was asked for, else what tokenizer and positions allow.
 
     Raises SpecError if more is asked for than the model has positions.
     """

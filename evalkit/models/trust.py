@@ -16,7 +16,9 @@ LEFT_OUT = ("onnx", "openvino", "coreml")
 
 
 def pickled_weights(folder: Path) -> dict[Path, Path]:
-    """Pickled files of a model that have no safetensors beside them to be read in their place; by place in it."""
+    """Return pickled files of a model that have no safetensors beside them to be read in their place; by place in
+    it.
+    """
     found = {path.relative_to(folder): path for pattern in PICKLED for path in folder.rglob(pattern)}
     return {
         relative: path

@@ -130,7 +130,9 @@ def _tensors(header: bytes) -> list[Any]:
 
 
 def _bases(folder: Path) -> Iterator[str]:
-    """Names of the base models of the adapters in a folder, which must be there before the model is what it is."""
+    """Yield names of the base models of the adapters in a folder, which must be there before the model is what it
+    is.
+    """
     for path in sorted(folder.rglob(ADAPTER)):
         settings = _settings(path)
         if isinstance(settings, dict) and not (path.parent / "config.json").is_file():
@@ -172,7 +174,7 @@ def quiet_loading() -> Iterator[None]:
 
 
 def weights_hash(folder: Path, code: bool = False) -> str:
-    """SHA-256, in hex, over a model folder's files that decide its output: weights, tokenizer, configuration.
+    """Return SHA-256, in hex, over a model folder's files that decide its output: weights, tokenizer, configuration.
 
     With `code` the model's own code too, if there is any. An adapter's base model, and code that is in another
     repository, count as the files of the folder do: by what they hold, wherever they are.
@@ -203,7 +205,7 @@ def _elsewhere(folder: Path, code: bool) -> dict[str, Path | None]:
 
 
 def _references(auto_map: object) -> Iterator[str]:
-    """Repositories that an `auto_map` takes code from: `ORG/NAME--module.Class`."""
+    """Yield repositories that an `auto_map` takes code from: `ORG/NAME--module.Class`."""
     if isinstance(auto_map, str):
         if "--" in auto_map:
             yield auto_map.partition("--")[0]
@@ -281,7 +283,7 @@ def is_offline() -> bool:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+    """Return SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 

@@ -51,7 +51,7 @@ class WordVectors:
         return lower if lower in self.rows else None
 
     def of(self, words: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of words that `find` gave: float32 of shape (n_words, dim)."""
+        """Return vectors of words that `find` gave: float32 of shape (n_words, dim)."""
         return self.matrix[np.array([self.rows[word] for word in words], dtype=np.int64)]
 
 
@@ -73,7 +73,7 @@ class SubwordVectors(WordVectors):
         return lower if len(ft_ngram_hashes(lower, kv.min_n, kv.max_n, kv.bucket)) else None
 
     def of(self, words: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of words that `find` gave: float32 of shape (n_words, dim)."""
+        """Return vectors of words that `find` gave: float32 of shape (n_words, dim)."""
         vectors = [self._vectors.get_vector(word) for word in words]
         return np.array(vectors, dtype=np.float32).reshape(len(words), self.matrix.shape[1])
 

@@ -57,7 +57,7 @@ _TRAINING = TrainedWordOptions.model_fields.keys() - WordOptions.model_fields.ke
 
 
 def load_glove(name: str, options: WordOptions, compute: Compute) -> "WordAverage":
-    """Vectors of a file in GloVe text format. Raises ModelNotFoundError if it cannot be read."""
+    """Return vectors of a file in GloVe text format. Raises ModelNotFoundError if it cannot be read."""
     return _pretrained("glove", name, options, read_glove)
 
 
@@ -100,7 +100,7 @@ class WordAverage(DenseEmbedder):
         self._component: FloatArray | None = None
 
     def coverage(self, texts: Sequence[str]) -> Coverage:
-        """Words kept of the texts, and those without a vector."""
+        """Count the words kept of the texts, and those without a vector."""
         counts = Counter(token for text in texts for token in self._tokens(text))
         unknown = sum(count for token, count in counts.items() if self._vectors.find(token) is None)
         return Coverage(counts.total(), unknown)
@@ -111,7 +111,7 @@ class WordAverage(DenseEmbedder):
         return self.options.max_length
 
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
-        """Words of each text, known or not: int64 of shape (n_texts,)."""
+        """Count the words of each text, known or not: int64 of shape (n_texts,)."""
         prompt = self.prompt(role)
         return np.array([len(words(prompt + text, self._vectors.has)) for text in texts], dtype=np.int64)
 
@@ -187,7 +187,7 @@ class FittedWordAverage(WordAverage):
         return fitted
 
     def coverage(self, texts: Sequence[str]) -> Coverage:
-        """Words kept of the texts, and those without a vector. Raises ConfigError before `fit`."""
+        """Count the words kept of the texts, and those without a vector. Raises ConfigError before `fit`."""
         self._check_fitted()
         return super().coverage(texts)
 

@@ -112,7 +112,7 @@ def _range(fewest: int, most: int) -> str:
 
 
 def as_number(value: float) -> str:
-    """Three significant digits, or all before the point."""
+    """Write three significant digits, or all before the point."""
     if math.isnan(value):
         return "–"
     digits = 2 if value == 0 else 2 - math.floor(math.log10(abs(value)))

@@ -38,7 +38,7 @@ def marked(cells: Sequence[TableCell], labels: Sequence[CellLabel], board: pd.Da
 
 
 def places(labels: Sequence[CellLabel], board: pd.DataFrame) -> list[TableCell]:
-    """Ranks with their intervals; a cell without a score has none."""
+    """Return ranks with their intervals; a cell without a score has none."""
     told = {(row.model, row.reranker): row for row in _rows(board) if not pd.isna(row.rank)}
     return [TableCell("–" if row is None else f"{row.rank:.0f}{_range(row)}") for row in map(told.get, labels)]
 

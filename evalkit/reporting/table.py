@@ -116,5 +116,5 @@ def _latex_cell(cell: TableCell) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX shows as it is, on one line."""
+    """Return text that LaTeX shows as it is, on one line."""
     return "".join(SPECIAL.get(character, character) for character in " ".join(text.split()))

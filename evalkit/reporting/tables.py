@@ -142,7 +142,7 @@ def _short(metric: Metric, main: Metric) -> str:
 
 
 def _untested_table(results: Results, task: Mapping[str, Any], scores: pd.DataFrame) -> Table:
-    """Scores that have no items behind them, and so neither intervals nor tests."""
+    """Return scores that have no items behind them, and so neither intervals nor tests."""
     metrics = results.metrics(task["task"], task["split"])[:METRICS_SHOWN]
     by_metric = {each: scores[scores["metric"] == each.name].set_index("model")["score"] for each in metrics}
     main = metrics[0]
@@ -290,7 +290,7 @@ def _plain(texts: Sequence[str]) -> list[TableCell]:
 def _scored(
     found: pd.DataFrame, metric: Metric, form: str, scale: float, thin: Sequence[bool] = ()
 ) -> list[TableCell]:
-    """Scores with their intervals; the best score marked, which is none of those that are `thin`."""
+    """Return scores with their intervals; the best score marked, which is none of those that are `thin`."""
     cells = _best_in_column([form.format(scale * value) for value in found["score"]], metric, thin)
     bounds = zip(found["ci_low"], found["ci_high"], strict=True)
     return [

@@ -55,7 +55,7 @@ def _longest_text(table: Table, column: int) -> int:
 
 
 def _least_width(table: Table, column: int) -> int:
-    """Numbers never fold; a score and its interval may stand one below the other."""
+    """Keep numbers from folding; a score and its interval may stand one below the other."""
     numbers = max((len(word) for row in table.rows for word in row[column].text.split()), default=0)
     return max(numbers, min(HEADER_WIDTH, max(map(len, table.columns[column].split()), default=0)))
 

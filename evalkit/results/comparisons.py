@@ -91,7 +91,9 @@ class Compared:
         return np.where(is_covered(self.values), self.sign * self.values, np.nan)
 
     def tests(self, pairs: Sequence[tuple[int, int]]) -> PairedTests:
-        """Paired tests of cells by number: of means, or for STS of Spearman's correlations; NaN for a thin cell."""
+        """Return paired tests of cells by number: of means, or for STS of Spearman's correlations; NaN for a thin
+        cell.
+        """
         columns: IntArray = np.array(pairs, dtype=np.int64).reshape(-1, 2)
         if self.gold is None:
             return compare_means(self.covered, columns, seed=self.seed)
@@ -105,7 +107,7 @@ class Compared:
         return told_apart(influence, correlations, level=LEVEL, seed=self.seed)
 
     def resampled(self) -> FloatArray:
-        """Scores of the cells, times `sign`, in the same resamples: float64 of shape (n_cells, n_resamples).
+        """Return scores of the cells, times `sign`, in the same resamples: float64 of shape (n_cells, n_resamples).
 
         A cell's row does not depend on which others there are; that of a thin one is NaN.
         """

@@ -111,7 +111,7 @@ def parts_of(label: str, provenance: Mapping[str, Any]) -> list[ModelFacts]:
 
 
 def _together(parts: Sequence[ModelFacts]) -> ModelFacts:
-    """Facts of several models together. Weights that two of them share count once."""
+    """Return facts of several models together. Weights that two of them share count once."""
     licences = [part.licence for part in parts if part.licence and part.licence != NO_WEIGHTS]
     licence = " + ".join(dict.fromkeys(licences)) or NO_WEIGHTS
     once = list({part.weights or number: part for number, part in enumerate(parts)}.values())

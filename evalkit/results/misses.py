@@ -19,7 +19,7 @@ _TASK = ["task", "split"]
 
 
 def attribute(results: Results, k: int) -> pd.DataFrame:
-    """Why queries have no relevant document in the top k: a row a cell of retrieval tasks, with `LOSS_COLUMNS`.
+    """Tell why queries have no relevant document in the top k: a row a cell of retrieval tasks, with `LOSS_COLUMNS`.
 
     Of the `queries`, `missed` is the sum of four parts, each query in the first that holds:
 
@@ -60,7 +60,7 @@ def attribute(results: Results, k: int) -> pd.DataFrame:
 
 
 def _relevant_here(results: Results) -> pd.DataFrame:
-    """Pairs of query and relevant document, and whether the corpus has the document."""
+    """Return pairs of query and relevant document, and whether the corpus has the document."""
     evidence = results.evidence
     known = evidence.documents[[*_TASK, "document"]].assign(there=True)
     pairs = evidence.judgements[[*_TASK, "query", "document"]].merge(known, on=[*_TASK, "document"], how="left")
@@ -95,7 +95,9 @@ def _counted(queries: pd.DataFrame, relevant: pd.DataFrame, results: Results) ->
 
 
 def _cut(measured: Measurements, cell: tuple[str, ...], share: str, label: str) -> set[tuple[str, str]] | None:
-    """Pairs of query and relevant document that a model of the cell reads only in part; None if that is not known."""
+    """Return pairs of query and relevant document that a model of the cell reads only in part; None if that is not
+    known.
+    """
     rows = measured.cells[(measured.cells[CELL_KEYS] == list(cell)).all(axis=1)]
     if rows.empty or rows[share].isna().all():
         return None

@@ -138,7 +138,9 @@ def _correlations(
 
 
 def _over_same_pairs(values: FloatArray, gold: FloatArray, resample: Resample, seed: int) -> FloatArray:
-    """Bounds of each column's correlation, (2, n_columns): columns that are defined on the same pairs share draws."""
+    """Compute bounds of each column's correlation, (2, n_columns): columns that are defined on the same pairs share
+    draws.
+    """
     finite = np.isfinite(values)
     bounds = np.full((2, values.shape[1]), np.nan)
     masks, which = np.unique(finite.T, axis=0, return_inverse=True)

@@ -40,7 +40,7 @@ WHOLE_DEPTH = 1000
 
 
 def split_list(text: str) -> list[str]:
-    """Parts of a comma-separated list; a comma inside brackets does not split: "a,b(c, d)" has two parts."""
+    """Return parts of a comma-separated list; a comma inside brackets does not split: "a,b(c, d)" has two parts."""
     parts, start, depth = [], 0, 0
     for position, character in enumerate(text):
         depth += (character in "([") - (character in ")]")
@@ -74,7 +74,7 @@ class Size(BaseModel):
 
 
 def _task_names(value: Any) -> Any:
-    """Task names as a list. Raises SpecError where a comma that is part of a path would cut it."""
+    """Return task names as a list. Raises SpecError where a comma that is part of a path would cut it."""
     names = _listed(value)
     if isinstance(value, str):
         refuse_cut_paths(names)
@@ -248,7 +248,7 @@ class RunConfig(BaseModel):
 
 
 def _given(value: Any) -> Any:
-    """Models that are no strings, and pairs of label and model, as `ModelRef`s."""
+    """Return models that are no strings, and pairs of label and model, as `ModelRef`s."""
     if isinstance(value, str | Path) or value is None:
         return _place(value)
     if isinstance(value, Mapping) or not isinstance(value, Collection | Iterator) or _is_pair(value):
@@ -259,7 +259,7 @@ def _given(value: Any) -> Any:
 
 
 def _given_tasks(value: Any) -> Any:
-    """Tasks that are no strings, and mappings that hold one, as `GivenTask`s."""
+    """Return tasks that are no strings, and mappings that hold one, as `GivenTask`s."""
     if isinstance(value, str | Path) or value is None:
         return value
     listed = [value] if is_task(value) or not isinstance(value, Collection | Iterator) else value

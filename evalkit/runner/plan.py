@@ -249,7 +249,7 @@ def _megabytes(declared: Size | None, entry: CatalogueEntry | None) -> float | N
 def _cost(
     entry: CatalogueEntry, spec: ModelSpec, config: RunConfig, tasks: Sequence[TaskPlan], lists: int
 ) -> float | None:
-    """USD, about; None where the price, or how long the texts are, is not known."""
+    """Return USD, about; None where the price, or how long the texts are, is not known."""
     if entry.price is None or any(task.characters is None for task in tasks):
         return None
     if _is_embedder(spec):

@@ -36,7 +36,7 @@ def _problem_table(plan: Plan) -> list[Table]:
 
 
 def _downloads(models: tuple[ModelPlan, ...]) -> list[float | None]:
-    """Megabytes of each checkpoint that is not at hand; two models may read the same one."""
+    """Return megabytes of each checkpoint that is not at hand; two models may read the same one."""
     return list({model.checkpoint: model.megabytes for model in models if model.weights == "to download"}.values())
 
 

@@ -155,7 +155,7 @@ def _labels(cell: Cell, task: RetrievalTask, queries: IntArray) -> dict[str, pd.
 
 
 def _texts(ids: Iterable[str]) -> pd.Index:
-    """Ids as categories, of text even where there are none: pandas joins categories of one kind only."""
+    """Return ids as categories, of text even where there are none: pandas joins categories of one kind only."""
     return pd.Index(list(ids), dtype=str)
 
 

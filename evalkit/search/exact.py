@@ -97,7 +97,7 @@ def _left(queries: NDArray[np.float32], similarity: Similarity) -> NDArray[np.fl
 def _right(
     documents: NDArray[np.float32], similarity: Similarity
 ) -> tuple[NDArray[np.float32], NDArray[np.floating]]:
-    """Documents for the product with `_left`, and the lengths of the result; 0 marks a zero vector."""
+    """Return documents for the product with `_left`, and the lengths of the result; 0 marks a zero vector."""
     lengths = np.sqrt(np.einsum("ij,ij->i", documents, documents))
     if similarity == "cosine" and np.abs(lengths - 1).max(initial=0) > NEARLY_ONE:
         return _unit(documents), np.where(lengths > 0, 1.0, 0.0)
@@ -110,7 +110,7 @@ def _right(
 def _rescore(
     queries: NDArray[np.float32], corpus: VectorRows, documents: IntArray, similarity: Similarity
 ) -> FloatArray:
-    """Scores in float64, of the shape of `documents`; NaN where those are -1."""
+    """Return scores in float64, of the shape of `documents`; NaN where those are -1."""
     scores = np.full(documents.shape, np.nan)
     rows = max(1, BLOCK_BYTES // (8 * documents.shape[1] * queries.shape[1]))
     with ThreadPoolExecutor(blas_threads()) as pool:
@@ -132,7 +132,7 @@ def _exact(
 
 
 def _scores(query: FloatArray, documents: FloatArray, similarity: Similarity) -> FloatArray:
-    """Row by row: the same vectors give the same score, to the last bit, wherever they stand."""
+    """Score row by row: the same vectors give the same score, to the last bit, wherever they stand."""
     if similarity == "euclidean":
         return np.asarray(-np.sqrt(((query - documents) ** 2).sum(axis=1)))
     # No BLAS: its sums depend on where a row stands.
@@ -143,8 +143,8 @@ def _scores(query: FloatArray, documents: FloatArray, similarity: Similarity) ->
 
 
 def _cosine(dots: FloatArray, query_squares: FloatArray, document_squares: FloatArray) -> FloatArray:
-    """Cosines that tie where they should: counts with one true cosine give one float, since the quotient of the
-    whole numbers dot² and |d|² is rounded only once. NaN for zero vectors.
+    """Compute cosines that tie where they should: counts with one true cosine give one float, since the quotient of
+    the whole numbers dot² and |d|² is rounded only once. NaN for zero vectors.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.sign(dots) * np.sqrt(dots * dots / document_squares / query_squares))
@@ -183,7 +183,7 @@ def _score_all(
 
 
 def _all_pairs(queries: Any, documents: Any, similarity: Similarity) -> FloatArray:
-    """Scores of all pairs, float64 of shape (n_queries, n_documents); -inf for zero vectors."""
+    """Return scores of all pairs, float64 of shape (n_queries, n_documents); -inf for zero vectors."""
     is_sparse: bool = issparse(queries)
     query_squares, document_squares = _squares(queries), _squares(documents)
     if is_sparse and similarity in ("cosine", "dot"):
@@ -216,5 +216,5 @@ def _blocks(corpus: VectorRows, at_least: int = 1) -> Iterator[tuple[int, Any]]:
 
 
 def dense(vectors: Vectors) -> NDArray[np.float32]:
-    """Vectors as a dense array: float32 of shape (n_texts, dim)."""
+    """Return vectors as a dense array: float32 of shape (n_texts, dim)."""
     return np.asarray(vectors.toarray() if isinstance(vectors, csr_matrix) else vectors, dtype=np.float32)

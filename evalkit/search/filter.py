@@ -62,7 +62,9 @@ class Filter:
         list(self._pool.map(offer, self._parts))
 
     def result(self) -> tuple[IntArray, NDArray[np.float32]]:
-        """Documents, -1 where there are fewer, and scores, -inf there: of shape (n_queries, width), in no order."""
+        """Return documents, -1 where there are fewer, and scores, -inf there: of shape (n_queries, width), in no
+        order.
+        """
         results = [part.result() for part in self._parts]
         return np.concatenate([found for found, _ in results]), np.concatenate([scores for _, scores in results])
 
@@ -146,7 +148,9 @@ def _top_on(
     known: NDArray[np.bool_],
     width: int,
 ) -> tuple[IntArray, NDArray[np.float32]]:
-    """Row numbers and scores of each query's best documents among these: of shape (n_queries, width or fewer)."""
+    """Return row numbers and scores of each query's best documents among these: of shape (n_queries, width or
+    fewer).
+    """
     import torch
 
     with torch.inference_mode():

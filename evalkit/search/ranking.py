@@ -27,7 +27,7 @@ def id_ranks(document_ids: Sequence[str], rows: IntArray | None = None) -> IntAr
 
 
 def rank(documents: IntArray, scores: FloatArray, id_rank: IntArray, depth: int) -> Run:
-    """Candidates of a first stage in order, ties by id descending, cut at `depth`.
+    """Return candidates of a first stage in order, ties by id descending, cut at `depth`.
 
     `documents` and `scores` are of shape (n_queries, n_candidates), int64 and float64. A candidate is no result
     where its document is -1 or its score NaN; -inf is a score, the lowest.

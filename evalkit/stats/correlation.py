@@ -19,7 +19,8 @@ _AT_ONCE = 2**16
 
 
 def resampled_spearman(predicted: FloatArray, gold: FloatArray, *, seed: int, resamples: int = 10_000) -> FloatArray:
-    """Spearman's correlation with `gold` over resamples of the pairs: float64 of shape (n_columns, resamples).
+    """Compute Spearman's correlation with `gold` over resamples of the pairs: float64 of shape (n_columns,
+    resamples).
 
     `predicted` is float64 of shape (n_pairs, n_columns), `gold` of shape (n_pairs,), finite. All columns share the
     same draws; a pair that is NaN in a column is left out of that column's, which do not depend on the other columns.
@@ -43,7 +44,7 @@ def resampled_spearman(predicted: FloatArray, gold: FloatArray, *, seed: int, re
 
 
 def _correlations(columns: Sequence["_Sorted"], gold: "_Sorted", drawn: FloatArray) -> FloatArray:
-    """Spearman's correlation of each column where each pair is there `drawn` times: (n_columns, n_draws).
+    """Compute Spearman's correlation of each column where each pair is there `drawn` times: (n_columns, n_draws).
 
     `drawn` is of shape (n_pairs, n_draws): a row a pair, so that what is picked and summed are whole rows, which is
     several times faster.
@@ -116,14 +117,16 @@ class _Sorted:
         return np.asarray(ranks[self.group, 0])
 
     def pulled(self, weights: FloatArray) -> FloatArray:
-        """Half of the sum of `weights` over the pairs above each one, less half of that over those below it."""
+        """Return half of the sum of `weights` over the pairs above each one, less half of that over those below
+        it.
+        """
         groups = self.by_group(weights[:, None])[:, 0]
         up_to = np.cumsum(groups)
         return np.asarray((up_to[-1] - 2 * up_to + groups) / 2)[self.group]
 
 
 def resampled_pearson(predicted: FloatArray, gold: FloatArray, *, seed: int, resamples: int = 10_000) -> FloatArray:
-    """Pearson's correlation with `gold` over resamples of the pairs; as `resampled_spearman`, without NaN."""
+    """Compute Pearson's correlation with `gold` over resamples of the pairs; as `resampled_spearman`, without NaN."""
     if len(gold) < LEAST:
         return np.full((predicted.shape[1], resamples), np.nan)
     x, y = predicted - predicted.mean(axis=0), (gold - gold.mean())[:, None]

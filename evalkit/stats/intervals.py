@@ -70,7 +70,7 @@ def percentiles(resampled: FloatArray, confidence: float = 0.95) -> FloatArray:
 
 
 def resampled_means(values: FloatArray, *, seed: int, resamples: int = 10_000) -> FloatArray:
-    """Means of each column over resamples of the queries: float64 of shape (n_columns, resamples).
+    """Compute means of each column over resamples of the queries: float64 of shape (n_columns, resamples).
 
     `values` is float64 of shape (n_queries, n_columns). All columns share the same draws of the queries, and a
     column's means do not depend on which others come with it. A query that is NaN in a column is left out of that

@@ -153,7 +153,9 @@ def _bounds(sums: FloatArray, sizes: FloatArray, tail: float) -> tuple[FloatArra
 
 
 def holm(p: FloatArray) -> FloatArray:
-    """p-values corrected for their number (Holm 1979): float64 of the same shape; NaN are left out of the family."""
+    """Compute p-values corrected for their number (Holm 1979): float64 of the same shape; NaN are left out of the
+    family.
+    """
     corrected = np.full(p.shape, np.nan)
     order = np.argsort(p)[: np.isfinite(p).sum()]
     larger = np.arange(len(order), 0, -1)

@@ -55,7 +55,7 @@ def told_apart(
 
 
 def _observed(values: FloatArray, estimates: FloatArray | None) -> tuple[FloatArray, FloatArray]:
-    """Statistics of all pairs, and what a sum of differences is multiplied by to give one."""
+    """Compute statistics of all pairs, and what a sum of differences is multiplied by to give one."""
     sums, squares, common = (np.empty((values.shape[1],) * 2) for _ in range(3))
     for cell, column in enumerate(values.T):
         differences = column[:, None] - values

@@ -12,7 +12,7 @@ from evalkit.store.table import KEY_BYTES, as_bytes
 
 
 def fingerprint(identity: Mapping[str, object]) -> str:
-    """SHA-256, in hex, over everything that changes a model's output."""
+    """Return SHA-256, in hex, over everything that changes a model's output."""
     return sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
@@ -31,7 +31,7 @@ def pair_keys(queries: Sequence[str], documents: Sequence[str]) -> pa.Array:
 
 
 def concatenated(parts: Sequence[pa.Array]) -> pa.Array:
-    """Keys of several blocks of texts, as one array."""
+    """Return keys of several blocks of texts, as one array."""
     return pa.concat_arrays([_array([]), *parts])
 
 

@@ -59,7 +59,7 @@ def encode_once(
     advance: Advance,
     engine: Engine = LOCAL,
 ) -> StoredVectors:
-    """Vectors of `texts`; those that the store lacks are encoded, checked and committed first.
+    """Return vectors of `texts`; those that the store lacks are encoded, checked and committed first.
 
     `texts` are read by slices of some ten thousand, twice, and may stay on disk.
     """
@@ -101,7 +101,7 @@ def score_once(
     advance: Advance,
     engine: Engine = LOCAL,
 ) -> FloatArray:
-    """Scores of the pairs, float64 of shape (n_pairs,); those that the store lacks are computed first."""
+    """Return scores of the pairs, float64 of shape (n_pairs,); those that the store lacks are computed first."""
     table = store.table("scores", model, reranker.identity)
     keys = pair_keys(queries, documents)
     missing = _missing(store, table, keys, advance)

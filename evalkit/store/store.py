@@ -114,7 +114,7 @@ class Store:
                 yield info, f"could not be read and is set aside as {aside.name}"
 
     def other_versions(self) -> list[Folder]:
-        """Folders that other versions of evalkit keep their tables in; nothing is read from them."""
+        """Return folders that other versions of evalkit keep their tables in; nothing is read from them."""
         return [folder for folder in self.root.folders() if folder.name != SCHEMA]
 
     def prune(

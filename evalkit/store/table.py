@@ -230,7 +230,7 @@ def check_layout(dataset: lance.LanceDataset, folder: Folder) -> None:
 
 
 def as_bytes(keys: pa.Array) -> NDArray[np.bytes_]:
-    """Keys as numpy sorts and compares them, without a copy: of shape (n_keys,)."""
+    """Return keys as numpy sorts and compares them, without a copy: of shape (n_keys,)."""
     found: NDArray[np.bytes_] = np.frombuffer(keys.buffers()[1], dtype=f"S{KEY_BYTES}")
     return found[keys.offset : keys.offset + len(keys)]
 

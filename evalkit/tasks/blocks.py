@@ -282,6 +282,6 @@ def rows_of_ids(corpus: BlockCorpus, asked: Iterable[str]) -> list[int]:
 
 
 def known_ids(corpus: BlockCorpus, asked: Iterable[str]) -> set[str]:
-    """Those of the ids that the corpus has."""
+    """Return those of the ids that the corpus has."""
     wanted = pa.array(list(asked), pa.large_string())
     return set(corpus.ids.array.filter(pc.is_in(corpus.ids.array, value_set=wanted)).to_pylist())

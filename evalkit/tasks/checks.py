@@ -99,7 +99,7 @@ def told(kind: str, items: Sequence[str]) -> str:
 
 
 def keep_first(items: Iterable[_Item], where: str, problems: Problems) -> dict[str, _Item]:
-    """Documents or queries by id, in order; notes repeated ids (the first is kept) and empty texts."""
+    """Return documents or queries by id, in order; notes repeated ids (the first is kept) and empty texts."""
     kept: dict[str, _Item] = {}
     for item in items:
         what, text = ("document", item.content) if isinstance(item, Document) else ("query", item.text)
@@ -113,7 +113,7 @@ def keep_first(items: Iterable[_Item], where: str, problems: Problems) -> dict[s
 
 
 def keep_highest(judgements: Iterable[Judgement], where: str, problems: Problems) -> dict[str, dict[str, float]]:
-    """Qrels from judgements with a finite grade; notes pairs that have two different grades."""
+    """Return qrels from judgements with a finite grade; notes pairs that have two different grades."""
     qrels: dict[str, dict[str, float]] = {}
     for query, document, grade in judgements:
         if not math.isfinite(grade):

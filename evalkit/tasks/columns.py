@@ -63,7 +63,7 @@ class Fields:
         return f"no field {fields}; the columns are {listed or 'none'}; needed: {needed}{one_of}{meant}"
 
     def _near(self, names: Sequence[str], columns: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """Fields with the column that is most like a name that each may have."""
+        """Yield fields with the column that is most like a name that each may have."""
         taken = {column for candidates in self.match(columns).values() for column in candidates}
         plain = {_plain(column): column for column in columns if column not in taken}
         for name in names:

@@ -107,7 +107,7 @@ class Dialect:
 
 
 def split(line: str, delimiter: str) -> list[str]:
-    """Cells of a line in which quotation marks are text."""
+    """Return cells of a line in which quotation marks are text."""
     return line.rstrip("\r\n").split(delimiter or None)
 
 
@@ -197,7 +197,9 @@ def _names(line: str, delimiter: str) -> list[tuple[str, ...]]:
 
 
 def cells_of(line: str, delimiter: str) -> list[str]:
-    """Cells of a line that may be enclosed in quotation marks, or have them as text; a blank may be before them."""
+    """Return cells of a line that may be enclosed in quotation marks, or have them as text; a blank may be before
+    them.
+    """
     try:
         return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))
     except csv.Error:

@@ -19,14 +19,14 @@ FILES = 256
 
 
 def hash_sts(sentences1: Sequence[str], sentences2: Sequence[str], gold: FloatArray) -> str:
-    """SHA-256 (hex) over sentence pairs and their gold scores, in order."""
+    """Return SHA-256 (hex) over sentence pairs and their gold scores, in order."""
     return _digest(("pair", *pair) for pair in zip(sentences1, sentences2, gold.tolist(), strict=True))
 
 
 def hash_retrieval(
     corpus: Iterable[Document], queries: Iterable[Query], qrels: Qrels, ignore_identical_ids: bool | Set[str] = False
 ) -> str:
-    """SHA-256 (hex) over ids, contents and grades; sorted, since their order changes no score. No tags.
+    """Return SHA-256 (hex) over ids, contents and grades; sorted, since their order changes no score. No tags.
 
     `ignore_identical_ids`: no query is a result of itself, or none of those with these ids is.
     """
@@ -72,7 +72,7 @@ def _unpickled(file: IO[bytes]) -> Iterator[tuple[str, ...]]:
 
 
 def hash_rows(settings: Mapping[str, object], rows: Iterable[Mapping[str, object]]) -> str:
-    """SHA-256 (hex) over rows of plain data, in order, and what else changes how they are scored."""
+    """Return SHA-256 (hex) over rows of plain data, in order, and what else changes how they are scored."""
     return _digest(("row", json.dumps(row, sort_keys=True, default=str)) for row in chain([settings], rows))
 
 

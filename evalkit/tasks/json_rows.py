@@ -17,7 +17,7 @@ START = 1 << 20
 
 
 def json_objects(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Objects of a file that has one a line, with the numbers of their lines."""
+    """Yield objects of a file that has one a line, with the numbers of their lines."""
     where = problems.place(path)
     for number, line in read_lines(path, problems):
         if not line.strip():
@@ -35,7 +35,7 @@ def json_objects(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str
 
 
 def json_table(path: Path, fields: Fields, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Objects of a JSON document that is a table, numbered from 1; all of it is read into memory."""
+    """Yield objects of a JSON document that is a table, numbered from 1; all of it is read into memory."""
     where = problems.place(path)
     text = "".join(line for _, line in read_lines(path, problems))
     try:

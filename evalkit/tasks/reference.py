@@ -23,7 +23,7 @@ def bundled_tasks() -> Path:
 
 
 def task_folders() -> list[Path]:
-    """Folders that task names are looked up in, first match first: the bundled tasks, then $EVALKIT_DATA."""
+    """Return folders that task names are looked up in, first match first: the bundled tasks, then $EVALKIT_DATA."""
     folders = [bundled_tasks()]
     if own := os.environ.get("EVALKIT_DATA"):
         folders.append(Path(own))
@@ -31,7 +31,7 @@ def task_folders() -> list[Path]:
 
 
 def list_tasks() -> list[TaskInfo]:
-    """Tasks that can be named, in the order of the search path; of two with one name, the one that is loaded.
+    """Return tasks that can be named, in the order of the search path; of two with one name, the one that is loaded.
 
     Reads no more than the first line of data files. A task.yaml that cannot be used is a DataWarning.
     """

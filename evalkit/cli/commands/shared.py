@@ -113,7 +113,7 @@ def parse_budget(text: str) -> timedelta:
 
 
 def parse_size(text: str) -> int:
-    """Bytes from a number of KB, MB, GB or TB (powers of 1000). Raises ConfigError for anything else."""
+    """Return bytes from a number of KB, MB, GB or TB (powers of 1000). Raises ConfigError for anything else."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]B)", text, re.IGNORECASE)
     if not found:
         raise ConfigError(f"a size is a number and KB, MB, GB or TB, such as 5GB; got {text!r}")

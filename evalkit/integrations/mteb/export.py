@@ -86,7 +86,7 @@ def _by_participant(results: Results) -> dict[_Participant, list[tuple["TaskMeta
 
 
 def _metadata(task: Mapping[str, Any]) -> tuple["TaskMetadata", str]:
-    """mteb's description of a task of the run, and the subset that it is."""
+    """Return mteb's description of a task of the run, and the subset that it is."""
     import mteb
 
     if is_mteb(task["task"]):

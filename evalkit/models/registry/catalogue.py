@@ -40,7 +40,7 @@ class Price(BaseModel):
     source: str = Field(description="the provider's page to check it on")
 
     def cost(self, tokens: int, searches: int) -> float:
-        """USD for so much."""
+        """Return USD for so much."""
         return self.usd * (tokens / 1e6 if self.per == "million tokens" else searches / 1e3)
 
 

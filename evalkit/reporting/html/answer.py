@@ -21,7 +21,7 @@ NAMED = 3
 
 
 def answer(unit: Unit) -> list[str]:
-    """Sentences about a task, the best cell first."""
+    """Return sentences about a task, the best cell first."""
     if unit.main is None or unit.boards[unit.main.name]["score"].isna().all():
         return [f"Nothing could be scored: {_failures(unit) or 'every score is undefined'}."]
     cells = pd.concat([unit.cells, unit.boards[unit.main.name].reset_index(drop=True)], axis=1)

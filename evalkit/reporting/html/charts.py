@@ -79,7 +79,9 @@ def forest() -> dict[str, Any]:
 
 
 def trade() -> dict[str, Any]:
-    """Quality against a cost; the front joins the cells that nothing cheaper beats. The page sets the scale of x."""
+    """Draw quality against a cost; the front joins the cells that nothing cheaper beats. The page sets the scale of
+    x.
+    """
     x = {"field": "cost", "type": "quantitative", "title": None, "scale": {"zero": False}}
     y = {
         "field": "score",
@@ -153,7 +155,7 @@ def gains() -> dict[str, Any]:
 
 
 def scatter() -> dict[str, Any]:
-    """Predicted similarity against gold, a point a pair."""
+    """Draw predicted similarity against gold, a point a pair."""
     tooltip = _tooltip(("gold", "Gold"), ("predicted", "Predicted"), ("sentence1", "1"), ("sentence2", "2"))
     return _chart(
         "Predicted similarity against the gold score, a point a pair.",

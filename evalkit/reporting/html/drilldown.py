@@ -36,7 +36,7 @@ def plain(value: Any) -> Any:
 
 
 def to_json(value: Any) -> str:
-    """JSON in which no text can end a script element, or a line of a script."""
+    """Return JSON in which no text can end a script element, or a line of a script."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in ("<", ">", "&", "\u2028", "\u2029"):
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -153,7 +153,9 @@ def _values(
 
 
 def pack_pairs(results: Results, task: str, split: str, models: Sequence[str]) -> dict[str, Any]:
-    """Gold and predicted similarity (the main one) of each pair and model of a task, and the sentences if kept."""
+    """Return gold and predicted similarity (the main one) of each pair and model of a task, and the sentences if
+    kept.
+    """
     records = _of(results.records, task, split)
     similarity = results.main_metric(task, split).similarity
     wide = records[records["metric"] == similarity].pivot(index="id", columns="model", values="value")
@@ -180,5 +182,5 @@ def _of(frame: pd.DataFrame, task: str, split: str) -> pd.DataFrame:
 
 
 def _rows(index: pd.Index, values: pd.Series) -> IntArray:
-    """Row numbers of values in an index; -1 for those that it lacks."""
+    """Return row numbers of values in an index; -1 for those that it lacks."""
     return index.get_indexer(pd.Index(values)).astype(np.int64)

@@ -152,7 +152,7 @@ def own_file(name: str) -> str:
 
 @cache
 def _library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, with nothing in it that could end a script element."""
+    """Return Vega, Vega-Lite and Vega-Embed as one script, with nothing in it that could end a script element."""
     import vl_convert
 
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")

@@ -43,7 +43,9 @@ class InCompany:
         self.identity: Mapping[str, object] = reranker.identity
 
     def rerank(self, query: str, documents: Sequence[str], scores: FloatArray) -> IntArray:
-        """Row numbers of the documents, best first. Raises ScoreError for scores that are not finite or missing."""
+        """Return row numbers of the documents, best first. Raises ScoreError for scores that are not finite or
+        missing.
+        """
         found = _scores(self._reranker, query, documents)
         if found.shape != (len(documents),) or np.isnan(found).any():
             raise ScoreError(f"a reranker gave {found!r} for {len(documents)} documents of the query {query[:80]!r}.")
@@ -133,7 +135,7 @@ class ListScores:
         self.identity: Mapping[str, object] = reranker.identity
 
     def score(self, queries: Sequence[str], documents: Sequence[str], advance: Advance = no_progress) -> FloatArray:
-        """Scores of the pairs: float64 of shape (n_pairs,). Raises ScoreError for an order that is none."""
+        """Return scores of the pairs: float64 of shape (n_pairs,). Raises ScoreError for an order that is none."""
         pairs: defaultdict[str, list[int]] = defaultdict(list)
         for pair, context in enumerate(queries):
             pairs[context].append(pair)

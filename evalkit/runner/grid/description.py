@@ -115,7 +115,7 @@ class Description:
     known: Vocabulary = field(default_factory=Vocabulary)
 
     def notes(self, what: str) -> tuple[str, ...]:
-        """Sentences on what was guessed, and on the texts (`what` they are, in words) that were cut."""
+        """Return sentences on what was guessed, and on the texts (`what` they are, in words) that were cut."""
         guesses = tuple(setting.guess for setting in self.settings.values() if setting.guess)
         return guesses + (() if self.reading is None else self.reading.notes(what))
 

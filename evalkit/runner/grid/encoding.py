@@ -109,7 +109,7 @@ def encode(
     engine: Engine = LOCAL,
     learned: Callable[[], Mapping[str, object]] = dict,
 ) -> VectorRows:
-    """Vectors of `texts`, held to be scorable; those of a dense model come from the store if it has them.
+    """Return vectors of `texts`, held to be scorable; those of a dense model come from the store if it has them.
 
     `learned` gives what `learned_from` says of the embedder.
 
@@ -149,7 +149,7 @@ def score_pairs(
     advance: Advance,
     engine: Engine = LOCAL,
 ) -> FloatArray:
-    """Scores of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,).
+    """Return scores of the pairs (queries[i], documents[i]): float64 of shape (n_pairs,).
 
     Raises ScoreError, naming the reranker and the pairs, for scores that are NaN or +inf, or of the wrong
     count; -inf ranks last.

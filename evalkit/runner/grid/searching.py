@@ -87,7 +87,7 @@ def search_by(
 def similarities(
     queries: VectorRows, corpus: VectorRows, query_rows: IntArray, document_rows: IntArray, similarity: Similarity
 ) -> FloatArray:
-    """Similarities of (query, document) pairs by row: float64 of shape (n_pairs,), NaN for a zero vector."""
+    """Compute similarities of (query, document) pairs by row: float64 of shape (n_pairs,), NaN for a zero vector."""
     return np.concatenate(
         [
             paired_similarities(queries[query_rows[part]], corpus[document_rows[part]])[similarity]

@@ -136,7 +136,7 @@ def _results(run: Run, task: RetrievalTask, texts: _Texts, depth: int) -> Run:
 def _encode_task(
     embedder: Embedder, label: str, task_name: str, texts: _Texts, context: RunContext
 ) -> tuple[VectorRows, VectorRows]:
-    """Vectors of the queries, and of the corpus."""
+    """Return vectors of the queries, and of the corpus."""
     learned = partial(learned_from, embedder, task_name, texts.contents)
     with context.progress.step(f"{task_name}: {label}", len(texts.contents) + len(texts.questions)) as advance:
         how = context.store, advance, context.engine, learned
@@ -271,7 +271,7 @@ def _scores_of_pairs(
     tops: Mapping[str, Run],
     context: RunContext,
 ) -> dict[str, FloatArray]:
-    """Scores of each run's documents, NaN where there is none: float64 in the shape of the run."""
+    """Return scores of each run's documents, NaN where there is none: float64 in the shape of the run."""
     contents, document_ids = texts.contents, texts.document_ids
     pairs = {model: _pairs(top, len(contents)) for model, top in tops.items()}
     there = {model: top.documents >= 0 for model, top in tops.items()}
@@ -314,7 +314,9 @@ def _distinct_pairs(runs: Iterable[Run], documents: int) -> IntArray:
 def _scores_of_lists(
     reranker: ListReranker, label: str, task_name: str, texts: _Texts, tops: Mapping[str, Run], context: RunContext
 ) -> dict[str, FloatArray]:
-    """Places of each run's documents as scores, NaN where there is no result: float64 in the shape of the run."""
+    """Return places of each run's documents as scores, NaN where there is no result: float64 in the shape of the
+    run.
+    """
     by_model = {model: np.full(top.documents.shape, np.nan) for model, top in tops.items()}
     asked: list[str] = []
     places: list[tuple[FloatArray, int, int, int]] = []
@@ -351,7 +353,7 @@ def _similarities_of_pairs(
     document_rows: IntArray,
     context: RunContext,
 ) -> FloatArray:
-    """Similarities of (query, document) pairs by row, float64; -inf where a text has no representation."""
+    """Compute similarities of (query, document) pairs by row, float64; -inf where a text has no representation."""
     queries, corpus = _encode_task(embedder, label, task_name, texts, context)
     scores = similarities(queries, corpus, query_rows, document_rows, embedder.similarity)
     return np.where(np.isnan(scores), -np.inf, scores)

@@ -138,7 +138,7 @@ def with_candidates(
 
 
 def _read_candidates(path: Path, problems: Problems) -> Iterator[Listed]:
-    """Candidates of a TREC run, or of a table of a query and a document, or a list of documents, a row."""
+    """Yield candidates of a TREC run, or of a table of a query and a document, or a list of documents, a row."""
     if _is_trec_run(path):
         for number, line in read_lines(path, problems):
             cells = line.split()

@@ -145,7 +145,7 @@ def judgements_of(rows: Iterable[Row]) -> Iterator[Judgement]:
 
 
 def _read_dataset(path: Path, problems: Problems) -> dict[str, list[tuple[str, str]]]:
-    """Id and text of LlamaIndex's `corpus` and `queries`, query and document id of its `relevant_docs`."""
+    """Return id and text of LlamaIndex's `corpus` and `queries`, query and document id of its `relevant_docs`."""
     where = problems.place(path)
     sections: dict[str, list[tuple[str, str]]] = {"corpus": [], "queries": [], "relevant_docs": []}
     text = "".join(line for _, line in read_lines(path, problems))

@@ -22,7 +22,7 @@ Encode = Callable[[Sequence[str], Role], VectorRows]
 
 
 def empty_meta(name: str, revision: str | None, similarity: Similarity) -> "ModelMeta":
-    """mteb's description of a model of which it knows nothing but these."""
+    """Return mteb's description of a model of which it knows nothing but these."""
     from mteb.models import ModelMeta
     from mteb.models.model_meta import ScoringFunction
 
@@ -51,12 +51,12 @@ class MtebModel:
         self._encode_here = encode
 
     def encode(self, inputs: Any, *, prompt_type: Any = None, **kwargs: Any) -> NDArray[np.float32]:
-        """Vectors of mteb's batches: dense float32 of shape (n_texts, dim)."""
+        """Return vectors of mteb's batches: dense float32 of shape (n_texts, dim)."""
         role: Role = prompt_type.value if prompt_type is not None else "sentence"
         return dense(self._encode(_texts(inputs), role)[:])
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> "torch.Tensor":
-        """Similarities of all with all, by mteb's functions: shape (n1, n2)."""
+        """Compute similarities of all with all, by mteb's functions: shape (n1, n2)."""
         import torch
         from mteb.similarity_functions import select_similarity
 
@@ -66,7 +66,7 @@ class MtebModel:
         return torch.as_tensor(select_similarity(a, b, self.mteb_model_meta.similarity_fn_name))
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> "torch.Tensor":
-        """Similarities of row i with row i, by mteb's functions: shape (n,)."""
+        """Compute similarities of row i with row i, by mteb's functions: shape (n,)."""
         import torch
         from mteb.similarity_functions import select_pairwise_similarity
 

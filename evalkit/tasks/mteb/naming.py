@@ -23,7 +23,7 @@ LANGUAGE = "und-Zyyy"
 
 
 def local_metadata(name: str, split: str, kind: LocalKind, content_hash: str) -> "TaskMetadata":
-    """mteb's description of a task of ours."""
+    """Return mteb's description of a task of ours."""
     from mteb import TaskMetadata
     from mteb.abstasks.retrieval import AbsTaskRetrieval
     from mteb.abstasks.sts import AbsTaskSTS
@@ -80,7 +80,7 @@ def numbers(scores: Mapping[str, Any]) -> dict[str, float]:
 
 
 def to_mteb(scores: Mapping[str, float]) -> dict[str, float]:
-    """Scores under mteb's names, without those that are undefined."""
+    """Return scores under mteb's names, without those that are undefined."""
     return {_to_mteb(name): score for name, score in scores.items() if math.isfinite(score)}
 
 

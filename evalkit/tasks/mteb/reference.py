@@ -59,7 +59,7 @@ def require_mteb() -> None:
 
 
 def find_tasks(reference: Reference) -> list["AbsTask"]:
-    """mteb's task objects, with no data yet; an aggregate stands for the tasks it is made of.
+    """Return mteb's task objects, with no data yet; an aggregate stands for the tasks it is made of.
 
     Raises UnknownNameError for a name, split or subset that there is not, ConfigError for a task that is not
     about texts alone, OptionalDependencyError without mteb.
