@@ -11,13 +11,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from threading import Event
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from tenacity import (
     RetryCallState,
@@ -30,10 +28,10 @@ from tenacity import (
 )
 
 from evalkit.errors import ApiError
+from evalkit.models.api_requests import SHORTER, RefusedError, Request, WrongAnswerError, halves, named
 from evalkit.models.registry.catalogue import Price
 from evalkit.secrets import hide
 from evalkit.spending import Spending
-from evalkit.types import IntArray
 
 ATTEMPTS = 8
 """How often a request is sent before it is given up."""
@@ -53,10 +51,6 @@ CHARACTERS_SHOWN = 300
 """Of a server's message."""
 ALL_REFUSED = 4
 """Texts, each alone, after whose refusal a server that has taken none is not asked about the others."""
-TEXT_SHOWN = 60
-"""Characters of a text that a server refuses."""
-SHORTER = 0.75
-"""What is kept of a text that is too long, where the server does not say how much it takes."""
 
 # The clients share no base class. These are the names of theirs, and of Python's, for an answer that never came.
 _NO_ANSWER = {"APIConnectionError", "ConnectionError", "Timeout", "TimeoutError", "TransportError"}
@@ -69,59 +63,6 @@ _TOO_LONG = re.compile(r"context.?(?:length|window|size)|input length|too (?:lon
 """The same, where the status says that the server failed (Ollama and others answer so with status 500)."""
 _LIMIT = re.compile(r"(?:max\w*|limit|less than|at most|up to|longer than|exceed\w*)\D{0,40}?(\d+)", re.IGNORECASE)
 """How much a server says that it takes."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a provider gave: one vector or score for each text, and what it says that it charged for."""
-
-    values: Any
-    tokens: int | None = None
-    searches: int | None = None
-
-
-@dataclass
-class Halved:
-    """A request that was refused: of how many texts its halves are, and how many of the halves were taken."""
-
-    texts: int
-    taken: int = 0
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request for some rows of the texts or pairs, and its estimated size.
-
-    `part` makes the request for a part of the same rows, `shorter` that for the same single text, cut to this
-    fraction of its characters (None: nothing would be left). `text` is the first of the texts, for messages.
-    """
-
-    rows: IntArray
-    send: Callable[[], Answer]
-    tokens: int
-    text: str
-    part: Callable[[slice], "Request"]
-    shorter: Callable[[float], "Request | None"]
-    searches: int = 1
-    shortened: bool = False
-    half_of: Halved | None = None
-
-    def parts(self, most: int, half_of: Halved | None = None) -> list["Request"]:
-        """Return the request as several, of at most so many texts each."""
-        starts = range(0, len(self.rows), most)
-        return [replace(self.part(slice(start, start + most)), half_of=half_of) for start in starts]
-
-
-class RefusedError(Exception):
-    """A request that the server will not take as it is; `kept` is the fraction of a single text that it may take."""
-
-    def __init__(self, reason: str, kept: float | None) -> None:
-        super().__init__(reason)
-        self.kept = kept
-
-
-class WrongAnswerError(Exception):
-    """An answer with the wrong count, not finite, or of the wrong dimension."""
 
 
 class _AgainError(Exception):
@@ -198,7 +139,7 @@ class Api:
                 if error is None:
                     self._learn(request)
                     yield request, future.result()
-                elif isinstance(error, RefusedError) and (again := _smaller(request, error)):
+                elif isinstance(error, RefusedError) and (again := halves(request, error)):
                     smaller.extendleft(reversed(again))
                 elif isinstance(error, RefusedError):
                     refused.append((request, str(error)))
@@ -211,7 +152,7 @@ class Api:
             raise failure
         if refused:
             request, reason = refused[0]
-            raise ApiError(f"{self._name}: {reason}. That was said of {_named(request, len(refused))}. {KEPT}")
+            raise ApiError(f"{self._name}: {reason}. That was said of {named(request, len(refused))}. {KEPT}")
 
     def _learn(self, request: Request) -> None:
         """From a request that was taken: where both halves of a refused one are, its size was the reason."""
@@ -323,60 +264,9 @@ class Api:
         return backoff if asked is None else asked + backoff / 10
 
 
-def estimate_tokens(text: str) -> int:
-    """About how many tokens a text has: a third of its bytes, seldom too few; English has about a quarter."""
-    return len(text.encode("utf-8", "replace")) // 3 + 1
-
-
-def cut(sizes: Iterable[int], most: int, most_tokens: int) -> Iterator[slice]:
-    """Yield parts of a list of texts, by their estimated tokens: at most so many texts and, but for one text,
-    tokens.
-    """
-    start = end = total = 0
-    for size in sizes:
-        if end > start and (end - start == most or total + size > most_tokens):
-            yield slice(start, end)
-            start, total = end, 0
-        end, total = end + 1, total + size
-    if end > start:
-        yield slice(start, end)
-
-
-def finite_array(values: Any, shape: tuple[int | None, ...], dtype: type) -> NDArray[Any]:
-    """Return the values as an array of this shape (None: any length). Raises WrongAnswerError, also if one is not
-    finite.
-    """
-    try:
-        array: NDArray[Any] = np.asarray(values, dtype=dtype)
-    except (TypeError, ValueError):
-        raise WrongAnswerError("values that are missing, no numbers, or of different lengths") from None
-    if len(array.shape) != len(shape) or any(
-        wanted not in (None, found) for wanted, found in zip(shape, array.shape, strict=True)
-    ):
-        raise WrongAnswerError(f"an array of shape {array.shape}, not {tuple(side or 'any' for side in shape)}")
-    if not np.isfinite(array).all():
-        raise WrongAnswerError("values that are not finite")
-    return array
-
-
-def _smaller(request: Request, refused: RefusedError) -> list[Request]:
-    """Return the requests to send in place of one that was refused; none where there is nothing smaller."""
-    if len(request.rows) > 1:
-        half = (len(request.rows) + 1) // 2
-        return request.parts(half, Halved(half))
-    shorter = None if refused.kept is None else request.shorter(refused.kept)
-    return [] if shorter is None else [shorter]
-
-
-def _named(request: Request, count: int) -> str:
-    more = f" and {count - 1} more text(s)" if count > 1 else ""
-    dots = "..." if len(request.text) > TEXT_SHOWN else ""
-    return f"{request.text[:TEXT_SHOWN]!r}{dots} ({len(request.text):,} characters){more}"
-
-
 def _blamed(request: Request, error: Exception) -> str:
     """Say what went wrong with a request, and name its text if it has only one."""
-    return f"{error}. That was said of {_named(request, 1)}" if len(request.rows) == 1 else str(error)
+    return f"{error}. That was said of {named(request, 1)}" if len(request.rows) == 1 else str(error)
 
 
 def _kept(message: str) -> float:

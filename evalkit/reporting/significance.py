@@ -10,7 +10,8 @@ from evalkit.cell import cell_name
 from evalkit.metrics.metric import Metric
 from evalkit.reporting.table import Table, TableCell, in_brackets
 from evalkit.results import Results
-from evalkit.results.comparisons import ALL, LEVEL, CellLabel, across_tasks, detectable, needed, reranker_gains
+from evalkit.results.across import across_tasks
+from evalkit.results.comparisons import ALL, LEVEL, CellLabel, detectable, needed, reranker_gains
 from evalkit.results.scores import is_thin, thin_in_words
 from evalkit.tasks.kinds import kind_named
 

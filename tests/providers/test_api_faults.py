@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from evalkit.contracts import no_progress
 from evalkit.errors import ApiError
-from evalkit.models import api
+from evalkit.models import api, api_requests
 from evalkit.store import Store, encode_once, score_once
 
 TEXTS = [f"text {number}" for number in range(60)]
@@ -181,7 +181,7 @@ def test_a_server_that_asks_for_an_hour_is_not_waited_for(monkeypatch):
 
 @given(st.lists(st.integers(1, 50)), st.integers(1, 5), st.integers(1, 100))
 def test_requests_are_cut_by_count_and_by_tokens(sizes, most, most_tokens):
-    parts = list(api.cut(sizes, most, most_tokens))
+    parts = list(api_requests.cut(sizes, most, most_tokens))
     assert [size for part in parts for size in sizes[part]] == sizes
     for part, after in zip(parts, [*parts[1:], None][: len(parts)], strict=True):
         inside = sizes[part]
@@ -197,4 +197,4 @@ def test_tokens_are_estimated_from_above(text):
     from llama_index.core.utils import get_tokenizer
 
     get_tokenizer()  # points tiktoken to the files that LlamaIndex brings
-    assert api.estimate_tokens(text) >= len(tiktoken.get_encoding("cl100k_base").encode(text))
+    assert api_requests.estimate_tokens(text) >= len(tiktoken.get_encoding("cl100k_base").encode(text))

@@ -17,7 +17,7 @@ from api_server import vector
 import evalkit as package
 from evalkit.compute import Compute
 from evalkit.errors import ApiError, TimeLimitError
-from evalkit.models import api
+from evalkit.models import api, api_requests
 from evalkit.models.registry import build, parse_spec
 from evalkit.runner.grid.grid import within
 from evalkit.store import Store, encode_once
@@ -262,7 +262,7 @@ def test_answers_in_every_form_are_read_and_tokens_are_about(form):
         np.testing.assert_array_equal(model.encode(TEXTS, "document"), expected(TEXTS))
     spent = next(iter(model.spending.models.values()))
     assert spent.estimated
-    assert spent.tokens == sum(map(api.estimate_tokens, TEXTS))
+    assert spent.tokens == sum(map(api_requests.estimate_tokens, TEXTS))
     assert spent.usd == pytest.approx(2 * spent.tokens / 1e6)
 
 

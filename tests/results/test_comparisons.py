@@ -12,7 +12,8 @@ from scipy import stats
 import evalkit
 from evalkit.errors import ConfigError
 from evalkit.results import Results
-from evalkit.results.comparisons import across_tasks, against_best, detectable, needed, pairwise, reranker_gains
+from evalkit.results.across import across_tasks
+from evalkit.results.comparisons import against_best, detectable, needed, pairwise, reranker_gains
 from evalkit.stats.power import smallest_difference
 
 QUERIES = 200

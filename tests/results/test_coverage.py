@@ -13,7 +13,8 @@ from evalkit.reporting.html.units import across, make_units
 from evalkit.reporting.table import to_markdown
 from evalkit.reporting.tables import make_tables
 from evalkit.results import Results
-from evalkit.results.comparisons import across_tasks, against_best, pairwise
+from evalkit.results.across import across_tasks
+from evalkit.results.comparisons import against_best, pairwise
 from evalkit.results.diff import TOO_FEW, compare_runs
 from evalkit.results.records import GOLD_COLUMNS
 from evalkit.results.scores import FLOOR, is_covered

@@ -11,7 +11,8 @@ from evalkit.metrics.metric import Metric
 from evalkit.reporting.html.drilldown import plain
 from evalkit.reporting.significance import if_sample, what_shows
 from evalkit.results import Results
-from evalkit.results.comparisons import across_tasks, against_best, reranker_gains
+from evalkit.results.across import across_tasks
+from evalkit.results.comparisons import against_best, reranker_gains
 from evalkit.results.facts import ModelFacts, cell_facts
 from evalkit.results.scores import is_enough
 from evalkit.tasks.kinds import TaskKind, kind_named

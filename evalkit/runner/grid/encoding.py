@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import TypeVar, cast
 
@@ -25,17 +26,38 @@ from evalkit.contracts import (
 )
 from evalkit.engine import LOCAL
 from evalkit.errors import ScoreError, VectorError
+from evalkit.runner.context import RunContext
 from evalkit.store import Store, encode_once, score_once
 from evalkit.store.keys import text_keys
 from evalkit.store.table import as_bytes
 from evalkit.terms import Role
-from evalkit.types import FloatArray, IntArray
+from evalkit.types import FloatArray, IntArray, RetrievalTask
 
 Model = TypeVar("Model")
 
 SHOWN = 5
 """Text ids named in an error message; the rest are counted."""
 ROWS_AT_ONCE = 65_536
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A retrieval task's texts and ids."""
+
+    contents: Sequence[str]
+    document_ids: Sequence[str]
+    questions: list[str]
+    query_ids: list[str]
+
+    @classmethod
+    def from_task(cls, task: RetrievalTask) -> "Texts":
+        """Collect the texts of a task."""
+        return cls(
+            task.contents,
+            task.document_ids,
+            [query.text for query in task.queries],
+            [query.id for query in task.queries],
+        )
 
 
 def prepared(model: Model, task: str, texts: Sequence[str]) -> Model:
@@ -194,3 +216,15 @@ def named(rows: IntArray, ids: Sequence[str], what: str = "texts") -> str:
     shown = ", ".join(repr(ids[row]) for row in sorted(rows)[:SHOWN])
     more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
     return f"{len(rows)} of {len(ids)} {what}: {shown}{more}"
+
+
+def encode_task(
+    embedder: Embedder, label: str, task_name: str, texts: Texts, context: RunContext
+) -> tuple[VectorRows, VectorRows]:
+    """Return vectors of the queries, and of the corpus."""
+    learned = partial(learned_from, embedder, task_name, texts.contents)
+    with context.progress.step(f"{task_name}: {label}", len(texts.contents) + len(texts.questions)) as advance:
+        how = context.store, advance, context.engine, learned
+        corpus = encode(embedder, label, texts.contents, texts.document_ids, "document", *how)
+        queries = encode(embedder, label, texts.questions, texts.query_ids, "query", *how)
+    return queries, corpus

@@ -12,8 +12,8 @@ from evalkit.contracts import Embedder, ListReranker, Reranker, Rescored, Retrie
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid.encoding import encode, fitted, learned_from
 from evalkit.runner.grid.fusing import shares
+from evalkit.runner.grid.reranking import rerank
 from evalkit.runner.grid.searching import reader, search_by
-from evalkit.runner.grid.stages import rerank
 from evalkit.search.fusion import LIST_DEPTH, Fusion, fuse, pool
 from evalkit.search.ranking import id_ranks
 from evalkit.types import Document, IntArray, Query, RetrievalTask, Run

@@ -1,8 +1,7 @@
 """The two stages of retrieval, pairs of sentences, and evaluators of tasks: one task and one model at a time."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from itertools import chain
@@ -12,7 +11,7 @@ import numpy as np
 from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, VectorRows
 from evalkit.errors import ConfigError
 from evalkit.runner.context import RunContext
-from evalkit.runner.grid.company import Company, InCompany, ListScores, ask, in_context
+from evalkit.runner.grid.company import Company, InCompany
 from evalkit.runner.grid.description import (
     Description,
     Vocabulary,
@@ -21,35 +20,17 @@ from evalkit.runner.grid.description import (
     known_by_vectors,
     known_by_words,
 )
-from evalkit.runner.grid.encoding import encode, learned_from, prepared, score_pairs
+from evalkit.runner.grid.encoding import Texts, encode, encode_task, learned_from, prepared
 from evalkit.runner.grid.notes import fitted_on, of_first_stage, of_second_stage
 from evalkit.runner.grid.plan import CellFacts
-from evalkit.runner.grid.searching import reader, search_by, similarities
+from evalkit.runner.grid.reranking import distinct_pairs, rerank, scores_of_pairs
+from evalkit.runner.grid.searching import reader, search_by
 from evalkit.runner.grid.truncation import Reading, read_documents, read_pairs, read_texts, sampled
-from evalkit.search.ranking import id_ranks, rank, reordered, without_documents
+from evalkit.search.ranking import id_ranks, rank, without_documents
 from evalkit.store.keys import fingerprint
 from evalkit.tasks.kinds import kind_of
 from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray, RetrievalTask, Run, Task
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """A retrieval task's texts and ids."""
-
-    contents: Sequence[str]
-    document_ids: Sequence[str]
-    questions: list[str]
-    query_ids: list[str]
-
-    @classmethod
-    def of(cls, task: RetrievalTask) -> "_Texts":
-        return cls(
-            task.contents,
-            task.document_ids,
-            [query.text for query in task.queries],
-            [query.id for query in task.queries],
-        )
 
 
 def first_stage(
@@ -57,7 +38,7 @@ def first_stage(
 ) -> tuple[Run, CellFacts]:
     """Return the `depth` best documents of each query by one model, exactly."""
     started = time.perf_counter()
-    texts = _Texts.of(task)
+    texts = Texts.from_task(task)
     model = prepared(model, task.name, texts.contents)
     searched = depth + bool(task.not_for_themselves)
     among = _candidates(task, texts)
@@ -74,7 +55,7 @@ def first_stage(
             model, label, task.content_hash, context.store, lambda: read_documents(model, task), tokens
         )
         return run, _facts(model, described, "documents", started, known=known, notes=of_first_stage(run))
-    queries, corpus = _encode_task(reader(model), label, task.name, texts, context)
+    queries, corpus = encode_task(reader(model), label, task.name, texts, context)
     run = search_by(
         model, queries, corpus, texts.document_ids, searched, context.compute, among=among, engine=context.engine
     )
@@ -88,7 +69,7 @@ def first_stage(
     return run, _facts(model, described, "documents", started, corpus.shape[1], known, of_first_stage(run))
 
 
-def _candidates(task: RetrievalTask, texts: _Texts) -> IntArray | None:
+def _candidates(task: RetrievalTask, texts: Texts) -> IntArray | None:
     """Return rows of each query's candidates: int64 of shape (n_queries, most), -1 at the end of a row; None without
     any.
     """
@@ -104,7 +85,7 @@ def _candidates(task: RetrievalTask, texts: _Texts) -> IntArray | None:
 
 
 def _best_of(
-    model: Retriever, label: str, task: RetrievalTask, texts: _Texts, among: IntArray, depth: int, context: RunContext
+    model: Retriever, label: str, task: RetrievalTask, texts: Texts, among: IntArray, depth: int, context: RunContext
 ) -> Run:
     """Return the best of each query's candidates by a retriever that scores pairs too. Raises ConfigError for
     another.
@@ -115,34 +96,22 @@ def _best_of(
             f"queries of {task.name} have. Leave it out of this task, or give it a method `score` "
             "(evalkit.contracts.Reranker)."
         )
-    scores = _scores_of_pairs(model, label, task.name, texts, {label: Run(among, np.zeros(among.shape))}, context)
+    scores = scores_of_pairs(model, label, task.name, texts, {label: Run(among, np.zeros(among.shape))}, context)
     return rank(among, scores[label], id_ranks(texts.document_ids), depth)
 
 
-def _known_of(model: object, texts: _Texts) -> Vocabulary:
+def _known_of(model: object, texts: Texts) -> Vocabulary:
     """Tell what a model's tokenizer knows of a task's documents and queries."""
     return known_by_tokens(
         model, [(texts.document_ids, texts.contents, "document"), (texts.query_ids, texts.questions, "query")]
     )
 
 
-def _results(run: Run, task: RetrievalTask, texts: _Texts, depth: int) -> Run:
+def _results(run: Run, task: RetrievalTask, texts: Texts, depth: int) -> Run:
     if not task.not_for_themselves:
         return run
     own = [query if query in task.not_for_themselves else None for query in texts.query_ids]
     return without_documents(run, own, texts.document_ids, depth)
-
-
-def _encode_task(
-    embedder: Embedder, label: str, task_name: str, texts: _Texts, context: RunContext
-) -> tuple[VectorRows, VectorRows]:
-    """Return vectors of the queries, and of the corpus."""
-    learned = partial(learned_from, embedder, task_name, texts.contents)
-    with context.progress.step(f"{task_name}: {label}", len(texts.contents) + len(texts.questions)) as advance:
-        how = context.store, advance, context.engine, learned
-        corpus = encode(embedder, label, texts.contents, texts.document_ids, "document", *how)
-        queries = encode(embedder, label, texts.questions, texts.query_ids, "query", *how)
-    return queries, corpus
 
 
 def observe(
@@ -193,7 +162,7 @@ def second_stage(
     reranker = prepared(reranker, task.name, task.contents)
     in_lists = InCompany(reranker) if isinstance(reranker, Reranker) and not company.alone else reranker
     reranked = rerank(in_lists, label, task, runs, candidates, context)
-    pairs = _distinct_pairs([run.cut(candidates) for run in runs.values()], len(task.corpus))
+    pairs = distinct_pairs([run.cut(candidates) for run in runs.values()], len(task.corpus))
     pairs_hash = fingerprint({"task": task.content_hash, "pairs": sha256(pairs.tobytes()).hexdigest()})
 
     def read() -> Reading | None:
@@ -204,7 +173,7 @@ def second_stage(
         return read_pairs(reranker, task, [(task.queries[query].text, contents[row]) for query, row in rows])
 
     sent = (task.contents[row] for row in np.unique(pairs % len(task.corpus)).tolist())
-    tokens = partial(_known_of, reranker, _Texts.of(task))
+    tokens = partial(_known_of, reranker, Texts.from_task(task))
     described = describe(reranker, label, pairs_hash, context.store, read, tokens, sent)
     said = of_second_stage([(runs[model].cut(candidates), reranked[model]) for model in runs])
     notes = (*_of_lists_cut(task, candidates), *said, *([company.note] if company.note else []))
@@ -220,143 +189,6 @@ def _of_lists_cut(task: RetrievalTask, candidates: int) -> tuple[str, ...]:
         f"It gets the first {candidates:,} of up to {most:,} candidates of a query; with --candidates {most} it gets "
         "all.",
     )
-
-
-def ask_company(
-    reranker: Embedder | Reranker | ListReranker,
-    label: str,
-    runs_by_task: Sequence[tuple[RetrievalTask, Mapping[str, Run]]],
-    candidates: int,
-    context: RunContext,
-) -> Company:
-    """Find out whether a reranker scores each pair by itself; see `company.ask`."""
-    if isinstance(reranker, Embedder):
-        return Company(True)
-
-    def lists() -> Iterator[tuple[str, list[str]]]:
-        for task, runs in runs_by_task:
-            contents = task.contents
-            for run in runs.values():
-                for query, rows in zip(task.queries, run.cut(candidates).documents, strict=True):
-                    yield query.text, [contents[row] for row in rows[rows >= 0].tolist()]
-
-    task = runs_by_task[0][0]
-    with context.progress.step(f"{label}: a pair alone and in company", 1, "pairs"):
-        return ask(prepared(reranker, task.name, task.contents), label, lists(), context.compute.dtype, context.store)
-
-
-def rerank(
-    reranker: Embedder | Reranker | ListReranker,
-    label: str,
-    task: RetrievalTask,
-    runs: Mapping[str, Run],
-    candidates: int,
-    context: RunContext,
-) -> dict[str, Run]:
-    """Return the second stage by a reranker that is fitted already, where it is one that learns."""
-    texts = _Texts.of(task)
-    tops = {model: run.cut(candidates) for model, run in runs.items()}
-    if isinstance(reranker, ListReranker):
-        scores = _scores_of_lists(reranker, label, task.name, texts, tops, context)
-    else:
-        scores = _scores_of_pairs(reranker, label, task.name, texts, tops, context)
-    return {model: reordered(top, scores[model]) for model, top in tops.items()}
-
-
-def _scores_of_pairs(
-    reranker: Embedder | Reranker,
-    label: str,
-    task_name: str,
-    texts: _Texts,
-    tops: Mapping[str, Run],
-    context: RunContext,
-) -> dict[str, FloatArray]:
-    """Return scores of each run's documents, NaN where there is none: float64 in the shape of the run."""
-    contents, document_ids = texts.contents, texts.document_ids
-    pairs = {model: _pairs(top, len(contents)) for model, top in tops.items()}
-    there = {model: top.documents >= 0 for model, top in tops.items()}
-    distinct = _distinct_pairs(tops.values(), len(contents))
-    pair_queries, pair_documents = np.divmod(distinct, len(contents))
-    content_of = {row: contents[row] for row in np.unique(pair_documents).tolist()}  # in order: they may be on disk
-    if isinstance(reranker, Embedder):
-        scores = _similarities_of_pairs(reranker, label, task_name, texts, pair_queries, pair_documents, context)
-    else:
-        with context.progress.step(f"{task_name}: {label}", len(distinct), "pairs") as advance:
-            scores = score_pairs(
-                reranker,
-                label,
-                [texts.questions[row] for row in pair_queries],
-                [content_of[row] for row in pair_documents],
-                [
-                    f"{texts.query_ids[query]} × {document_ids[document]}"
-                    for query, document in zip(pair_queries, pair_documents, strict=True)
-                ],
-                context.store,
-                advance,
-                context.engine,
-            )
-    by_model = {model: np.full(top.documents.shape, np.nan) for model, top in tops.items()}
-    for model, found in by_model.items():
-        found[there[model]] = scores[np.searchsorted(distinct, pairs[model][there[model]])]
-    return by_model
-
-
-def _pairs(run: Run, documents: int) -> IntArray:
-    """Return a number for each pair of a query and a document of a corpus of so many, in the shape of the run."""
-    return np.arange(len(run.documents))[:, None] * documents + run.documents
-
-
-def _distinct_pairs(runs: Iterable[Run], documents: int) -> IntArray:
-    """Return the numbers of the pairs that there are in runs, each once, in order."""
-    return np.unique(np.concatenate([_pairs(run, documents)[run.documents >= 0] for run in runs]))
-
-
-def _scores_of_lists(
-    reranker: ListReranker, label: str, task_name: str, texts: _Texts, tops: Mapping[str, Run], context: RunContext
-) -> dict[str, FloatArray]:
-    """Return places of each run's documents as scores, NaN where there is no result: float64 in the shape of the
-    run.
-    """
-    by_model = {model: np.full(top.documents.shape, np.nan) for model, top in tops.items()}
-    asked: list[str] = []
-    places: list[tuple[FloatArray, int, int, int]] = []
-    for model, top in tops.items():
-        for query, (rows, scores) in enumerate(zip(top.documents, top.scores, strict=True)):
-            listed = rows[rows >= 0]
-            in_list = in_context(
-                texts.questions[query], [texts.contents[row] for row in listed], scores[: len(listed)]
-            )
-            asked += [in_list] * len(listed)
-            places += [(by_model[model], query, column, row) for column, row in enumerate(listed)]
-    with context.progress.step(f"{task_name}: {label}", len(places), "pairs") as advance:
-        found = score_pairs(
-            ListScores(reranker),
-            label,
-            asked,
-            [texts.contents[row] for _, _, _, row in places],
-            [f"{texts.query_ids[query]} × {texts.document_ids[row]}" for _, query, _, row in places],
-            context.store,
-            advance,
-            context.engine,
-        )
-    for (scored, query, column, _), score in zip(places, found, strict=True):
-        scored[query, column] = np.nan if score == -np.inf else score
-    return by_model
-
-
-def _similarities_of_pairs(
-    embedder: Embedder,
-    label: str,
-    task_name: str,
-    texts: _Texts,
-    query_rows: IntArray,
-    document_rows: IntArray,
-    context: RunContext,
-) -> FloatArray:
-    """Compute similarities of (query, document) pairs by row, float64; -inf where a text has no representation."""
-    queries, corpus = _encode_task(embedder, label, task_name, texts, context)
-    scores = similarities(queries, corpus, query_rows, document_rows, embedder.similarity)
-    return np.where(np.isnan(scores), -np.inf, scores)
 
 
 def _facts(
