@@ -132,6 +132,8 @@ def test_a_sample_of_data_is_the_sample_of_its_file(tmp_path):
         ({**DATA, "qrels": {"q1": ["nothing"]}}, DataError, "judgement of an absent document"),
         ({**DATA, "corpus": [{"id": "d1", "words": "cats"}]}, DataError, "corpus: no field 'text'"),
         ({**DATA, "qrels": {"q1": {"d1": "high"}}}, DataError, "is not a number"),
+        (pd.DataFrame({"a": ["x"], "b": ["y"]}), ConfigError, "a table of 1 rows .* a, b.*evalkit.sts_task"),
+        ([pd.DataFrame({"a": ["x"]})], ConfigError, "evalkit.retrieval_task"),
         (7, ConfigError, "Input should be a valid string or a task, got 7"),
     ],
 )

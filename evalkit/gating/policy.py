@@ -8,6 +8,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from evalkit.errors import ConfigError, did_you_mean
+from evalkit.metrics.metric import name_of
 from evalkit.tasks.declaration import UNREADABLE_YAML
 
 
@@ -21,6 +22,8 @@ def _at_most_1(value: float) -> float:
 Fraction = Annotated[float, AfterValidator(_at_most_1)]
 """Of scores, which are from 0 to 1 (a correlation from -1): what is above 1 is most likely a percentage."""
 
+MetricName = Annotated[str, AfterValidator(name_of)]
+
 
 class Policy(BaseModel):
     """The checks of a gate and their limits. Scores and margins are fractions."""
@@ -28,8 +31,10 @@ class Policy(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     margin: Fraction = Field(0.01, ge=0, description="loss of the mean that is tolerated")
-    metrics: tuple[str, ...] = Field((), description="held to the margin; none: the main one of each task")
-    floors: dict[str, Fraction] = Field(default_factory=dict, description="by metric, the least score of every cell")
+    metrics: tuple[MetricName, ...] = Field((), description="held to the margin; none: the main one of each task")
+    floors: dict[MetricName, Fraction] = Field(
+        default_factory=dict, description="by metric, the least score of every cell"
+    )
     slices: tuple[str, ...] = Field((), description="tags whose values are held to a margin each")
     slice_margin: Annotated[Fraction, Field(ge=0)] | None = Field(None, description="of a slice; none: the margin")
     must_pass: tuple[str, ...] = Field((), description="queries whose answer must be among the first k")

@@ -145,8 +145,14 @@ def pytest_runtest_call(item: pytest.Item) -> None:
         least, metric = marker.kwargs.get("min"), marker.kwargs.get("metric")
         if least is None:
             continue
+        from evalkit.metrics.metric import name_of
+
         rows = _scores(item, marker).set_index("metric")
-        metric = metric or _results_of(item, marker).main_metric(*rows[["task", "split"]].iloc[0]).name
+        metric = (
+            name_of(metric)
+            if metric
+            else _results_of(item, marker).main_metric(*rows[["task", "split"]].iloc[0]).name
+        )
         if metric not in rows.index:
             pytest.fail(f"evalkit: there is no {metric!r}; there are {', '.join(rows.index)}.", pytrace=False)
         row = rows.loc[metric]

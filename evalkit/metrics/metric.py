@@ -115,6 +115,15 @@ _SPOKEN = {"recall": "R", "precision": "P", "map": "AP", "success": "hit_rate", 
 _CORRELATED = tuple(f"{name}({similarity})" for similarity in SIMILARITIES for name in CORRELATIONS)
 
 
+def name_of(text: str) -> str:
+    """Return the name in scores.csv of a metric that a user wrote: "MAP@5" is "AP@5" there; any other as it is.
+
+    Raises ConfigError for a measure of ir_measures that cannot be computed, OptionalDependencyError without it.
+    """
+    base = text.partition("@")[0].partition("(")[0]
+    return Metric.parse(text).name if base in ir.NAMES and base not in ranking_metrics() else text
+
+
 def of_rankings(names: Iterable[str], top_k: Sequence[int]) -> tuple[Metric, ...]:
     """Choose what is computed of rankings: those named that are of rankings, or else evalkit's own at each k."""
     named = [metric for metric in map(Metric.parse, names) if metric.similarity is None]

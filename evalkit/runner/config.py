@@ -1,6 +1,6 @@
 """What a run is made of: the same keys in a suite file, on the command line and in Python."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -262,6 +262,13 @@ def _given_tasks(value: Any) -> Any:
     """Return tasks that are no strings, and mappings that hold one, as `GivenTask`s."""
     if isinstance(value, str | Path) or value is None:
         return value
+    for each in (value, *value) if isinstance(value, Sequence) else (value,):
+        if hasattr(each, "iloc"):
+            raise ConfigError(
+                f"tasks= got a table of {len(each):,} rows with the columns {', '.join(map(str, each.columns))}. "
+                "Make a task of it: evalkit.sts_task(table) for pairs of sentences and scores, "
+                "evalkit.retrieval_task(corpus, queries, qrels) for judged queries."
+            )
     listed = [value] if is_task(value) or not isinstance(value, Collection | Iterator) else value
     return [GivenTask(each) if is_task(each) else each for each in listed]
 

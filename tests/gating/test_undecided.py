@@ -197,3 +197,8 @@ def test_unknown_metrics_are_told_before_the_run(policy, told):
     suite = {"models": "bm25", "tasks": "there-is-no-such-task", "device": "cpu"}
     with pytest.raises(ConfigError, match=told):
         gate(freeze(made("retrieval"), {}), suite=suite, policy=policy)
+
+
+def test_metrics_go_by_other_names_of_theirs_in_a_policy():
+    policy = read_policy({"metrics": ["MAP@5", "nDCG@10", "f1"], "floors": {"MAP@10": 0.2}})
+    assert (policy.metrics, policy.floors) == (("AP@5", "nDCG@10", "f1"), {"AP@10": 0.2})
