@@ -1,10 +1,12 @@
 """Fixtures shared by the whole suite."""
 
+import gc
 import os
 import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -47,6 +49,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             f"{len(skipped)} tests did not run: EVALKIT_DATA ({os.environ['EVALKIT_DATA']}) is not a folder. "
             "tests/README.md says what it holds."
         )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is imported for the tests stays to the end: the garbage collector need not look through it ever again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,9 +4,11 @@ import json
 import socket
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from evalkit.models.weights import locate
 
@@ -24,6 +26,17 @@ def _no_socket(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
     yield
     assert opened == [], "a socket was opened"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_stacks():
+    """torch keeps the stack of each seed that is set, for devices that may yet be started; mteb sets one for each task
+    that it makes, thousands, and inside pytest stacks are deep.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (torch.cuda, torch.mtia, torch.xpu):
+            patched.setattr(module, "traceback", SimpleNamespace(format_stack=list))
+        yield
 
 
 @pytest.fixture
@@ -129,9 +142,9 @@ def plain_potion(data_dir):
     return PlainModel(data_dir / "potion-base-4m-int8")
 
 
-@pytest.fixture
-def fed_kinds(feed, data_dir, sts_data, cranfield):
-    """One task of mteb of each type that its own evaluators score, with a little real data."""
+@pytest.fixture(scope="session")
+def kinds(data_dir, sts_data, cranfield):
+    """For one task of mteb of each type that its own evaluators score, what gives a little real data, afresh."""
     from datasets import Dataset, DatasetDict
 
     banking = {split: read_jsonl(data_dir / f"banking77/{split}.jsonl") for split in ("train", "test")}
@@ -142,21 +155,13 @@ def fed_kinds(feed, data_dir, sts_data, cranfield):
         )
         for split, rows in banking.items()
     }
-    feed("Banking77Classification", DatasetDict(classes))
     train = [row for row in banking["train"] if row["label"] in labels]
     texts = {"sentences": [row["text"] for row in train], "labels": [labels.index(row["label"]) for row in train]}
-    feed("TwentyNewsgroupsClustering.v2", DatasetDict(test=Dataset.from_dict(texts)))
     subsets = {
-        pair: DatasetDict(test=Dataset.from_list(read_jsonl(data_dir / f"tatoeba/{pair}.jsonl", 200)))
-        for pair in ("deu-eng", "fra-eng")
+        pair: Dataset.from_list(read_jsonl(data_dir / f"tatoeba/{pair}.jsonl", 200)) for pair in ("deu-eng", "fra-eng")
     }
-    feed("Tatoeba", subsets)
     few = sts_data["test"].select(range(300))
     sentences = {"sentence1": few["sentence1"], "sentence2": few["sentence2"]}
-    feed(
-        "SprintDuplicateQuestions",
-        DatasetDict(test=Dataset.from_dict({**sentences, "labels": [int(score > 2.5) for score in few["score"]]})),
-    )
 
     def reranking():
         data = cranfield()
@@ -168,7 +173,6 @@ def fed_kinds(feed, data_dir, sts_data, cranfield):
         }
         return data
 
-    feed("SciDocsRR", reranking)
     groups = [few.select(range(start, start + 4)) for start in range(0, 80, 4)]
     summaries = {
         "text": [group["sentence1"][0] for group in groups],
@@ -176,7 +180,25 @@ def fed_kinds(feed, data_dir, sts_data, cranfield):
         "machine_summaries": [list(group["sentence2"]) for group in groups],
         "relevance": [list(group["score"]) for group in groups],
     }
-    feed("SummEvalSummarization.v2", DatasetDict(test=Dataset.from_dict(summaries)))
+    tests = {
+        "TwentyNewsgroupsClustering.v2": texts,
+        "SprintDuplicateQuestions": {**sentences, "labels": [int(score > 2.5) for score in few["score"]]},
+        "SummEvalSummarization.v2": summaries,
+    }
+    of_tests = {name: partial(DatasetDict, test=Dataset.from_dict(columns)) for name, columns in tests.items()}
+    return {
+        "Banking77Classification": partial(DatasetDict, classes),
+        "Tatoeba": lambda: {pair: DatasetDict(test=of) for pair, of in subsets.items()},
+        "SciDocsRR": reranking,
+        **of_tests,
+    }
+
+
+@pytest.fixture
+def fed_kinds(feed, kinds):
+    """One task of mteb of each type that its own evaluators score, with a little real data."""
+    for name, data in kinds.items():
+        feed(name, data)
 
 
 def local(wrapper, folder, name, revision=None, **kwargs):

@@ -69,14 +69,14 @@ def find_tasks(reference: Reference) -> list["AbsTask"]:
     from mteb.get_tasks import TASK_LIST
 
     known = {cls.metadata.name for cls in TASK_LIST}
-    benchmarks = {benchmark.name: benchmark for benchmark in mteb.get_benchmarks()}
     if reference.name in known:
         named = [mteb.get_task(reference.name)]
-    elif reference.name in benchmarks:
+    else:  # benchmarks are looked at here alone: mteb makes all their tasks first, which takes seconds
+        benchmarks = {benchmark.name: benchmark for benchmark in mteb.get_benchmarks()}
+        if reference.name not in benchmarks:
+            near = did_you_mean(reference.name, known | set(benchmarks))
+            raise UnknownNameError(f"mteb has no task or benchmark {reference.name!r}. {near}")
         named = list(benchmarks[reference.name].tasks)
-    else:
-        near = did_you_mean(reference.name, known | set(benchmarks))
-        raise UnknownNameError(f"mteb has no task or benchmark {reference.name!r}. {near}")
     tasks = [part for task in named for part in (task.metadata.tasks if task.is_aggregate else [task])]
     for task in tasks:
         if task.metadata.modalities != ["text"]:
