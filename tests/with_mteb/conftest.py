@@ -30,8 +30,8 @@ def _no_socket(monkeypatch):
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_stacks():
-    """torch keeps the stack of each seed that is set, for devices that may yet be started; mteb sets one for each task
-    that it makes, thousands, and inside pytest stacks are deep.
+    """torch keeps the stack of each seed that is set, for devices that may yet be started; mteb sets one for each of
+    the thousands of tasks that it makes, and inside pytest stacks are deep.
     """
     with pytest.MonkeyPatch.context() as patched:
         for module in (torch.cuda, torch.mtia, torch.xpu):
@@ -158,7 +158,8 @@ def kinds(data_dir, sts_data, cranfield):
     train = [row for row in banking["train"] if row["label"] in labels]
     texts = {"sentences": [row["text"] for row in train], "labels": [labels.index(row["label"]) for row in train]}
     subsets = {
-        pair: Dataset.from_list(read_jsonl(data_dir / f"tatoeba/{pair}.jsonl", 200)) for pair in ("deu-eng", "fra-eng")
+        pair: Dataset.from_list(read_jsonl(data_dir / f"tatoeba/{pair}.jsonl", 200))
+        for pair in ("deu-eng", "fra-eng")
     }
     few = sts_data["test"].select(range(300))
     sentences = {"sentence1": few["sentence1"], "sentence2": few["sentence2"]}

@@ -78,9 +78,7 @@ def test_mteb_s_loaders_read_what_is_exported(evalkit, run_folder, tmp_path):
             assert mteb.TaskResult.from_disk(file, load_historic_data=False).mteb_version
 
 
-def test_a_model_of_the_registry_is_exported_under_its_own_name(
-    feed, sts_data, entry, minilm, tmp_path, monkeypatch
-):
+def test_a_model_of_the_registry_is_exported_under_its_own_name(feed, sts_data, entry, minilm, tmp_path, monkeypatch):
     """Then mteb's leaderboard, which shows models of its registry only, has a row of it."""
     # Which tasks each model of the registry has seen is a column of its own, and takes most of the time.
     monkeypatch.setattr(ModelMeta, "get_training_datasets", lambda self: None)
