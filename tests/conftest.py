@@ -64,7 +64,9 @@ def pytest_collection() -> Iterator[None]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files come first, so that no process is still busy with one when the others have ended."""
-    items.sort(key=lambda item: "with_mteb" not in item.path.parts)
+    first = ("with_mteb", "test_pick.py", "measure", "gating", "test_readme.py", "metrics", "hostile", "faults")
+    places = {name: place for place, name in enumerate(first)}
+    items.sort(key=lambda item: min((places[part] for part in item.path.parts if part in places), default=len(first)))
 
 
 @pytest.fixture(scope="session", autouse=True)

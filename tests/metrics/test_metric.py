@@ -177,7 +177,7 @@ def qrels_and_ranking(task, records_of):
     return qrels, found
 
 
-@pytest.mark.parametrize("models", ["bm25", "tfidf"])
+@pytest.mark.parametrize("models", ["bm25", pytest.param("tfidf", marks=pytest.mark.slow)])
 def test_metrics_of_ir_measures_are_its_own(models):
     names = ["AP", "Bpref", "Rprec", "nDCG", "RR", "Judged@5", "P(rel=2)@3", "infAP", "Success@3", "IPrec@0.2"]
     # All documents are ranked, and kept: the peer sees what the run saw.

@@ -1,6 +1,7 @@
 """How evalkit's options go together with what a checkpoint says of itself, and what is refused."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +33,29 @@ def scaled(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+@pytest.fixture(scope="module")
+def peers(made: Made):
+    """The library's checkpoint with certain modules: its dimensions, whether it scales, its vectors before both."""
+
+    @cache
+    def of(name: str) -> tuple[int | None, bool, np.ndarray]:
+        peer = SentenceTransformer(str(made("dense", name)), device="cpu")
+        own, peer.truncate_dim = peer.truncate_dim, None
+        scales = isinstance(peer[-1], Normalize)
+        if scales:
+            del peer[-1]
+        return own, scales, peer.encode_query(TEXTS)
+
+    return of
+
+
 @pytest.mark.parametrize("normalize", [None, True, False])
 @pytest.mark.parametrize("dim", [None, 3, 9, 16])
 @pytest.mark.parametrize("name", ["mean", "scaled", "cut", "scaled and cut", "cut to more than there is"])
-def test_dimensions_kept_and_scaling(name: str, dim: int | None, normalize: bool | None, made: Made):
+def test_dimensions_kept_and_scaling(name: str, dim: int | None, normalize: bool | None, made: Made, peers: Any):
     """The checkpoint's order is scaling, then cutting; an option's is cutting, then scaling."""
     folder = made("dense", name)
-    peer = SentenceTransformer(str(folder), device="cpu")
-    own, peer.truncate_dim = peer.truncate_dim, None
-    scales = isinstance(peer[-1], Normalize)
-    if scales:
-        del peer[-1]
-    full = peer.encode_query(TEXTS)
+    own, scales, full = peers(name)
     if dim is None and normalize is None:
         expected = (scaled(full) if scales else full)[:, :own]
     else:

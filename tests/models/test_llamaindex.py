@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import ranked, run
+from fakes import ranked, run, some_of_ten_k
 from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.postprocessor import LongContextReorder, SentenceTransformerRerank, SimilarityPostprocessor
 from llama_index.core.schema import NodeWithScore, TextNode
@@ -162,10 +162,11 @@ def test_other_postprocessors_make_of_each_list_what_llamaindex_makes_of_it(
     component, stored: bool, tmp_path: Path, data_dir: Path
 ):
     """On 200 real questions, with the first stage's scores; what they leave out is no result."""
-    task = load_task("llamaindex-10k-val", max_queries=200)
+    task = load_task(some_of_ten_k(data_dir, tmp_path))
+    assert len(task.queries) == 200
     reranker = adapt(component)
     assert isinstance(reranker, LlamaIndexListReranker)
-    store = Store(tmp_path) if stored else None
+    store = Store(tmp_path / "store") if stored else None
     outcome = run(
         [task], {"m": build(parse_spec("tfidf"), Compute())}, {"r": reranker}, candidates=4, depth=4, store=store
     )

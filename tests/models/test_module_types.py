@@ -1,6 +1,7 @@
 """Every kind of module that sentence-transformers has, against the library's own calls."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def model_of(spec: str, dtype: str = "float32") -> Any:
     return build(resolve(spec), Compute(dtype=dtype))
 
 
-def library(model_class: Any, folder: Path, dtype: str = "float32") -> Any:
+@cache  # several tests read the same one, and making it takes longer than what they do with it
+def library(model_class: Any, folder: Path, dtype: str) -> Any:
     model = model_class(str(folder), device="cpu", model_kwargs={"dtype": getattr(torch, dtype)})
     if model.transformers_model is not None:  # the library leaves what stands in routes as it was saved, and fails
         model.to(getattr(torch, dtype))
@@ -106,7 +108,7 @@ def test_vectors_are_the_librarys(name: str, dtype: str, made: Made):
 @pytest.mark.parametrize("name", EMBEDDERS)
 def test_the_store_keeps_vectors_by_role_where_the_role_changes_them(name: str, made: Made, tmp_path: Path):
     folder = made("dense", name)
-    peer = library(SentenceTransformer, folder)
+    peer = library(SentenceTransformer, folder, "float32")
     for _ in range(2):
         model = model_of(f"sbert:{folder}")
         for role in ROLES:
@@ -164,7 +166,7 @@ def test_scores_are_the_librarys(name: str, dtype: str, made: Made):
 def test_the_order_is_that_of_predict_and_rank(name: str, made: Made):
     folder = made("pairs", name)
     scores = model_of(f"ce:{folder}").score([TEXTS[2]] * len(TEXTS), TEXTS)
-    ranked = library(CrossEncoder, folder).rank(TEXTS[2], TEXTS)
+    ranked = library(CrossEncoder, folder, "float32").rank(TEXTS[2], TEXTS)
     order = [entry["corpus_id"] for entry in ranked]
     assert np.all(np.diff(scores[order]) <= 1e-5)
 
@@ -172,7 +174,7 @@ def test_the_order_is_that_of_predict_and_rank(name: str, made: Made):
 @pytest.mark.parametrize("name", MULTI_VECTOR)
 def test_matches_of_tokens_are_the_librarys(name: str, made: Made):
     folder = made("tokens", name)
-    peer = library(MultiVectorEncoder, folder)
+    peer = library(MultiVectorEncoder, folder, "float32")
     queries = peer.encode_query(TEXTS, batch_size=1)
     theirs = peer.similarity(queries, peer.encode_document(TEXTS[::-1], batch_size=1)).diagonal()
     model = model_of(f"maxsim:{folder}")
@@ -195,7 +197,7 @@ def test_tokens_are_counted_of_every_kind(of: str, family: str, kinds: dict[str,
 def test_tokens_of_pairs_are_counted(name: str, made: Made):
     folder = made("pairs", name)
     counts = model_of(f"ce:{folder}").pair_tokens(*pairs())
-    peer = library(CrossEncoder, folder)
+    peer = library(CrossEncoder, folder, "float32")
     reader = peer[0].sub_modules["text"][0] if isinstance(peer[0], of_texts.Router) else peer[0]
     reader.max_seq_length = 10_000
     prompt = peer.prompts.get(peer.default_prompt_name or "")

@@ -44,6 +44,7 @@ def test_scores_are_mteb_s(pair, tatoeba, feed, potion, plain_potion):
     assert found.leaderboard()["tied"].all(), "two names of one model"
 
 
+@pytest.mark.slow
 def test_the_interval_of_f1_covers_what_all_sentences_score(tatoeba):
     """Samples of sentences, each mined among as many as there are: the F1 of an item depends on the others."""
     model = "sbert:all-MiniLM-L6-v2"
