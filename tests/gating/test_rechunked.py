@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+from fakes import some_of_ten_k
 
 import evalkit as package
 from evalkit.errors import ConfigError
@@ -16,8 +17,8 @@ POLICY = {"margin": 0.05, "drift": "off"}
 
 
 @pytest.fixture(scope="module")
-def passages(data_dir):
-    return load_task(str(data_dir / "llamaindex-10k-val"))
+def passages(data_dir, tmp_path_factory):
+    return load_task(some_of_ten_k(data_dir, tmp_path_factory.mktemp("some")))
 
 
 def written(folder: Path, task, cut) -> str:
@@ -73,10 +74,10 @@ def test_it_says_yes_to_a_good_one(baseline, passages, tmp_path):
     assert verdict.status == 0
     assert outcomes(verdict)["ten-k (test): chunks"] == "note"
     (chunks,) = [check.reason for check in verdict.checks if check.outcome == "note"]
-    assert chunks.startswith("its documents were cut anew, 395 then, 790 now: ")
+    assert chunks.startswith("its documents were cut anew, 100 then, 200 now: ")
     assert outcomes(verdict)["bm25 on ten-k (test): hit_rate@5"] == "pass"
     rates = verdict.changes.cells.query("metric == 'hit_rate@5'").set_index("model_a")
-    assert rates["n"].tolist() == [790, 790]
+    assert rates["n"].tolist() == [200, 200]
     # Both runs, scored by themselves.
     now = package.run(**suite).leaderboard().set_index("model")["hit_rate@5"]
     then = baseline.results().leaderboard().set_index("model")["hit_rate@5"]
@@ -98,7 +99,7 @@ def test_without_being_told_it_does_not_compare_chunks(baseline, passages, tmp_p
     verdict = gate(baseline, suite=suite, policy=POLICY)
     assert verdict.status == 2
     (check,) = verdict.checks
-    assert "790 changed, in text or judgement" in check.reason
+    assert "200 changed, in text or judgement" in check.reason
     assert "--rechunked" in check.reason
 
 
@@ -116,7 +117,7 @@ def test_a_question_that_lost_its_answer_is_not_left_out_in_silence(baseline, pa
     assert all(each in check.reason for each in lost)
     verdict = gate(baseline, suite=suite, policy=POLICY, rechunked={"ten-k": "ten-k"}, common=True)
     assert verdict.status == 0
-    assert set(verdict.changes.cells["n"]) == {787}
+    assert set(verdict.changes.cells["n"]) == {197}
 
 
 def test_names_that_are_no_task_s(baseline, tmp_path):
