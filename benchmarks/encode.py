@@ -27,7 +27,7 @@ from transformer import Shape
 
 from evalkit.compute import Compute, Dtype
 from evalkit.contracts import no_progress
-from evalkit.models.kernels import PackedLinear
+from evalkit.models._kernels import PackedLinear
 from evalkit.models.sbert import Sbert, SbertOptions
 from evalkit.models.weights import locate
 

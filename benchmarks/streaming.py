@@ -26,8 +26,8 @@ from side_by_side import report
 
 import evalkit
 from evalkit.compute import Compute
-from evalkit.measure.child import peak_megabytes, start_counting
-from evalkit.models.dense import DenseEmbedder
+from evalkit.measure._child import peak_megabytes, start_counting
+from evalkit.models._dense import DenseEmbedder
 from evalkit.models.registry import parse_spec
 from evalkit.tasks import load_task
 

@@ -22,9 +22,9 @@ from side_by_side import data_dir, measure, report
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
 from evalkit.compute import Compute
+from evalkit.models._dense import DenseEmbedder
 from evalkit.models.bert import Bert, BertOptions, load_bert
 from evalkit.models.cross_encoder import CrossEncoder, PairOptions, load_cross_encoder
-from evalkit.models.dense import DenseEmbedder
 from evalkit.models.sbert import SbertOptions, load_sbert
 from evalkit.search.exact import search
 from evalkit.types import FloatArray

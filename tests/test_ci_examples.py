@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from evalkit import __version__
-from evalkit.gating.baseline import Baseline
+from evalkit.gating._baseline import Baseline
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "ci"

@@ -14,11 +14,11 @@ from evalkit.gating.gate import gate, make_baseline
 from evalkit.integrations.mteb.export import export_results
 from evalkit.picking.decision.halving import halve
 from evalkit.picking.decision.recommend import recommend
+from evalkit.reporting._tables import make_tables
 from evalkit.reporting.changes import changes_to_markdown
 from evalkit.reporting.html.changes import write_changes
 from evalkit.reporting.html.page import render
 from evalkit.reporting.table import to_latex, to_markdown
-from evalkit.reporting.tables import make_tables
 from evalkit.reporting.terminal import print_tables
 from evalkit.results import Results
 from evalkit.results.diff import compare_runs

@@ -11,6 +11,7 @@ import pytest
 import evalkit
 
 PACKAGE = Path(evalkit.__file__).parent
+ROOT = PACKAGE.parent
 BASE = {
     "terms", "types", "errors", "installed", "contracts", "cell", "plugins", "secrets", "compute", "spending",
     "progress", "tokenization",
@@ -119,6 +120,32 @@ def at_the_top(file):
         if isinstance(node, ast.ImportFrom):
             found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
     return {name for name in found if name in MODULES and MODULES[name] != file}
+
+
+def imported(file):
+    """The modules of evalkit that a module imports, anywhere in its code."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found & MODULES.keys()
+
+
+IMPORTERS = {name: {other for other, file in MODULES.items() if name in imported(file)} for name in MODULES}
+NAMED = [ROOT / "pyproject.toml", ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+"""Where modules are named that others may import."""
+
+
+@pytest.mark.parametrize("name", sorted(n for n in MODULES if n.count(".") > 1 and ".picking." not in n))
+def test_what_only_its_own_package_imports_is_private(name):
+    package, _, own_name = name.rpartition(".")
+    outside = {other for other in IMPORTERS[name] if other != package and not other.startswith(f"{package}.")}
+    if own_name.startswith("_"):
+        assert not outside, f"a private module of {package} is imported by {outside}"
+    elif not outside and MODULES[name].name != "__init__.py":
+        by_name = package == "evalkit.models" and "FAMILIES" in MODULES[name].read_text(encoding="utf-8")
+        named = any(name in file.read_text(encoding="utf-8") for file in NAMED)
+        assert by_name or named, f"only {package} imports it: call it _{own_name}"
 
 
 def loaded(code):

@@ -17,7 +17,7 @@ import evalkit
 from evalkit.compute import Compute
 from evalkit.errors import ConfigError
 from evalkit.integrations.llamaindex import EvalkitEmbedding, EvalkitRetriever, best_retriever, task_nodes
-from evalkit.models.llamaindex import adapt
+from evalkit.models._llamaindex import adapt
 from evalkit.models.registry import build, parse_spec
 from evalkit.tasks import load_task
 

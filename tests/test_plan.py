@@ -14,8 +14,8 @@ from fakes import write_tasks
 from evalkit.models.registry import catalogue, families, reference, resolve
 from evalkit.models.registry.catalogue import Price
 from evalkit.runner import run as pipeline
+from evalkit.runner._plan import Plan
 from evalkit.runner.config import read_config, read_suite
-from evalkit.runner.plan import Plan
 from evalkit.tasks import load_task
 from evalkit.tasks.reference import bundled_tasks
 

@@ -42,6 +42,6 @@ def open_engine(name: EngineName, compute: Compute) -> AbstractContextManager[En
     """Return the engine of this name, open until the context ends."""
     if name == "local":
         return nullcontext(LocalEngine(compute.device))
-    from evalkit.engine.on_ray import ray_engine
+    from evalkit.engine._on_ray import ray_engine
 
     return ray_engine(compute.device)

@@ -12,10 +12,10 @@ from evalkit.cell import NO_RERANKER, cell_name
 from evalkit.compute import Compute, choose_compute
 from evalkit.contracts import Embedder
 from evalkit.errors import ConfigError, EvalkitError, did_you_mean
-from evalkit.gating.alignment import on_the_same, rechunked_labels, with_reasons
-from evalkit.gating.baseline import Baseline, freeze
+from evalkit.gating._alignment import on_the_same, rechunked_labels, with_reasons
+from evalkit.gating._baseline import Baseline, freeze
+from evalkit.gating._checks import checks
 from evalkit.gating.canaries import Canaries, Drift, drift, encode_canaries
-from evalkit.gating.checks import checks
 from evalkit.gating.policy import Policy, read_policy
 from evalkit.gating.verdict import Check, Verdict, retrieved
 from evalkit.measure import Limits, measure

@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     """Add a test for each cell of the baseline, and one for the rest."""
     if not config.option.evalkit_baseline:
         return
-    from evalkit.gating.baseline import Baseline
+    from evalkit.gating._baseline import Baseline
 
     try:
         baseline = Baseline.read(Path(config.option.evalkit_baseline))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from evalkit.cell import cell_name
-from evalkit.gating.baseline import RETRIEVED
+from evalkit.gating._baseline import RETRIEVED
 from evalkit.results import Results
 from evalkit.results.comparisons import CellLabel
 from evalkit.results.diff import Changes

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from xml.etree import ElementTree
 
-from evalkit.gating.margins import LOSSES
+from evalkit.gating._margins import LOSSES
 from evalkit.gating.verdict import Check, Retrieved, Verdict
 from evalkit.reporting.changes import change_tables, headline, shortened
 from evalkit.reporting.table import Table, TableCell, to_markdown

@@ -12,7 +12,7 @@ from pydantic import Field
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Setting
 from evalkit.errors import SpecError
-from evalkit.models.dense import DenseEmbedder, refuse_beyond
+from evalkit.models._dense import DenseEmbedder, refuse_beyond
 from evalkit.models.registry.families import HUB, Family
 from evalkit.models.registry.options import Pooling, TransformerOptions, dtype_setting
 from evalkit.models.weights import locate, weights_hash
@@ -20,7 +20,7 @@ from evalkit.terms import Role
 from evalkit.types import IntArray
 
 if TYPE_CHECKING:
-    from evalkit.models.transformer import Network
+    from evalkit.models._transformer import Network
 
 
 class BertOptions(TransformerOptions):
@@ -52,7 +52,7 @@ class Bert(DenseEmbedder):
 
     @cached_property
     def _network(self) -> "Network":
-        from evalkit.models.transformer import Network
+        from evalkit.models._transformer import Network
 
         network = Network(self._folder, "AutoModel", self.options.max_length, self._compute)
         layers = network.config.num_hidden_layers
@@ -67,7 +67,7 @@ class Bert(DenseEmbedder):
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
         """Return pooled token vectors: float32 of shape (n_texts, hidden size)."""
-        from evalkit.models.transformer import pool
+        from evalkit.models._transformer import pool
 
         layer = self.options.layer
         vectors: NDArray[np.float32] | None = None
@@ -93,13 +93,13 @@ class Bert(DenseEmbedder):
 
     def tokens(self, texts: Sequence[str], role: Role) -> IntArray:
         """Count the tokens of each text if nothing were cut off: int64 of shape (n_texts,)."""
-        from evalkit.models.transformer import count_tokens
+        from evalkit.models._transformer import count_tokens
 
         return count_tokens(self._network.tokenizer, [self.prompt(role) + text for text in texts])
 
     def unknown_tokens(self, texts: Sequence[str], role: Role) -> tuple[IntArray, IntArray] | None:
         """Count each text's tokens, and the unknown among them; see `contracts.CountsUnknown`."""
-        from evalkit.models.transformer import count_unknown
+        from evalkit.models._transformer import count_unknown
 
         return count_unknown(self._network.tokenizer, texts)
 

@@ -15,16 +15,16 @@ from pydantic import Field
 from evalkit.compute import Compute
 from evalkit.contracts import Coverage
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.recurrent import Recurrent, RecurrentOptions, released_file, released_folder
+from evalkit.models._recurrent import Recurrent, RecurrentOptions, released_file, released_folder
+from evalkit.models._trust import refuse_pickles
 from evalkit.models.registry.families import Family
-from evalkit.models.trust import refuse_pickles
 from evalkit.models.weights import file_hash
 from evalkit.tokenization import RULES, words
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from evalkit.models.word_files import WordVectors
+    from evalkit.models._word_files import WordVectors
 
 CONTENTS = (
     "the encoder's state dict (wmtlstm-*.pth, or as .safetensors) and the GloVe vectors below it (glove*.txt[.gz])"
@@ -74,7 +74,7 @@ class Cove(Recurrent):
 
     @cached_property
     def _glove(self) -> "WordVectors":
-        from evalkit.models.word_files import read_glove
+        from evalkit.models._word_files import read_glove
 
         return read_glove(self._glove_file)
 
@@ -124,7 +124,7 @@ class Cove(Recurrent):
         import torch
         from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-        from evalkit.models.transformer import pool
+        from evalkit.models._transformer import pool
 
         rows, mask = features["rows"], features["attention_mask"]
         words = self._table[rows.clamp(min=0)] * (rows >= 0).unsqueeze(-1)

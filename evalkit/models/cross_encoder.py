@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 from evalkit.compute import Compute, Dtype
 from evalkit.contracts import Advance, Setting, no_progress
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.checkpoint import LENGTH_SAID_BY, MODULES, SETTINGS, Checkpoint
+from evalkit.models._checkpoint import LENGTH_SAID_BY, MODULES, SETTINGS, Checkpoint
 from evalkit.models.registry.families import HUB, Family
 from evalkit.models.registry.options import Options, dtype_setting
 from evalkit.models.weights import locate, weights_hash
@@ -19,7 +19,7 @@ from evalkit.terms import Role
 from evalkit.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from evalkit.models.sentence_model import SentenceModel
+    from evalkit.models._sentence_model import SentenceModel
 
 
 class PairOptions(Options):
@@ -89,7 +89,7 @@ class CrossEncoder(PairModel):
 
     @cached_property
     def _network(self) -> "SentenceModel":
-        from evalkit.models.sentence_model import SentenceModel
+        from evalkit.models._sentence_model import SentenceModel
 
         network = SentenceModel(self.checkpoint, "CrossEncoder", self._compute, self._options.max_length)
         if network.loaded.num_labels != 1:

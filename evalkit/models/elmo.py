@@ -12,15 +12,15 @@ from pydantic import Field
 
 from evalkit.compute import Compute
 from evalkit.errors import SpecError
-from evalkit.models.elmo_files import BilmOptions, read_options, read_weights
-from evalkit.models.recurrent import Recurrent, RecurrentOptions, released_file, released_folder
+from evalkit.models._elmo_files import BilmOptions, read_options, read_weights
+from evalkit.models._recurrent import Recurrent, RecurrentOptions, released_file, released_folder
 from evalkit.models.registry.families import Family
 from evalkit.models.weights import file_hash
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from evalkit.models.bilm import Bilm
+    from evalkit.models._bilm import Bilm
 
 CONTENTS = "the two released files, *options.json and *.hdf5"
 
@@ -76,7 +76,7 @@ class Elmo(Recurrent):
     def _network(self) -> "Bilm":
         import torch
 
-        from evalkit.models.bilm import Bilm
+        from evalkit.models._bilm import Bilm
 
         network = Bilm(self._sizes, read_weights(self._weights_file, self._sizes))
         return network.eval().to(self._compute.device, getattr(torch, self._compute.dtype))
@@ -106,7 +106,7 @@ class Elmo(Recurrent):
         return {"characters": ids, "attention_mask": (ids[:, :, 0] > 0).long()}
 
     def _pooled(self, features: "Mapping[str, Tensor]") -> "Tensor":
-        from evalkit.models.transformer import pool
+        from evalkit.models._transformer import pool
 
         mask = features["attention_mask"]
         layers = self._network(features["characters"], mask).float()

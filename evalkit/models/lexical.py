@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage, Setting, Vectors, no_progress
 from evalkit.errors import ConfigError
-from evalkit.models.dense import truncate, unit_length
+from evalkit.models._dense import truncate, unit_length
 from evalkit.models.registry.families import Family
 from evalkit.models.registry.options import option_settings
 from evalkit.models.terms import (

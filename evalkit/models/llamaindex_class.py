@@ -10,17 +10,17 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, OptionalDependencyError, SpecError, UntrustedError, did_you_mean
-from evalkit.models.loading import complete_weights
+from evalkit.models._loading import complete_weights
+from evalkit.models._trust import guarded
 from evalkit.models.registry.families import Family, Kind
 from evalkit.models.registry.options import Options
 from evalkit.models.registry.spec import parse_options, refuse_secrets
-from evalkit.models.trust import guarded
 from evalkit.secrets import hide
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
 
-    from evalkit.models.llamaindex import LlamaIndexEmbedder, LlamaIndexListReranker, LlamaIndexReranker
+    from evalkit.models._llamaindex import LlamaIndexEmbedder, LlamaIndexListReranker, LlamaIndexReranker
 
 
 class ComponentOptions(Options):
@@ -42,7 +42,7 @@ def load_component(
     name: str, options: ComponentOptions, compute: Compute
 ) -> "LlamaIndexEmbedder | LlamaIndexReranker | LlamaIndexListReranker":
     """Make the component, on the run's device if it takes one. Raises ModelNotFoundError if its class refuses."""
-    from evalkit.models.llamaindex import adapt
+    from evalkit.models._llamaindex import adapt
 
     component = find_class(name, _bases())
     arguments = read_arguments(component, options)

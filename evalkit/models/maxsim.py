@@ -12,7 +12,7 @@ import numpy as np
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Setting, no_progress
 from evalkit.errors import VectorError
-from evalkit.models.checkpoint import SETTINGS, Checkpoint
+from evalkit.models._checkpoint import SETTINGS, Checkpoint
 from evalkit.models.cross_encoder import PairModel, PairOptions
 from evalkit.models.registry.families import HUB, Family
 from evalkit.models.terms import check_ids, not_fitted
@@ -24,7 +24,7 @@ from evalkit.types import FloatArray, IntArray, Run
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from evalkit.models.multi_vector import MultiVector
+    from evalkit.models._multi_vector import MultiVector
 
 QUERIES_KEPT = 10_000
 """Queries whose token vectors are kept from one call to the next, since batches share queries."""
@@ -49,7 +49,7 @@ class MaxSim(PairModel):
 
     @cached_property
     def _network(self) -> "MultiVector":
-        from evalkit.models.multi_vector import MultiVector
+        from evalkit.models._multi_vector import MultiVector
 
         return MultiVector(self.checkpoint, self._options.max_length, self._compute)
 

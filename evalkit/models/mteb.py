@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, no_progress
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.dense import DenseEmbedder
-from evalkit.models.loading import complete_weights
+from evalkit.models._dense import DenseEmbedder
+from evalkit.models._loading import complete_weights
+from evalkit.models._trust import guarded
 from evalkit.models.mteb_registry import check_model, load, model_facts
 from evalkit.models.registry.families import Family
 from evalkit.models.registry.options import DenseOptions, DerivedOptions
 from evalkit.models.terms import not_fitted, texts_hash
-from evalkit.models.trust import guarded
 from evalkit.search.ranking import id_ranks, rank
 from evalkit.tasks.mteb.naming import metadata_for
 from evalkit.tasks.mteb.reference import DEFAULT_SUBSET

@@ -16,9 +16,9 @@ import numpy as np
 from pydantic import Field, HttpUrl
 
 from evalkit.compute import Compute
-from evalkit.models.api import CHECK_BASE
-from evalkit.models.api_models import ApiEmbedder, ApiReranker, EmbeddingApi, RerankApi
-from evalkit.models.api_requests import Answer, WrongAnswerError
+from evalkit.models._api import CHECK_BASE
+from evalkit.models._api_models import ApiEmbedder, ApiReranker, EmbeddingApi, RerankApi
+from evalkit.models._api_requests import Answer, WrongAnswerError
 from evalkit.models.registry.catalogue import find_key
 from evalkit.models.registry.families import Family, Kind, Unit
 from evalkit.models.registry.options import ApiEmbedderOptions, ApiOptions, Options

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage, Setting
-from evalkit.models.checkpoint import LENGTH_SAID_BY, Checkpoint
-from evalkit.models.dense import DenseEmbedder, refuse_beyond, truncate, unit_length
+from evalkit.models._checkpoint import LENGTH_SAID_BY, Checkpoint
+from evalkit.models._dense import DenseEmbedder, refuse_beyond, truncate, unit_length
 from evalkit.models.registry.families import HUB, Family
 from evalkit.models.registry.options import Pooling, TransformerOptions, dtype_setting
 from evalkit.models.weights import locate, weights_hash
@@ -19,7 +19,7 @@ from evalkit.terms import ROLES, Role, Similarity
 from evalkit.types import IntArray
 
 if TYPE_CHECKING:
-    from evalkit.models.sentence_model import SentenceModel
+    from evalkit.models._sentence_model import SentenceModel
 
 
 class SbertOptions(TransformerOptions):
@@ -83,7 +83,7 @@ class Sbert(DenseEmbedder):
 
     @cached_property
     def _model(self) -> "SentenceModel":
-        from evalkit.models.sentence_model import SentenceModel
+        from evalkit.models._sentence_model import SentenceModel
 
         model = SentenceModel(self.checkpoint, "SentenceTransformer", self._compute, self.options.max_length)
         model.loaded.truncate_dim = None  # as scaling, it is done when vectors are derived from full ones

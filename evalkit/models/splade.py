@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 
 from evalkit.compute import Compute, Dtype
 from evalkit.contracts import Advance, Setting, no_progress
-from evalkit.models.checkpoint import LENGTH_SAID_BY, Checkpoint
+from evalkit.models._checkpoint import LENGTH_SAID_BY, Checkpoint
 from evalkit.models.registry.families import HUB, Family
 from evalkit.models.registry.options import PromptOptions, dtype_setting, option_settings
 from evalkit.models.weights import locate, weights_hash
@@ -19,7 +19,7 @@ from evalkit.types import IntArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-    from evalkit.models.sentence_model import SentenceModel
+    from evalkit.models._sentence_model import SentenceModel
 
 
 class SpladeOptions(PromptOptions):
@@ -79,7 +79,7 @@ class Splade:
 
     @cached_property
     def _model(self) -> "SentenceModel":
-        from evalkit.models.sentence_model import SentenceModel
+        from evalkit.models._sentence_model import SentenceModel
 
         return SentenceModel(self.checkpoint, "SparseEncoder", self._compute, self.options.max_length)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage, Setting
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.dense import DenseEmbedder, refuse_beyond
+from evalkit.models._dense import DenseEmbedder, refuse_beyond
 from evalkit.models.registry.families import HUB, Family
 from evalkit.models.registry.options import HubOptions
 from evalkit.models.weights import locate, weights_hash

@@ -17,9 +17,9 @@ from typing import Any
 
 from evalkit.compute import STRICT, Compute
 from evalkit.errors import ModelNotFoundError
+from evalkit.models._trust import LEFT_OUT, PICKLED, pickled_weights, refuse_pickles
 from evalkit.models.registry.catalogue import CatalogueEntry, WeightsPackage, entries_of
 from evalkit.models.registry.folder import read_json, refuse_pointer
-from evalkit.models.trust import LEFT_OUT, PICKLED, pickled_weights, refuse_pickles
 
 # What loading needs; leaves out the ONNX, OpenVINO, TensorFlow and pickled copies that hubs keep beside it.
 # Stanford's ColBERT keeps its lengths and markers in artifact.metadata.

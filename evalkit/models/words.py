@@ -13,12 +13,12 @@ from pydantic import Field, PositiveInt
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage
 from evalkit.errors import ConfigError, SpecError
-from evalkit.models.dense import DenseEmbedder
+from evalkit.models._dense import DenseEmbedder
+from evalkit.models._word_files import SubwordVectors, WordVectors, read_fasttext, read_glove, read_word2vec
 from evalkit.models.registry.families import TRAIN, Family
 from evalkit.models.registry.options import DenseOptions
 from evalkit.models.terms import not_fitted, texts_hash
 from evalkit.models.weights import file_hash
-from evalkit.models.word_files import SubwordVectors, WordVectors, read_fasttext, read_glove, read_word2vec
 from evalkit.terms import Role
 from evalkit.tokenization import RULES, words
 from evalkit.types import FloatArray, IntArray

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from evalkit.cell import cell_name
-from evalkit.reporting.significance import if_sample
+from evalkit.reporting._significance import if_sample
 from evalkit.reporting.table import Table, TableCell, to_markdown
 from evalkit.results.diff import Changes
 from evalkit.tasks.kinds import kind_named

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from evalkit.cell import NO_RERANKER, cell_name
-from evalkit.reporting.significance import asked
+from evalkit.reporting._significance import asked
 from evalkit.reporting.table import Table, TableCell
 from evalkit.results import Results
 from evalkit.results.misses import attribute

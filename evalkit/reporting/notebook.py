@@ -2,9 +2,9 @@
 
 from html import escape
 
+from evalkit.reporting._significance import row_name
 from evalkit.reporting.html.answer import answer
 from evalkit.reporting.html.units import Unit, make_units
-from evalkit.reporting.significance import row_name
 from evalkit.reporting.table import in_brackets
 from evalkit.results import Results
 

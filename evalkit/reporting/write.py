@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from evalkit.errors import ConfigError, EvalkitError, ReportError
+from evalkit.reporting._tables import make_tables
 from evalkit.reporting.table import Table, to_latex, to_markdown
-from evalkit.reporting.tables import make_tables
 from evalkit.results import Results
 from evalkit.results.folder import alone_in, replacing
 from evalkit.results.measurements import CELLS, TRUNCATED

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from evalkit.reporting.table import Table, TableCell
-from evalkit.runner.plan import ModelPlan, Plan
+from evalkit.runner._plan import ModelPlan, Plan
 
 
 def plan_tables(plan: Plan) -> list[Table]:

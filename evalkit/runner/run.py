@@ -21,13 +21,13 @@ from evalkit.progress import Progress
 from evalkit.reporting.write import Reports, report_error, write_run
 from evalkit.results import Results
 from evalkit.results.published import published_frame, read_published
+from evalkit.runner._plan import Plan, make_plan
+from evalkit.runner._records import make_evidence, make_gold, make_records
 from evalkit.runner.config import RunConfig, over_suite, read_config, read_suite
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid import GridPlan, run_grid
 from evalkit.runner.keys import RunKeys
-from evalkit.runner.plan import Plan, make_plan
 from evalkit.runner.provenance import make_provenance
-from evalkit.runner.records import make_evidence, make_gold, make_records
 from evalkit.spending import Spending
 from evalkit.store import Store, default_root
 from evalkit.tasks import load_task

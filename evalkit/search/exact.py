@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix, issparse
 from scipy.spatial.distance import cdist
 
 from evalkit.contracts import VectorRows, Vectors
-from evalkit.search.filter import DOCUMENTS_AT_ONCE, Filter, blas_threads
+from evalkit.search._filter import DOCUMENTS_AT_ONCE, Filter, blas_threads
 from evalkit.search.ranking import BLOCK_CELLS, best, id_ranks, rank
 from evalkit.terms import Device, Similarity
 from evalkit.types import FloatArray, IntArray, Run

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from evalkit.tasks.blocks import BlockCorpus, known_ids, rows_of_ids
+from evalkit.tasks._blocks import BlockCorpus, known_ids, rows_of_ids
+from evalkit.tasks._hashing import hash_retrieval, hash_sts
 from evalkit.tasks.checks import (
     Judgement,
     OnBadData,
@@ -18,7 +19,6 @@ from evalkit.tasks.checks import (
     keep_first,
     keep_highest,
 )
-from evalkit.tasks.hashing import hash_retrieval, hash_sts
 from evalkit.types import Document, Qrels, Query, RetrievalTask, StsTask
 
 Item = TypeVar("Item")
@@ -126,7 +126,7 @@ def make_retrieval(
 ) -> RetrievalTask:
     """Return a task of the judged queries; `sources` names what documents, queries and judgements came from.
 
-    `ignore_identical_ids` is the rule of `identical.not_for_themselves`. Problems found earlier are settled here with
+    `ignore_identical_ids` is the rule of `not_for_themselves`. Problems found earlier are settled here with
     those found now: raises DataError, or warns.
     """
     of_documents, of_queries, of_judgements = sources

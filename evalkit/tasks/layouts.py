@@ -9,9 +9,9 @@ from itertools import chain
 from pathlib import Path
 
 from evalkit.errors import ConfigError
+from evalkit.tasks._filenames import NAMES, are_parts, check_whole, files_by_split, format_of, stem_of, suffixes_of
 from evalkit.tasks.columns import PAIRS
 from evalkit.tasks.declaration import DECLARATION, Declaration, read_declaration
-from evalkit.tasks.filenames import NAMES, are_parts, check_whole, files_by_split, format_of, stem_of, suffixes_of
 from evalkit.tasks.kinds import kinds
 from evalkit.tasks.kinds.retrieval import RetrievalDeclaration
 from evalkit.tasks.opening import COMPRESSED, UNREADABLE, no_file, open_text

@@ -7,11 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.tasks._dialect import BLANKS, Dialect, Lines, TableError, is_number, read_dialect, read_head
+from evalkit.tasks._filenames import Format, format_of
+from evalkit.tasks._json_rows import first_object, is_lines, json_objects, json_table
 from evalkit.tasks.checks import Problems
 from evalkit.tasks.columns import Fields
-from evalkit.tasks.dialect import BLANKS, Dialect, Lines, TableError, is_number, read_dialect, read_head
-from evalkit.tasks.filenames import Format, format_of
-from evalkit.tasks.json_rows import first_object, is_lines, json_objects, json_table
 from evalkit.tasks.opening import (
     UNREADABLE,
     compression_of,

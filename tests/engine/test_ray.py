@@ -17,10 +17,11 @@ from ray_models import BatchBound, Faulty
 
 import evalkit
 from evalkit.engine import LOCAL
-from evalkit.engine.on_ray import ray_engine
+from evalkit.engine._on_ray import ray_engine
 from evalkit.search import shards
 from evalkit.search.exact import search
-from evalkit.store import Store, reuse
+from evalkit.store import Store
+from evalkit.store import _reuse as reuse
 from evalkit.store.table import Table
 from evalkit.tasks.reference import bundled_tasks
 

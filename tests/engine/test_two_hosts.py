@@ -22,7 +22,7 @@ from evalkit.compute import Compute
 from evalkit.engine import LOCAL, open_engine
 from evalkit.progress import Progress
 from evalkit.search import shards
-from evalkit.store import Store, reuse
+from evalkit.store import Store, _reuse as reuse
 from fakes import retrieval_task, run
 from ray_models import Located
 

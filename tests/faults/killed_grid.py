@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 import evalkit
-from evalkit.models.dense import DenseEmbedder
+from evalkit.models._dense import DenseEmbedder
 from evalkit.models.registry import parse_spec
 from evalkit.reporting import write as report_writing
 from evalkit.reporting.html import write_report
 from evalkit.reporting.html.page import _library as library
 from evalkit.runner.run import run
-from evalkit.store import reuse
+from evalkit.store import _reuse as reuse
 from evalkit.store.table import Table
 
 PHASES = ("start", "encoding", "committing", "reranking", "writing", "reporting", "end")

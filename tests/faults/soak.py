@@ -8,7 +8,7 @@ import numpy as np
 from fakes import FakeReranker, write_retrieval_task
 
 import evalkit
-from evalkit.models.dense import DenseEmbedder
+from evalkit.models._dense import DenseEmbedder
 from evalkit.models.registry import parse_spec
 
 

@@ -16,7 +16,7 @@ from fakes import FakeEmbedder, FakeReranker, failures, retrieval_task, run
 from evalkit.errors import ConfigError
 from evalkit.models import lexical
 from evalkit.results import Results
-from evalkit.runner.grid import grid as limited
+from evalkit.runner.grid import _grid as limited
 from evalkit.runner.run import run as run_suite
 
 PETS = retrieval_task({"d1": "cat", "d2": "dog"}, {"q1": "meow", "q2": "bark"})

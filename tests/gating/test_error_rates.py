@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 
 import evalkit
-from evalkit.gating.margins import LOSSES, Part, Side, hold
+from evalkit.gating._margins import LOSSES, Part, Side, hold
 from evalkit.gating.verdict import Place
 from evalkit.results.comparisons import Compared
 

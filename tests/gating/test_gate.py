@@ -12,7 +12,7 @@ from changed_tasks import copied_task
 
 import evalkit as package
 from evalkit.errors import ConfigError
-from evalkit.gating.baseline import Baseline
+from evalkit.gating._baseline import Baseline
 from evalkit.gating.gate import gate, make_baseline
 from evalkit.gating.policy import read_policy
 from evalkit.gating.writing import to_data, to_junit, to_summary

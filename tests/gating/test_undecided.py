@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from evalkit.errors import ConfigError
-from evalkit.gating.baseline import Baseline, freeze
+from evalkit.gating._baseline import Baseline, freeze
 from evalkit.gating.gate import gate
 from evalkit.gating.policy import read_policy
 from evalkit.gating.verdict import UNDECIDED, Check, Verdict

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 import evalkit as package
 from evalkit.cli.commands.shared import parse_age, parse_budget, parse_size
 from evalkit.errors import EvalkitError
-from evalkit.gating.baseline import Baseline
+from evalkit.gating._baseline import Baseline
 from evalkit.gating.gate import make_baseline
 from evalkit.gating.policy import read_policy
 from evalkit.integrations.mteb.published import read_published as read_mteb
+from evalkit.models._word_files import read_fasttext, read_glove, read_word2vec
 from evalkit.models.registry import expand, families, parse_spec, resolve
 from evalkit.models.registry.selection import parse_fusions
-from evalkit.models.word_files import read_fasttext, read_glove, read_word2vec
 from evalkit.picking.decision.requirements import parse_requirements
 from evalkit.picking.documents import read_folder
 from evalkit.picking.questions import read_questions

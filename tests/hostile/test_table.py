@@ -11,8 +11,8 @@ from hostile_tasks import CORPUS, HEAD, QRELS, QUERIES, beir, dataset, lines, pa
 
 import evalkit as package
 from evalkit.errors import DataError, EvalkitError
+from evalkit.reporting._tables import make_tables
 from evalkit.reporting.table import to_markdown
-from evalkit.reporting.tables import make_tables
 from evalkit.results import Results
 from evalkit.tasks import load_task
 

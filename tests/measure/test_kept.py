@@ -1,8 +1,8 @@
 """What was measured is kept for the same work, and for no other."""
 
 from evalkit.compute import Compute
-from evalkit.measure.child import kept_or_measured
-from evalkit.measure.timing import FirstWork, Limits, SecondWork
+from evalkit.measure._child import kept_or_measured
+from evalkit.measure._timing import FirstWork, Limits, SecondWork
 from evalkit.models.registry import build, parse_spec
 from evalkit.runner.context import RunContext
 from evalkit.tasks import load_task

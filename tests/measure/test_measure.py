@@ -14,13 +14,13 @@ import evalkit
 from evalkit.compute import Compute
 from evalkit.contracts import no_progress
 from evalkit.measure import Limits, measure
-from evalkit.measure import timing as work
+from evalkit.measure import _timing as work
 from evalkit.models.registry import build, parse_spec
 from evalkit.models.registry.reference import ModelRef
 from evalkit.models.registry.selection import FusionSpec, Participants, RrfOptions, WeightedOptions, choose
+from evalkit.reporting._tables import make_tables
 from evalkit.reporting.measurements import measurement_tables
 from evalkit.reporting.table import to_markdown
-from evalkit.reporting.tables import make_tables
 from evalkit.results import Results
 from evalkit.results.measurements import COLUMNS, Measurements
 from evalkit.runner.context import RunContext
@@ -341,13 +341,13 @@ def test_a_table_of_costs(children):
 
 
 KILL = "import os; os.kill(os.getpid(), 9)"
-KILLED_FORK = f"from evalkit.measure import child; child._perform = lambda job: exec('{KILL}'); child.serve()"
+KILLED_FORK = f"from evalkit.measure import _child as c; c._perform = lambda job: exec('{KILL}'); c.serve()"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a signal")
 @pytest.mark.parametrize("command", [KILL, KILLED_FORK], ids=["the server", "its fork"])
 def test_a_process_that_dies_is_a_reason(command, monkeypatch):
-    from evalkit.measure import child
+    from evalkit.measure import _child as child
 
     monkeypatch.setattr(child, "COMMAND", command)
     monkeypatch.setattr(child, "SERVER", child.Server())

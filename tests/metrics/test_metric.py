@@ -15,15 +15,15 @@ from scipy import stats
 
 import evalkit
 from evalkit.errors import ConfigError, OptionalDependencyError
-from evalkit.gating.baseline import freeze
-from evalkit.gating.margins import margin_checks
+from evalkit.gating._baseline import freeze
+from evalkit.gating._margins import margin_checks
 from evalkit.gating.policy import Policy
 from evalkit.metrics import ir
 from evalkit.metrics.metric import Metric
 from evalkit.metrics.ranking import RANKING_METRICS, Judged, RankingMetric, precision, recall
 from evalkit.picking.decision.requirements import parse_requirements
+from evalkit.reporting._tables import make_tables
 from evalkit.reporting.html.page import render
-from evalkit.reporting.tables import make_tables
 from evalkit.results import Results
 from evalkit.results.comparisons import against_best
 from evalkit.results.diff import compare_runs

@@ -13,8 +13,8 @@ import evalkit
 from evalkit.compute import Compute
 from evalkit.contracts import CountsUnknown, no_progress
 from evalkit.models.registry import build, resolve
-from evalkit.reporting.tables import make_tables
-from evalkit.runner.grid.notes import left_as_they_were, ranked_by_ids
+from evalkit.reporting._tables import make_tables
+from evalkit.runner.grid._notes import left_as_they_were, ranked_by_ids
 from evalkit.search.ranking import id_ranks, rank
 from evalkit.types import Run
 
@@ -42,7 +42,7 @@ def test_tokens_that_the_tokenizer_does_not_know_are_counted(family: str, script
 def test_a_tokenizer_of_bytes_knows_everything(data_dir: Path) -> None:
     from tokenizers import ByteLevelBPETokenizer
 
-    from evalkit.models.transformer import count_unknown
+    from evalkit.models._transformer import count_unknown
 
     assert count_unknown(ByteLevelBPETokenizer()._tokenizer, ["猫"]) is None
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.compute import Compute
-from evalkit.models import batching
-from evalkit.models.batching import forward_batches
+from evalkit.models import _batching as batching
+from evalkit.models._batching import forward_batches
 
 BUDGET = 20
 WINDOW = 7

@@ -16,9 +16,9 @@ from tokenizers.processors import TemplateProcessing
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
-from evalkit.models import batching
+from evalkit.models import _batching as batching
+from evalkit.models._transformer import pool
 from evalkit.models.bert import Bert, BertOptions, load_bert
-from evalkit.models.transformer import pool
 
 ENCODERS = ["bert", "roberta", "mpnet", "albert", "xlm"]
 POOLED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {

@@ -19,7 +19,7 @@ from tiny_models import MakeModel
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, VectorError
-from evalkit.models.dense import quantize, unit_length
+from evalkit.models._dense import quantize, unit_length
 from evalkit.models.registry import build, resolve
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 91\n"

@@ -18,7 +18,7 @@ from tiny_models import MakeModel
 import evalkit
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
-from evalkit.models.checkpoint import Checkpoint
+from evalkit.models._checkpoint import Checkpoint
 from evalkit.models.registry import build, resolve
 from evalkit.tasks import load_task
 

@@ -17,7 +17,7 @@ from word_data import glove
 from evalkit.compute import Compute
 from evalkit.contracts import Coverage, HasVocabulary
 from evalkit.errors import ModelNotFoundError
-from evalkit.models import batching
+from evalkit.models import _batching as batching
 from evalkit.models.cove import Cove, CoveOptions, load_cove
 
 TEXTS = [

@@ -11,7 +11,7 @@ from transformers.models.bert.modeling_bert import BertIntermediate
 
 from evalkit.compute import Compute
 from evalkit.contracts import Embedder
-from evalkit.models.kernels import SHORT, PackedLinear, attend, pack_linears, tune_for_cpu
+from evalkit.models._kernels import SHORT, PackedLinear, attend, pack_linears, tune_for_cpu
 from evalkit.models.registry import build, resolve
 
 DTYPES = [torch.float32, torch.bfloat16]

@@ -10,8 +10,8 @@ from fakes import write_tasks
 from tiny_models import MakeModel
 
 from evalkit.runner import run as pipeline
+from evalkit.runner._plan import ModelPlan
 from evalkit.runner.config import read_config
-from evalkit.runner.plan import ModelPlan
 
 
 def planned(**keys: object) -> ModelPlan:

@@ -12,7 +12,7 @@ from recurrent_data import Arrays, elmo_arrays, elmo_layers, elmo_options, save_
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError, SpecError
-from evalkit.models import batching
+from evalkit.models import _batching as batching
 from evalkit.models.elmo import Elmo, ElmoOptions, character_ids, load_elmo
 
 SENTENCES = [

@@ -13,7 +13,7 @@ from tiny_models import MakeModel, save_tiny
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError
-from evalkit.models import loading
+from evalkit.models import _loading as loading
 from evalkit.models.registry import build, parse_spec
 from evalkit.models.weights import weights_hash
 

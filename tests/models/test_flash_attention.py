@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
 
-from evalkit.models.kernels import tune_for_gpu
+from evalkit.models._kernels import tune_for_gpu
 
 SIZES = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8, "vocab_size": 9}
 

@@ -13,7 +13,7 @@ from llamaindex_models import KEY, SecondFirst, SharedWords, Twice, TwoSided
 
 from evalkit.compute import Compute
 from evalkit.errors import ScoreError, SpecError, VectorError
-from evalkit.models.llamaindex import LlamaIndexEmbedder, LlamaIndexListReranker, LlamaIndexReranker, adapt
+from evalkit.models._llamaindex import LlamaIndexEmbedder, LlamaIndexListReranker, LlamaIndexReranker, adapt
 from evalkit.models.registry import build, parse_spec, resolve
 from evalkit.models.registry.options import DenseOptions
 from evalkit.models.weights import locate

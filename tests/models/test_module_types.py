@@ -22,7 +22,7 @@ import evalkit
 from evalkit.compute import Compute
 from evalkit.contracts import no_progress
 from evalkit.errors import ModelNotFoundError
-from evalkit.models import sentence_model
+from evalkit.models import _sentence_model as sentence_model
 from evalkit.models.registry import build, resolve
 from evalkit.runner.grid.encoding import encode
 from evalkit.search.exact import dense

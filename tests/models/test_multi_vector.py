@@ -16,7 +16,9 @@ import evalkit
 from evalkit.compute import Compute
 from evalkit.contracts import Reranker, Retriever
 from evalkit.errors import ConfigError
-from evalkit.models import batching, maxsim, multi_vector
+from evalkit.models import _batching as batching
+from evalkit.models import _multi_vector as multi_vector
+from evalkit.models import maxsim
 from evalkit.models.cross_encoder import PairOptions
 from evalkit.models.maxsim import MaxSim, load_maxsim
 from evalkit.tasks import load_task

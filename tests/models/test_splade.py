@@ -18,7 +18,7 @@ import evalkit
 from evalkit.compute import Compute
 from evalkit.contracts import Setting
 from evalkit.errors import ModelNotFoundError, SpecError
-from evalkit.models import batching
+from evalkit.models import _batching as batching
 from evalkit.models.splade import Splade, SpladeOptions, load_splade
 from evalkit.search.exact import search
 from evalkit.tasks import load_task

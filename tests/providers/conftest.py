@@ -3,7 +3,7 @@
 import pytest
 from api_server import KEY
 
-from evalkit.models import api
+from evalkit.models import _api as api
 
 VARIABLES = ("OPENAI", "OPENAI_COMPATIBLE", "COHERE", "VOYAGE", "JINA", "GOOGLE")
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from evalkit.contracts import no_progress
 from evalkit.errors import ApiError
-from evalkit.models import api, api_requests
+from evalkit.models import _api as api
+from evalkit.models import _api_requests as api_requests
 from evalkit.store import Store, encode_once, score_once
 
 TEXTS = [f"text {number}" for number in range(60)]

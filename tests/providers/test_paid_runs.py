@@ -12,7 +12,7 @@ from fakes import write_tasks
 
 import evalkit as package
 from evalkit.errors import ApiError, BudgetError, EvalkitError, MissingKeyError
-from evalkit.models import api
+from evalkit.models import _api as api
 from evalkit.spending import Spending
 
 

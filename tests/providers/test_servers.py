@@ -17,9 +17,10 @@ from api_server import vector
 import evalkit as package
 from evalkit.compute import Compute
 from evalkit.errors import ApiError, TimeLimitError
-from evalkit.models import api, api_requests
+from evalkit.models import _api as api
+from evalkit.models import _api_requests as api_requests
 from evalkit.models.registry import build, parse_spec
-from evalkit.runner.grid.grid import within
+from evalkit.runner.grid._grid import within
 from evalkit.store import Store, encode_once
 
 TEXTS = [f"text {number} " + "word " * (number % 5) for number in range(70)]

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evalkit.reporting.html._drilldown import SHOWN, compressed, pack_queries, plain, to_json
 from evalkit.reporting.html.answer import best, fast, small, ties
-from evalkit.reporting.html.drilldown import SHOWN, compressed, pack_queries, plain, to_json
 from evalkit.reporting.html.page import render
 from evalkit.reporting.html.units import make_units
 from evalkit.results import Results

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import evalkit
+from evalkit.reporting._tables import make_tables
 from evalkit.reporting.html.page import render
-from evalkit.reporting.tables import make_tables
 from evalkit.results import comparisons
 
 STATISTICS = (

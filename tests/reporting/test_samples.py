@@ -6,9 +6,9 @@ import pytest
 from fakes import write_tasks
 
 import evalkit
+from evalkit.reporting._tables import make_tables
 from evalkit.reporting.changes import change_tables
 from evalkit.reporting.html.units import make_units
-from evalkit.reporting.tables import make_tables
 from evalkit.results.diff import compare_runs
 
 

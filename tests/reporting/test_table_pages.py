@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from evalkit.reporting.significance import what_shows
+from evalkit.reporting._significance import what_shows
+from evalkit.reporting._tables import make_tables
 from evalkit.reporting.table import Table, TableCell, to_latex, to_markdown
-from evalkit.reporting.tables import make_tables
 from evalkit.reporting.terminal import print_tables
 from evalkit.results import Results
 

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 import evalkit
+from evalkit.reporting._tables import make_tables
 from evalkit.reporting.html.answer import answer
 from evalkit.reporting.html.units import across, make_units
 from evalkit.reporting.table import to_markdown
-from evalkit.reporting.tables import make_tables
 from evalkit.results import Results
 from evalkit.results.across import across_tasks
 from evalkit.results.comparisons import against_best, pairwise

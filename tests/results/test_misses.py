@@ -23,8 +23,8 @@ from evalkit.reporting.table import to_markdown
 from evalkit.results import Results
 from evalkit.results.evidence import Evidence
 from evalkit.results.misses import PARTS, attribute
+from evalkit.runner._records import make_evidence, make_gold, make_records
 from evalkit.runner.context import RunContext
-from evalkit.runner.records import make_evidence, make_gold, make_records
 from evalkit.tasks import load_task
 from evalkit.tasks.reference import bundled_tasks
 

@@ -10,8 +10,8 @@ from fakes import write_tasks
 from scipy.stats import binomtest
 
 import evalkit
+from evalkit.reporting._tables import make_tables
 from evalkit.reporting.table import to_markdown
-from evalkit.reporting.tables import make_tables
 from evalkit.results import Results
 from evalkit.stats.intervals import wilson
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import evalkit
-from evalkit.reporting.tables import make_tables
+from evalkit.reporting._tables import make_tables
 from evalkit.runner.grid.truncation import MOST_COUNTED, read_documents, read_pairs, read_texts, sampled
 from evalkit.tasks.kinds import kind_of
 from evalkit.types import Document, Query, RetrievalTask, StsTask

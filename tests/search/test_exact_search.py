@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from evalkit.search import exact, filter
+from evalkit.search import _filter as filter
+from evalkit.search import exact
 from evalkit.search.exact import search
 from evalkit.search.ranking import best, id_ranks
 from evalkit.terms import SIMILARITIES

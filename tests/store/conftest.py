@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from evalkit.models.words import WordAverage
-from evalkit.store import Store, reuse
+from evalkit.store import Store
+from evalkit.store import _reuse as reuse
 
 
 @pytest.fixture

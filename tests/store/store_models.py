@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evalkit.models.dense import DenseEmbedder
+from evalkit.models._dense import DenseEmbedder
 from evalkit.models.registry import parse_spec
 from evalkit.models.sbert import SbertOptions
 from evalkit.store.folder import Folder

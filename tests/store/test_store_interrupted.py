@@ -10,7 +10,8 @@ import pytest
 from fakes import FakeReranker, failures, retrieval_task, run, write_tasks
 from store_models import Counting, check_that_processes_lose_nothing, glove_file
 
-from evalkit.store import Store, reuse
+from evalkit.store import Store
+from evalkit.store import _reuse as reuse
 from evalkit.store import table as table_module
 from evalkit.store.folder import Folder
 from evalkit.store.keys import fingerprint, text_keys
@@ -20,7 +21,7 @@ SLOW = """
 import sys, time
 from evalkit.cli import main
 from evalkit.models.words import WordAverage
-from evalkit.store import Store, reuse
+from evalkit.store import Store, _reuse as reuse
 
 reuse.UNIT_CHARACTERS, reuse.SECONDS_PER_COMMIT = {"cpu": 1}, 0  # one text a commit
 raw, encoded = WordAverage.raw, []

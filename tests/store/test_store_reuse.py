@@ -12,7 +12,8 @@ from evalkit.compute import Compute
 from evalkit.models.bm25 import Bm25, Bm25Options
 from evalkit.models.registry import expand
 from evalkit.models.words import TrainedWordOptions, load_word2vec
-from evalkit.store import Store, reuse, table
+from evalkit.store import Store, table
+from evalkit.store import _reuse as reuse
 from evalkit.store.folder import Folder
 from evalkit.store.keys import first_of_each, text_keys
 from evalkit.store.table import Table

@@ -10,8 +10,10 @@ import pytest
 
 import evalkit
 from evalkit.errors import DataError
-from evalkit.tasks import blocks, hashing, load_task
-from evalkit.tasks.blocks import BlockCorpus
+from evalkit.tasks import _blocks as blocks
+from evalkit.tasks import _hashing as hashing
+from evalkit.tasks import load_task
+from evalkit.tasks._blocks import BlockCorpus
 from evalkit.tasks.reference import bundled_tasks
 
 RAG_MINI = bundled_tasks() / "rag-mini"

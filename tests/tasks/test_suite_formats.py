@@ -13,8 +13,9 @@ from evalkit.errors import ConfigError, DataError
 from evalkit.picking.documents import Folder, SourceFile
 from evalkit.picking.questions import read_questions
 from evalkit.results.published import read_published
-from evalkit.tasks import blocks, load_task
-from evalkit.tasks.blocks import BlockCorpus
+from evalkit.tasks import _blocks as blocks
+from evalkit.tasks import load_task
+from evalkit.tasks._blocks import BlockCorpus
 
 PAIRS = pd.DataFrame(
     {

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.tasks.hashing import hash_retrieval, hash_sts
+from evalkit.tasks._hashing import hash_retrieval, hash_sts
 from evalkit.types import Document, Query
 
 CORPUS = (Document("d1", "one"), Document("d2", "two"))

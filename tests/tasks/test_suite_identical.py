@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 import evalkit as package
-from evalkit.tasks import blocks, load_task
+from evalkit.tasks import _blocks as blocks
+from evalkit.tasks import load_task
 
 TEXTS = {
     "a1": "how many states are there in the union",

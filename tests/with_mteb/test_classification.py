@@ -15,14 +15,14 @@ from test_mteb_tasks import by_mteb
 import evalkit
 from evalkit.compute import Compute
 from evalkit.errors import ConfigError, DataError
-from evalkit.gating.baseline import freeze
+from evalkit.gating._baseline import freeze
 from evalkit.gating.gate import gate
 from evalkit.models.registry import build, resolve
 from evalkit.reporting.html.page import render
 from evalkit.results.diff import compare_runs
 from evalkit.stats.intervals import influence_interval, influence_values
 from evalkit.tasks import load_task
-from evalkit.tasks.kinds import classification
+from evalkit.tasks.kinds import _classification as classification
 
 LABELS = 12
 

@@ -12,7 +12,7 @@ from test_mteb_tasks import by_mteb
 import evalkit
 from evalkit.compute import Compute
 from evalkit.errors import ConfigError, DataError
-from evalkit.gating.baseline import freeze
+from evalkit.gating._baseline import freeze
 from evalkit.gating.gate import gate
 from evalkit.models.registry import build, resolve
 from evalkit.reporting.html.page import render
@@ -20,7 +20,7 @@ from evalkit.results.diff import compare_runs
 from evalkit.stats.intervals import influence_interval
 from evalkit.tasks import load_task
 from evalkit.tasks.kinds import kind_of
-from evalkit.tasks.kinds.clustering import over_experiments, v_measure_values
+from evalkit.tasks.kinds._clustering import over_experiments, v_measure_values
 
 LABELS = 12
 

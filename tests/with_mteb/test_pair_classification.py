@@ -13,14 +13,14 @@ from test_mteb_tasks import by_mteb
 import evalkit
 from evalkit.compute import Compute
 from evalkit.errors import ConfigError, DataError
-from evalkit.gating.baseline import freeze
+from evalkit.gating._baseline import freeze
 from evalkit.gating.gate import gate
 from evalkit.models.registry import build, resolve
 from evalkit.reporting.html.page import render
 from evalkit.results.diff import compare_runs
 from evalkit.stats.intervals import influence_interval
 from evalkit.tasks import load_task
-from evalkit.tasks.kinds.pair_classification import pair_values
+from evalkit.tasks.kinds._pair_classification import pair_values
 from evalkit.tasks.kinds.sts import similarities_of_pairs
 from evalkit.terms import SIMILARITIES
 

@@ -15,14 +15,14 @@ from test_mteb_tasks import MTEB, TREC, by_mteb
 import evalkit
 from evalkit.contracts import no_progress
 from evalkit.errors import DataError
-from evalkit.gating.baseline import freeze
+from evalkit.gating._baseline import freeze
 from evalkit.gating.gate import gate
 from evalkit.integrations.mteb import as_mteb_task, load_tasks
 from evalkit.models.registry import resolve
 from evalkit.reporting.html.page import render
 from evalkit.results.diff import compare_runs
+from evalkit.runner._plan import make_plan
 from evalkit.runner.config import RunConfig
-from evalkit.runner.plan import make_plan
 from evalkit.tasks import load_task
 from evalkit.tasks.kinds import kind_of
 from evalkit.types import Run

@@ -9,7 +9,7 @@ def models(search: Annotated[str, typer.Argument(help="Show only what contains t
     """List the families of models and the catalogue. With mteb:NAME, mteb's models whose name contains NAME."""
     from rich.console import Console
 
-    from evalkit.cli.listings import catalogue_table, family_table, registry_table
+    from evalkit.cli._listings import catalogue_table, family_table, registry_table
     from evalkit.reporting.terminal import print_tables
 
     if search.startswith("mteb:"):
@@ -25,7 +25,7 @@ def tasks(search: Annotated[str, typer.Argument(help="Show only what contains th
     """List the tasks that can be named. They are the bundled ones, and those in $EVALKIT_DATA."""
     from rich.console import Console
 
-    from evalkit.cli.listings import task_table
+    from evalkit.cli._listings import task_table
     from evalkit.reporting.terminal import print_tables
 
     print_tables([task_table(search)], Console())

@@ -17,7 +17,7 @@ def store_ls(store: StorePlace = None) -> None:
     """List the tables: model, rows, size, last use."""
     from rich.console import Console
 
-    from evalkit.cli.listings import store_table
+    from evalkit.cli._listings import store_table
     from evalkit.reporting.terminal import print_tables
 
     opened = _opened(store)

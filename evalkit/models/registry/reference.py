@@ -104,7 +104,7 @@ def adapt(model: Any) -> Model:
         from llama_index.core.postprocessor.types import BaseNodePostprocessor
 
         if isinstance(model, BaseEmbedding | BaseNodePostprocessor):
-            from evalkit.models.llamaindex import adapt as adapt_component
+            from evalkit.models._llamaindex import adapt as adapt_component
 
             return adapt_component(model)
     raise ConfigError(

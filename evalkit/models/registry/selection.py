@@ -10,8 +10,8 @@ from pydantic import Field, PositiveInt
 
 from evalkit.cell import NO_RERANKER
 from evalkit.errors import ConfigError, SpecError
+from evalkit.models.registry._listing import split_models
 from evalkit.models.registry.families import Kind
-from evalkit.models.registry.listing import split_models
 from evalkit.models.registry.options import Options
 from evalkit.models.registry.reference import ModelRef
 from evalkit.models.registry.spec import expand, options_text, parse_options

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from evalkit.cell import NO_RERANKER
+from evalkit.reporting._significance import row_name
 from evalkit.reporting.html.units import Unit
-from evalkit.reporting.significance import row_name
 from evalkit.results.comparisons import LEVEL
 from evalkit.results.scores import is_thin, thin_in_words
 from evalkit.tasks.kinds import kind_named

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import OptionalDependencyError
+from evalkit.reporting._published import published_tables
+from evalkit.reporting.html._charts import all_charts
+from evalkit.reporting.html._drilldown import compressed, pack_pairs, pack_queries, plain, to_json
 from evalkit.reporting.html.answer import answer
-from evalkit.reporting.html.charts import all_charts
-from evalkit.reporting.html.drilldown import compressed, pack_pairs, pack_queries, plain, to_json
 from evalkit.reporting.html.units import Unit, across, make_units
-from evalkit.reporting.published import published_tables
 from evalkit.reporting.sections import added_tables
 from evalkit.results import Results
 from evalkit.results.facts import read_notes

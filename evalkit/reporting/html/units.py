@@ -8,8 +8,8 @@ import pandas as pd
 
 from evalkit.cell import cell_name
 from evalkit.metrics.metric import Metric
-from evalkit.reporting.html.drilldown import plain
-from evalkit.reporting.significance import if_sample, what_shows
+from evalkit.reporting._significance import if_sample, what_shows
+from evalkit.reporting.html._drilldown import plain
 from evalkit.results import Results
 from evalkit.results.across import across_tasks
 from evalkit.results.comparisons import against_best, reranker_gains

@@ -7,7 +7,7 @@ import numpy as np
 
 from evalkit.errors import ConfigError
 from evalkit.metrics.ranking import Judgements, judge, ndcg
-from evalkit.runner.grid.notes import of_first_stage
+from evalkit.runner.grid._notes import of_first_stage
 from evalkit.runner.grid.plan import CellFacts
 from evalkit.search.fusion import WEIGHTS, Fusion, Pooled, best_weight, fuse, halves, pool
 from evalkit.search.ranking import id_ranks

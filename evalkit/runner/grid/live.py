@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from evalkit.contracts import Embedder, ListReranker, Reranker, Rescored, Retriever, VectorRows, Vectors, no_progress
 from evalkit.runner.context import RunContext
+from evalkit.runner.grid._reranking import rerank
+from evalkit.runner.grid._searching import reader, search_by
 from evalkit.runner.grid.encoding import encode, fitted, learned_from
 from evalkit.runner.grid.fusing import shares
-from evalkit.runner.grid.reranking import rerank
-from evalkit.runner.grid.searching import reader, search_by
 from evalkit.search.fusion import LIST_DEPTH, Fusion, fuse, pool
 from evalkit.search.ranking import id_ranks
 from evalkit.types import Document, IntArray, Query, RetrievalTask, Run

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from evalkit.cell import NO_RERANKER, Cell
 from evalkit.contracts import Coverage
 from evalkit.models.registry.selection import Participants
-from evalkit.runner.grid.description import Description
+from evalkit.runner.grid._description import Description
 from evalkit.tasks.kinds import kind_of
 from evalkit.types import FloatArray, Run, Task
 

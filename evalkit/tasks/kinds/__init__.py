@@ -9,12 +9,12 @@ from typing import Any
 
 from evalkit.errors import ConfigError
 from evalkit.plugins import plugins
-from evalkit.tasks.kinds.bitext import Bitext
-from evalkit.tasks.kinds.classification import Classification
-from evalkit.tasks.kinds.clustering import Clustering
-from evalkit.tasks.kinds.evaluator import Evaluator
-from evalkit.tasks.kinds.kind import Encode, Loading, TaskKind
-from evalkit.tasks.kinds.pair_classification import PairClassification
+from evalkit.tasks.kinds._bitext import Bitext
+from evalkit.tasks.kinds._classification import Classification
+from evalkit.tasks.kinds._clustering import Clustering
+from evalkit.tasks.kinds._evaluator import Evaluator
+from evalkit.tasks.kinds._kind import Encode, Loading, TaskKind
+from evalkit.tasks.kinds._pair_classification import PairClassification
 from evalkit.tasks.kinds.reranking import Reranking
 from evalkit.tasks.kinds.retrieval import Retrieval
 from evalkit.tasks.kinds.sts import Sts

@@ -8,12 +8,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from evalkit.tasks._dialect import is_number
+from evalkit.tasks._hashing import hash_rows
 from evalkit.tasks.build import make_retrieval
 from evalkit.tasks.checks import Judgement, Problems
 from evalkit.tasks.columns import QRELS, QUERIES, Fields
-from evalkit.tasks.dialect import is_number
-from evalkit.tasks.hashing import hash_rows
-from evalkit.tasks.kinds.kind import Loading
+from evalkit.tasks.kinds._kind import Loading
 from evalkit.tasks.kinds.retrieval import Retrieval, RetrievalDeclaration
 from evalkit.tasks.opening import UNREADABLE, open_text, read_lines
 from evalkit.tasks.reading import read_rows

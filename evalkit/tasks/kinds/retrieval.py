@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.metrics.metric import Metric, of_rankings
-from evalkit.tasks.blocks import read_document, read_in_blocks, stays_on_disk
+from evalkit.tasks._blocks import read_document, read_in_blocks, stays_on_disk
+from evalkit.tasks._json_rows import HALF_A_CHARACTER, has_half_a_character
 from evalkit.tasks.build import make_retrieval
 from evalkit.tasks.checks import Judgement, Problems
 from evalkit.tasks.columns import CORPUS, QRELS, QUERIES
 from evalkit.tasks.declaration import Declaration
-from evalkit.tasks.json_rows import HALF_A_CHARACTER, has_half_a_character
-from evalkit.tasks.kinds.kind import Loading, TaskKind
+from evalkit.tasks.kinds._kind import Loading, TaskKind
 from evalkit.tasks.opening import read_lines
 from evalkit.tasks.reading import read_rows
 from evalkit.tasks.rows import Row

@@ -14,7 +14,7 @@ from evalkit.tasks.build import make_sts
 from evalkit.tasks.checks import Problems
 from evalkit.tasks.columns import PAIRS
 from evalkit.tasks.declaration import Declaration
-from evalkit.tasks.kinds.kind import Encode, Loading, TaskKind
+from evalkit.tasks.kinds._kind import Encode, Loading, TaskKind
 from evalkit.tasks.reading import read_rows
 from evalkit.tasks.rows import Row
 from evalkit.terms import Similarity

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from evalkit.contracts import Advance, no_progress
 from evalkit.errors import ScoreError, SpecError, VectorError
+from evalkit.models._dense import DenseEmbedder
 from evalkit.models.components import LIMITS, RUNTIME, class_path, describe, secrets_of
-from evalkit.models.dense import DenseEmbedder
 from evalkit.models.registry.options import DenseOptions
 from evalkit.secrets import hide
 from evalkit.terms import Role

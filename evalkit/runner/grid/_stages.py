@@ -11,8 +11,8 @@ import numpy as np
 from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, VectorRows
 from evalkit.errors import ConfigError
 from evalkit.runner.context import RunContext
-from evalkit.runner.grid.company import Company, InCompany
-from evalkit.runner.grid.description import (
+from evalkit.runner.grid._company import Company, InCompany
+from evalkit.runner.grid._description import (
     Description,
     Vocabulary,
     describe,
@@ -20,11 +20,11 @@ from evalkit.runner.grid.description import (
     known_by_vectors,
     known_by_words,
 )
+from evalkit.runner.grid._notes import fitted_on, of_first_stage, of_second_stage
+from evalkit.runner.grid._reranking import distinct_pairs, rerank, scores_of_pairs
+from evalkit.runner.grid._searching import reader, search_by
 from evalkit.runner.grid.encoding import Texts, encode, encode_task, learned_from, prepared
-from evalkit.runner.grid.notes import fitted_on, of_first_stage, of_second_stage
 from evalkit.runner.grid.plan import CellFacts
-from evalkit.runner.grid.reranking import distinct_pairs, rerank, scores_of_pairs
-from evalkit.runner.grid.searching import reader, search_by
 from evalkit.runner.grid.truncation import Reading, read_documents, read_pairs, read_texts, sampled
 from evalkit.search.ranking import id_ranks, rank, without_documents
 from evalkit.store.keys import fingerprint

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from itertools import chain
 from typing import Any
 
-from evalkit.tasks.hashing import hash_rows
+from evalkit.tasks._hashing import hash_rows
 from evalkit.tasks.mteb.model import MtebModel, empty_meta
 from evalkit.tasks.mteb.naming import numbers
 from evalkit.terms import Similarity

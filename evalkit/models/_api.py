@@ -28,7 +28,7 @@ from tenacity import (
 )
 
 from evalkit.errors import ApiError
-from evalkit.models.api_requests import SHORTER, RefusedError, Request, WrongAnswerError, halves, named
+from evalkit.models._api_requests import SHORTER, RefusedError, Request, WrongAnswerError, halves, named
 from evalkit.models.registry.catalogue import Price
 from evalkit.secrets import hide
 from evalkit.spending import Spending

@@ -11,15 +11,15 @@ from typing import Any
 from evalkit.compute import Compute
 from evalkit.contracts import Setting
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.loading import (
+from evalkit.models._loading import (
     complete_weights,
     left_by,
     refuse_adapter_without_peft,
     refuse_ids_beyond,
     refuse_tokens_beyond,
 )
+from evalkit.models._trust import untrusted_code
 from evalkit.models.registry.folder import FAMILY_OF, read_json
-from evalkit.models.trust import untrusted_code
 from evalkit.models.weights import quiet_loading
 from evalkit.terms import ROLES, SIMILARITIES, Role, Similarity
 
@@ -338,7 +338,7 @@ def ready(model: Any, compute: Compute) -> Any:
     """Return a model of sentence-transformers in evaluation mode, tuned for the device."""
     import torch
 
-    from evalkit.models.kernels import tune_for_cpu, tune_for_gpu
+    from evalkit.models._kernels import tune_for_cpu, tune_for_gpu
 
     model.eval()
     if compute.device == "cpu":

@@ -12,7 +12,7 @@ from scipy.sparse import issparse
 from evalkit.compute import Compute
 from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, Vectors
 from evalkit.errors import ConfigError
-from evalkit.measure.memory import peak_megabytes
+from evalkit.measure._memory import peak_megabytes
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid.encoding import for_task, prepared
 from evalkit.runner.grid.live import Found, LiveModel, fuse_lists, second_stage

@@ -12,7 +12,7 @@ from pydantic import Field
 from evalkit.compute import Compute, Dtype
 from evalkit.contracts import Advance
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.dense import DenseEmbedder
+from evalkit.models._dense import DenseEmbedder
 from evalkit.models.registry.catalogue import entries_of
 from evalkit.models.registry.folder import refuse_pointer
 from evalkit.models.registry.options import DenseOptions
@@ -72,7 +72,7 @@ class Recurrent(DenseEmbedder):
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
         """Return pooled word vectors: float32 of shape (n_texts, full dim)."""
-        from evalkit.models.batching import forward_batches
+        from evalkit.models._batching import forward_batches
 
         vectors = np.zeros((len(texts), self._dim), dtype=np.float32)
         prompted = [prompt + text for text in texts]

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evalkit.errors import DataError
+from evalkit.tasks._filenames import format_of
 from evalkit.tasks.checks import Problems
 from evalkit.tasks.columns import CORPUS, Columns
-from evalkit.tasks.filenames import format_of
 from evalkit.tasks.opening import compression_of, is_plain_utf8, no_file
 from evalkit.tasks.reading import form_of, open_parquet
 from evalkit.tasks.rows import Row

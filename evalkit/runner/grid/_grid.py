@@ -13,10 +13,10 @@ from evalkit.contracts import Embedder
 from evalkit.errors import EvalkitError, TimeLimitError, reason_of
 from evalkit.models.registry.reference import ModelRef
 from evalkit.runner.context import RunContext
+from evalkit.runner.grid._reranking import ask_company
+from evalkit.runner.grid._stages import first_stage, observe, second_stage
 from evalkit.runner.grid.fusing import fused_stage
 from evalkit.runner.grid.plan import Failure, GridPlan, Outcome
-from evalkit.runner.grid.reranking import ask_company
-from evalkit.runner.grid.stages import first_stage, observe, second_stage
 from evalkit.search.fusion import LIST_DEPTH
 from evalkit.types import RetrievalTask, Run, Task
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.contracts import Advance, no_progress
-from evalkit.models.api import Api
-from evalkit.models.api_requests import Answer, Request, WrongAnswerError, cut, estimate_tokens, finite_array
-from evalkit.models.dense import DenseEmbedder
+from evalkit.models._api import Api
+from evalkit.models._api_requests import Answer, Request, WrongAnswerError, cut, estimate_tokens, finite_array
+from evalkit.models._dense import DenseEmbedder
 from evalkit.models.registry.catalogue import entry_of, price_of
 from evalkit.models.registry.options import ApiEmbedderOptions, ApiOptions
 from evalkit.spending import Spending

@@ -9,10 +9,8 @@ import pandas as pd
 
 from evalkit.cell import NO_RERANKER
 from evalkit.metrics.metric import Metric, main_of
-from evalkit.reporting.measurements import loss_tables, measurement_tables
-from evalkit.reporting.published import published_tables
-from evalkit.reporting.sections import added_tables
-from evalkit.reporting.significance import (
+from evalkit.reporting._published import published_tables
+from evalkit.reporting._significance import (
     TIED,
     across_tables,
     asked,
@@ -22,6 +20,8 @@ from evalkit.reporting.significance import (
     thin_cells,
     what_shows,
 )
+from evalkit.reporting.measurements import loss_tables, measurement_tables
+from evalkit.reporting.sections import added_tables
 from evalkit.reporting.table import Table, TableCell, in_brackets
 from evalkit.results import Results
 from evalkit.results.comparisons import against_best

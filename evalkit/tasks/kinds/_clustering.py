@@ -12,12 +12,12 @@ from scipy.special import ndtri, stdtrit, xlogy
 
 from evalkit.metrics.metric import Metric
 from evalkit.stats.intervals import jackknife_values
+from evalkit.tasks._hashing import hash_rows
 from evalkit.tasks.build import sample
 from evalkit.tasks.checks import Problems
 from evalkit.tasks.declaration import Declaration
-from evalkit.tasks.hashing import hash_rows
-from evalkit.tasks.kinds.classification import read_labelled
-from evalkit.tasks.kinds.kind import Encode, Loading, TaskKind
+from evalkit.tasks.kinds._classification import read_labelled
+from evalkit.tasks.kinds._kind import Encode, Loading, TaskKind
 from evalkit.terms import Similarity
 from evalkit.types import FloatArray, IntArray, Task
 

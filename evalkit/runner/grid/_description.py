@@ -32,7 +32,7 @@ TEXTS_AT_ONCE = 16_384
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """It tells how much of the texts is known, and the ids of texts of which nothing is; see `cells.CellFacts`."""
+    """It tells how much of the texts is known, and the ids of texts of which nothing is; see `plan.CellFacts`."""
 
     coverage: Coverage | None = None
     blank: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ OF = "settings, reading, known"
 class Description:
     """The settings of a model, its reading of some texts (None: it does not count tokens), and what it knows of them.
 
-    The last is what its tokenizer tells; see `vocabulary.known_by_tokens`.
+    The last is what its tokenizer tells; see `known_by_tokens`.
     """
 
     settings: Mapping[str, Setting] = field(default_factory=dict)

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from evalkit.compute import Compute
 from evalkit.contracts import Coverage
 from evalkit.errors import ModelNotFoundError, SpecError
-from evalkit.models.batching import LONG, SHORT, Text, forward_batches, padding_changes_nothing
-from evalkit.models.checkpoint import Checkpoint
+from evalkit.models._batching import LONG, SHORT, Text, forward_batches, padding_changes_nothing
+from evalkit.models._checkpoint import Checkpoint
+from evalkit.models._transformer import allowed_length, count_tokens, count_unknown
 from evalkit.models.registry.options import Pooling
-from evalkit.models.transformer import allowed_length, count_tokens, count_unknown
 from evalkit.terms import ROLES, Role
 from evalkit.types import IntArray
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from evalkit.cell import NO_RERANKER, Cell
 from evalkit.compute import Compute
-from evalkit.measure.child import Job, attempt, in_child, kept_or_measured
-from evalkit.measure.timing import FirstStage, FirstWork, Limits, Measured, SecondStage, SecondWork, fused
+from evalkit.measure._child import Job, attempt, in_child, kept_or_measured
+from evalkit.measure._timing import FirstStage, FirstWork, Limits, Measured, SecondStage, SecondWork, fused
 from evalkit.models.facts import look_up
 from evalkit.models.registry.options import ApiOptions
 from evalkit.models.registry.reference import ModelRef

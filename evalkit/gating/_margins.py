@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import ConfigError, did_you_mean
-from evalkit.gating.alignment import cut_anew
+from evalkit.gating._alignment import cut_anew
 from evalkit.gating.policy import Policy
 from evalkit.gating.verdict import Check, Place
 from evalkit.metrics.similarity import spearman

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from evalkit.metrics.metric import Metric
-from evalkit.tasks.kinds.kind import Encode, TaskKind
+from evalkit.tasks.kinds._kind import Encode, TaskKind
 from evalkit.terms import Similarity
 from evalkit.types import EvaluatorTask, FloatArray
 

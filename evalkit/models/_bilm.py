@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evalkit.models.elmo_files import Arrays, BilmOptions, CharacterCnn, Lstm, cell_name
+from evalkit.models._elmo_files import Arrays, BilmOptions, CharacterCnn, Lstm, cell_name
 
 
 class Bilm(nn.Module):

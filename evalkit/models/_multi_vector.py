@@ -12,11 +12,11 @@ from torch.nn.functional import normalize
 
 from evalkit.compute import Compute
 from evalkit.errors import ModelNotFoundError
-from evalkit.models.batching import forward_batches
-from evalkit.models.checkpoint import READS_TEXT, Checkpoint, model_arguments, readable, ready, role_prompt
-from evalkit.models.loading import refuse_tokens_beyond
-from evalkit.models.sentence_model import TEXTS_PER_CALL, batch_size, fitting, ignores_padding
-from evalkit.models.transformer import allowed_length, count_tokens, count_unknown
+from evalkit.models._batching import forward_batches
+from evalkit.models._checkpoint import READS_TEXT, Checkpoint, model_arguments, readable, ready, role_prompt
+from evalkit.models._loading import refuse_tokens_beyond
+from evalkit.models._sentence_model import TEXTS_PER_CALL, batch_size, fitting, ignores_padding
+from evalkit.models._transformer import allowed_length, count_tokens, count_unknown
 from evalkit.terms import Role
 from evalkit.types import IntArray
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from evalkit.errors import ConfigError
-from evalkit.gating.baseline import Baseline, BaselineTask, Mark, marks
+from evalkit.gating._baseline import Baseline, BaselineTask, Mark, marks
 from evalkit.results import Results
 from evalkit.results.diff import Changes
 from evalkit.results.input_diff import Label, tasks_of

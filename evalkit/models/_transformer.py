@@ -12,10 +12,10 @@ from torch import Tensor
 
 from evalkit.compute import Compute
 from evalkit.errors import SpecError
-from evalkit.models.batching import TEXTS_PER_WINDOW, Text, forward_batches, padding_changes_nothing
-from evalkit.models.checkpoint import model_arguments, readable
-from evalkit.models.kernels import tune_for_cpu, tune_for_gpu
-from evalkit.models.loading import refuse_tokens_beyond
+from evalkit.models._batching import TEXTS_PER_WINDOW, Text, forward_batches, padding_changes_nothing
+from evalkit.models._checkpoint import model_arguments, readable
+from evalkit.models._kernels import tune_for_cpu, tune_for_gpu
+from evalkit.models._loading import refuse_tokens_beyond
 from evalkit.models.registry.options import Pooling
 from evalkit.types import IntArray
 

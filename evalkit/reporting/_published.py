@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from evalkit.reporting.significance import asked, if_sample
+from evalkit.reporting._significance import asked, if_sample
 from evalkit.reporting.table import Table, TableCell, in_brackets
 from evalkit.results import Results
 from evalkit.results.records import CELL_KEYS

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from evalkit.cell import cell_name
 from evalkit.errors import ConfigError, did_you_mean
-from evalkit.gating.alignment import cut_anew
+from evalkit.gating._alignment import cut_anew
+from evalkit.gating._margins import margin_checks
 from evalkit.gating.canaries import Drift
-from evalkit.gating.margins import margin_checks
 from evalkit.gating.policy import Policy
 from evalkit.gating.verdict import Check, Outcome, Place
 from evalkit.results import Results

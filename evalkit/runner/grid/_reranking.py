@@ -6,9 +6,9 @@ import numpy as np
 
 from evalkit.contracts import Embedder, ListReranker, Reranker
 from evalkit.runner.context import RunContext
-from evalkit.runner.grid.company import Company, ListScores, ask, in_context
+from evalkit.runner.grid._company import Company, ListScores, ask, in_context
+from evalkit.runner.grid._searching import similarities
 from evalkit.runner.grid.encoding import Texts, encode_task, prepared, score_pairs
-from evalkit.runner.grid.searching import similarities
 from evalkit.search.ranking import reordered
 from evalkit.types import FloatArray, IntArray, RetrievalTask, Run
 
@@ -20,7 +20,7 @@ def ask_company(
     candidates: int,
     context: RunContext,
 ) -> Company:
-    """Find out whether a reranker scores each pair by itself; see `company.ask`."""
+    """Find out whether a reranker scores each pair by itself; see `_company.ask`."""
     if isinstance(reranker, Embedder):
         return Company(True)
 

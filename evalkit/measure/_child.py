@@ -24,8 +24,8 @@ from pydantic import TypeAdapter
 
 from evalkit.compute import Compute
 from evalkit.errors import EvalkitError
-from evalkit.measure.memory import start_counting
-from evalkit.measure.timing import FirstWork, Limits, Measured, SecondWork
+from evalkit.measure._memory import start_counting
+from evalkit.measure._timing import FirstWork, Limits, Measured, SecondWork
 from evalkit.models.registry import ModelSpec, build, families
 from evalkit.runner.context import RunContext
 from evalkit.runner.provenance import package_versions
@@ -69,7 +69,7 @@ def kept_or_measured(
 
 
 JOB, RESULT, SAID = "job.pickle", "result.pickle", "said.txt"
-COMMAND = "from evalkit.measure.child import serve; serve()"
+COMMAND = "from evalkit.measure._child import serve; serve()"
 _TORCH = {"transformers", "sentence_transformers"}
 
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from evalkit.metrics.metric import Metric
 from evalkit.search.exact import search
+from evalkit.tasks._hashing import hash_rows
 from evalkit.tasks.build import sample
 from evalkit.tasks.checks import Problems
 from evalkit.tasks.columns import PAIRS, Fields
 from evalkit.tasks.declaration import Declaration
-from evalkit.tasks.hashing import hash_rows
-from evalkit.tasks.kinds.kind import Encode, Loading, TaskKind
+from evalkit.tasks.kinds._kind import Encode, Loading, TaskKind
 from evalkit.tasks.reading import read_rows
 from evalkit.terms import Similarity
 from evalkit.types import FloatArray, Task
