@@ -326,15 +326,35 @@ def test_without_questions_they_are_made_and_can_be_edited(tmp_path, evalkit):
         "Whiskers measure the width of every gap before the shoulders follow through it.\n"
     )
     given = ["pick", tmp_path / "docs", "--chunk-size", "64", "--chunk-overlap", "8"]
-    status, shown, _ = evalkit(*given, "--top-k", "1", "--device", "cpu", "--out", tmp_path / "out")
+    status, shown, _ = evalkit(*given, "--top-k", "1", "--device", "cpu", "--out", tmp_path / "out", "--report")
     assert status == 0
-    assert "without a language model: the weakest kind" in " ".join(shown.split())
+    # Such questions recommend nothing, and every output says so, with what to do.
+    run = json.loads((tmp_path / "out" / "run.json").read_text())["pick"]
+    assert run["questions"]["decides"] is False
+    assert run["questions"]["method"] == "sentences and headings, taken out of what is searched"
+    assert 0 <= run["questions"]["overlap"] <= 1
+    for text in (
+        shown,
+        " ".join(run["recommendation"]),
+        *((tmp_path / "out" / name).read_text() for name in ("leaderboard.md", "recommendation.md", "report.html")),
+    ):
+        told = " ".join(text.split())
+        assert "No recommendation: these questions cannot say which model is best" in told
+        assert "Write 20 questions that your users have asked" in told
+        assert not [said for said in ("# Use ", "<strong>Use ", "If it must be fast") if said in told]
+    text = (tmp_path / "out" / "recommendation.md").read_text()
+    assert "of a question's words stand in the passages that answer it; of real questions" in text
+    assert "pairs of choices apart" in text
+    assert "| fewer words | more words |" in text
     assert "questions.jsonl: edit them" in " ".join(shown.split())
     assert "bm25, tfidf: need no weights." in shown
     questions = tmp_path / "out" / "questions.jsonl"
     made = [json.loads(line) for line in questions.read_text().splitlines()]
     assert made
-    assert {row["kind"] for row in made} <= {"heading", "definition", "masked"}
+    assert {row["kind"] for row in made} <= {"heading", "sentence"}
+    assert all(row["taken_out"] for row in made)
+    documents = Results.read(tmp_path / "out").evidence.documents["text"]
+    assert not any(row["question"] in " ".join(text.split()) for row in made for text in documents)
     first = Results.read(tmp_path / "out").scores
     assert {"bm25", "tfidf", "all-MiniLM-L6-v2"} <= set(first["model"])
     given += ["--models", "bm25"]

@@ -22,6 +22,7 @@ from evalkit.picking.decision.recommend import Recommendation, check_margin, rec
 from evalkit.picking.decision.requirements import parse_requirements
 from evalkit.picking.documents import Chunk, Chunking, Folder, chunk_statistics, count_tokens, read_folder, split
 from evalkit.picking.questions import (
+    Origin,
     QuestionSet,
     from_documents,
     generate_questions,
@@ -29,6 +30,8 @@ from evalkit.picking.questions import (
     make_task,
     questions_from_documents,
     read_questions,
+    searched,
+    with_overlap,
 )
 from evalkit.picking.questions.cache import saved_or_made
 from evalkit.picking.recommendation import in_short, llamaindex_code, sentence_transformers_code, to_text
@@ -79,8 +82,9 @@ def pick(
 
     `documents` is a folder (see `documents.read_folder`), `questions` a file (see `questions.read_questions`).
     Without one, a language model writes them, `llm` (an object of LlamaIndex, or `llamaindex:MODULE.CLASS?…`), on so
-    many `passages` (see `questions.generate_questions`); without either they are made from the documents, the weakest
-    kind of questions. What was made is in `out`, and is used again, as it was edited.
+    many `passages` (see `questions.generate_questions`); without either they are made from the documents (see
+    `questions.questions_from_documents`), and nothing is recommended by them. What was made is in `out`, and is used
+    again, as it was edited.
 
     Each of the chunk sizes is taken with each overlap, in tokens; None: whole files. `require` and `margin` are those
     of `decision`; `metric` is hit rate at the largest k unless it is given. With a `budget`, in seconds, choices are
@@ -122,9 +126,11 @@ def pick(
     participants = participants_of(config)
     if hybrid:
         participants = participants.with_hybrids()
-    folder = read_folder(Path(documents))
-    asked = _questions(questions, llm, passages, folder, config)
+    read = read_folder(Path(documents))
+    folder, asked = searched(read, _questions(questions, llm, passages, read, config))
     chunks = {chunking: split(folder, chunking) for chunking in chunkings}
+    if asked.origin.made:
+        asked = with_overlap(asked, chunks[chunkings[0]])
     tasks = _tasks(folder, chunks, asked, config)
     fitted = None
     try:
@@ -132,7 +138,7 @@ def pick(
         results = run_tasks(config, participants, tasks, context, None if fitted is None else fitted.wanted)
     except Interrupted as interrupted:  # while samples were taken
         results = interrupted.results
-    results = replace(results, provenance={**results.provenance, "pick": _provenance(folder, asked, free, fitted)})
+    results = replace(results, provenance={**results.provenance, "pick": _provenance(read, asked, free, fitted)})
     if results.missing:
         raise _interrupted(results, config.out)
     if config.out is not None:
@@ -155,7 +161,7 @@ def pick(
         write_results(results, config.out)
 
     def chosen() -> Pick:
-        found = recommend(results, requirements, metric=metric, margin=margin)
+        found = recommend(results, requirements, metric=metric, margin=margin, decide=asked.origin.decides)
         decided = {**results.provenance["pick"], "recommendation": in_short(found)}
         texts = {chunk.id: chunk.text for each in chunks.values() for chunk in each}
         tokens = dict(zip(texts, count_tokens(texts.values()), strict=True))
@@ -202,12 +208,12 @@ def _questions(
             raise ConfigError("both questions and a language model to write them: give one of the two.")
         return read_questions(Path(given), folder)
     if llm is None:
-        origin, made_from = "from documents", from_documents.made_from(folder, from_documents.COUNT, config.seed)
+        origin, made_from = Origin.FROM_DOCUMENTS, from_documents.made_from(folder, from_documents.COUNT, config.seed)
         make = partial(questions_from_documents, folder, seed=config.seed)
     else:
         model = load_llm(llm) if isinstance(llm, str) else llm
         origin, made_from = (
-            "generated",
+            Origin.GENERATED,
             generated.made_from(folder, model, passages, generated.PER_PASSAGE, config.seed),
         )
         make = partial(_generated, folder, model, passages, config)
@@ -257,6 +263,9 @@ def _provenance(
         },
         "questions": {
             "origin": questions.origin,
+            "made": questions.origin.made,
+            "decides": questions.origin.decides,
+            "caution": questions.origin.caution,
             "count": len(questions.questions),
             "drops": dict(questions.drops),
             **questions.provenance,

@@ -62,7 +62,7 @@ class Reports:
         """Write scores.csv and the leaderboards into the folder of the run."""
         for name, text in DERIVED.items():
             self.write(folder, name, lambda text=text: text(self.results))  # type: ignore[misc]
-        self.write(folder, LEADERBOARD, lambda: to_markdown(self.tables))
+        self.write(folder, LEADERBOARD, lambda: _opening(self.results) + to_markdown(self.tables))
         self.write(folder, PAPER, lambda: to_latex(self.tables))
 
     def write(self, folder: Path, name: str, text: Callable[[], str]) -> None:
@@ -137,6 +137,12 @@ def _saved_elsewhere(results: Results) -> str:
     except OSError:
         return ""
     return f"They are in {elsewhere} instead. "
+
+
+def _opening(results: Results) -> str:
+    """What a pick recommends, or why it does not; empty for other runs."""
+    told: list[str] = results.provenance.get("pick", {}).get("recommendation", [])
+    return "".join(f"{sentence}\n\n" for sentence in told)
 
 
 def _reason(error: Exception) -> str:

@@ -123,6 +123,7 @@ QUESTIONS = Fields(
         "passage": ("context", "passages", *_GOLD_PASSAGE),  # SQuAD's; Ragas' reference_contexts
         "quote": (),
         "file": ("filename",),
+        "taken_out": (),  # a question that was made from the documents
         "reference": ("groundtruth", "groundtruths", "referenceanswer"),  # Ragas' answers, which are in no document
         "retrieved": ("retrievedcontexts",),  # what a system found, which need not be the answer: not read
     },

@@ -115,7 +115,7 @@ def pick(
         typer.echo(f"  {each['name']}: {each['reason']}", err=True)
     for reason in results.provenance["pick"]["why_these_models"]:
         typer.echo(reason)
-    _tell_questions(results.provenance["pick"]["questions"], out)
+    _tell_questions(results.provenance["pick"]["questions"], None if questions is not None else out)
     typer.echo(f"Written to {out}: recommendation.md (with the code for it), leaderboard.md, chunkings.csv and more")
     exit_if_cells_failed(results)
 
@@ -135,8 +135,9 @@ def _print_choice(picked: "Pick") -> None:
     console.print(Markdown(to_text(picked.recommendation, picked.results)))
 
 
-def _tell_questions(questions: Mapping[str, Any], out: Path) -> None:
-    if questions["origin"] == "given":
+def _tell_questions(questions: Mapping[str, Any], out: Path | None) -> None:
+    """Tell how many questions were made, and where they can be edited, if they were made now."""
+    if not questions["made"]:
         return
     dropped = sum(questions["drops"].values())
     why = "; ".join(f"{number} {reason}" for reason, number in questions["drops"].items())
@@ -146,7 +147,8 @@ def _tell_questions(questions: Mapping[str, Any], out: Path) -> None:
     if "edited" in questions:
         changes = ", ".join(f"{number} {what}" for what, number in questions["edited"].items())
         typer.echo(f"They are used as they were edited: {changes}.")
-    typer.echo(f"The questions are in {out}/questions.jsonl: edit them, and the next pick uses them as they are.")
+    if out is not None:
+        typer.echo(f"The questions are in {out}/questions.jsonl: edit them, and the next pick uses them as they are.")
 
 
 def _whole_numbers(text: str, option: str) -> list[int]:

@@ -34,6 +34,7 @@ from evalkit.results.records import CELL_KEYS
 from evalkit.stats.paired import compare_means
 from evalkit.stats.power import queries_needed, smallest_difference
 from evalkit.stats.step_down import told_apart
+from evalkit.types import FloatArray
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,11 @@ class Recommendation:
     """The decision and what it rests on.
 
     `choices` has all cells with a score, best first; `pareto` those allowed that no other one beats in quality,
-    latency and cost at once. `choice` is None if the requirements leave nothing that finds anything. `detectable` is
-    the smallest difference from the best that the questions show with 80 % power, for the choice that is hardest to
-    tell from it; `needed` the number of questions at which it would be the margin. NaN where no question tells any
-    two apart.
+    latency and cost at once. `choice` is None if the requirements leave nothing that finds anything, or if the
+    questions do not `decide`. `detectable` is the smallest difference from the best that the questions show with 80 %
+    power, for the choice that is hardest to tell from it; `needed` the number of questions at which it would be the
+    margin. NaN where no question tells any two apart. `pairs_apart` counts the pairs of those allowed that are told
+    apart.
     """
 
     metric: str
@@ -99,6 +101,8 @@ class Recommendation:
     alternatives: tuple[Alternative, ...]
     detectable: float
     needed: float
+    pairs_apart: int
+    decide: bool = True
 
 
 def recommend(
@@ -107,10 +111,12 @@ def recommend(
     *,
     metric: str,
     margin: float = 0.02,
+    decide: bool = True,
 ) -> Recommendation:
     """Decide between the cells of a run with one document set: its splits are chunkings with the same questions.
 
-    `margin` is in the metric's units (a fraction). Raises ConfigError for a metric that the run does not have, or a
+    `margin` is in the metric's units (a fraction). Questions that do not `decide` (see `Origin.decides`) compare the
+    choices, and none is recommended. Raises ConfigError for a metric that the run does not have, or a
     margin that is no fraction.
     """
     check_margin(margin)
@@ -136,7 +142,8 @@ def recommend(
                 tuple(text for text, verdict in verdicts if verdict == "cannot be told"),
             )
         )  # fmt: skip
-    return _decide(choices, values, requirements, metric, margin, results.provenance["seed"])
+    found = _decide(choices, values, requirements, metric, margin, results.provenance["seed"])
+    return found if decide else replace(found, choice=None, alternatives=(), decide=False)
 
 
 def check_margin(margin: float) -> None:
@@ -158,7 +165,8 @@ def _decide(
     seed: int,
 ) -> Recommendation:
     allowed = _eligible(choices)
-    compared = _against_best(choices, values, allowed, seed)
+    apart = _told_apart(values, allowed, seed)
+    compared = _against_best(choices, values, allowed, apart, seed)
     best, choice = _best_and_cheapest([compared[number] for number in allowed], margin)
     others = sorted(
         (each for each in compared if each.allowed and each is not best), key=lambda each: each.score, reverse=True
@@ -174,7 +182,7 @@ def _decide(
     return Recommendation(
         metric, margin, len(values), tuple(sorted(compared, key=lambda each: each.score, reverse=True)),
         best, choice, _pareto([compared[number] for number in allowed]), tuple(alternatives),
-        smallest_difference(sd, len(values)), queries_needed(margin, sd),
+        smallest_difference(sd, len(values)), queries_needed(margin, sd), int(np.sum(np.triu(apart <= LEVEL, 1))),
     )  # fmt: skip
 
 
@@ -183,16 +191,24 @@ def _eligible(choices: Sequence[Choice]) -> list[int]:
     return [number for number, choice in enumerate(choices) if choice.allowed and choice.score > 0]
 
 
-def _against_best(choices: Sequence[Choice], values: Any, allowed: Sequence[int], seed: int) -> list[Choice]:
-    """The choices, those allowed compared with the best of them."""
+def _told_apart(values: Any, allowed: Sequence[int], seed: int) -> FloatArray:
+    """Corrected p-values of all pairs of choices, float64 (n_choices, n_choices); NaN for those not allowed."""
+    corrected = np.full((values.shape[1],) * 2, np.nan)
+    if len(allowed) > 1:
+        corrected[np.ix_(allowed, allowed)] = told_apart(values[:, allowed], level=LEVEL, seed=seed)[1]
+    return corrected
+
+
+def _against_best(
+    choices: Sequence[Choice], values: Any, allowed: Sequence[int], corrected: FloatArray, seed: int
+) -> list[Choice]:
+    """The choices, those allowed compared with the best of them; `corrected` as `_told_apart` gives it."""
     compared = list(choices)
     if len(allowed) < 2:
         return compared
     top = _first(choices, allowed)
     others = [number for number in allowed if number != top]
     tests = compare_means(values, np.array([(number, top) for number in others], dtype=np.int64), seed=seed)
-    corrected = np.full((len(choices),) * 2, np.nan)
-    corrected[np.ix_(allowed, allowed)] = told_apart(values[:, allowed], level=LEVEL, seed=seed)[1]
     # No question tells the two apart: then no resample does either, and what may have been missed is bounded by the
     # chance of that (Hanley and Lippman-Hand 1983, "If nothing goes wrong, is everything all right?").
     unseen = np.where(tests.sd == 0, 1 - 0.025 ** (1 / np.maximum(tests.n, 1)), 0.0)
@@ -277,7 +293,7 @@ def _without_each(
             for each in choices
         ]
         allowed = _eligible(freed)
-        compared = _against_best(freed, values, allowed, seed)
+        compared = _against_best(freed, values, allowed, _told_apart(values, allowed, seed), seed)
         other = _best_and_cheapest([compared[number] for number in allowed], margin)[1]
         if other is not None and (choice is None or _name(other) != _name(choice)):
             found.append(Alternative(f"without {text}", other))

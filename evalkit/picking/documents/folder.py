@@ -6,7 +6,7 @@ import os
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +78,12 @@ def read_folder(path: Path, readers: "Mapping[str, BaseReader] | None" = None) -
         listed = "\n".join(f"  - {line}" for line in by_reason(noted))
         warnings.warn(f"{path}: read, but with a doubt:\n{listed}", DataWarning, stacklevel=2)
     return Folder(path, tuple(files), tuple(skipped), _content_hash(files))
+
+
+def with_texts(folder: Folder, texts: Mapping[str, str]) -> Folder:
+    """The folder with other texts in its files, by name; files with nothing but blanks are left out."""
+    files = tuple(replace(file, text=texts[file.name]) for file in folder.files if texts[file.name].strip())
+    return replace(folder, files=files, content_hash=_content_hash(files))
 
 
 def by_reason(skipped: Iterable[Skipped]) -> list[str]:

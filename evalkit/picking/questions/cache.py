@@ -10,12 +10,12 @@ from typing import Any
 from evalkit.errors import ConfigError
 from evalkit.picking.documents import Folder
 from evalkit.picking.questions.from_csv import read_questions
-from evalkit.picking.questions.question import QuestionSet
+from evalkit.picking.questions.question import Origin, QuestionSet
 from evalkit.picking.questions.writing import write_questions
 
 
 def saved_or_made(
-    path: Path, folder: Folder, origin: str, made_from: Mapping[str, object], make: Callable[[], QuestionSet]
+    path: Path, folder: Folder, origin: Origin, made_from: Mapping[str, object], make: Callable[[], QuestionSet]
 ) -> QuestionSet:
     """The questions in the file, if they were made from the same; else new ones, which are written there.
 
@@ -36,7 +36,7 @@ def saved_or_made(
             found = read_questions(path, folder)
             more: dict[str, Any] = {"edited": edited} if any(edited.values()) else {}
             kept = {key: value for key, value in made_from.items() if key != "origin"}
-            return replace(found, origin=before["origin"], provenance={**kept, **more}, drops=before["drops"])
+            return replace(found, origin=Origin(before["origin"]), provenance={**kept, **more}, drops=before["drops"])
         if any(edited.values()):
             then = before["made_from"]
             other = sorted(key for key in then.keys() | made_from.keys() if then.get(key) != made_from.get(key))

@@ -52,7 +52,7 @@ def filtered(
         "too short a question": lambda each: len(words(each.text)) < WORDS_ASKED,
         **reasons,
         "answer in several places": lambda each: everything.count(" ".join(each.answer.split())) > 1,
-        "near-duplicate": lambda each: any(_alike(set(words(each.text)), other) for other in seen),
+        "near-duplicate": lambda each: _near(set(words(each.text)), seen),
     }
     kept: list[Candidate] = []
     for candidate in candidates:
@@ -85,5 +85,6 @@ def _runs(found: Sequence[str]) -> set[tuple[str, ...]]:
     return {tuple(found[start : start + RUN]) for start in range(len(found) - RUN + 1)}
 
 
-def _alike(own: set[str], others: set[str]) -> bool:
-    return len(own & others) >= SAME * len(own | others)
+def _near(own: set[str], seen: Sequence[set[str]]) -> bool:
+    """Whether a question has nearly the words of one of those seen."""
+    return any(len(own & other) >= SAME * len(own | other) for other in seen)

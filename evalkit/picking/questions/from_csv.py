@@ -11,7 +11,7 @@ from pathlib import Path
 
 from evalkit.errors import ConfigError
 from evalkit.picking.documents import Folder
-from evalkit.picking.questions.question import Question, QuestionSet, Span
+from evalkit.picking.questions.question import Origin, Question, QuestionSet, Span
 from evalkit.picking.questions.quotes import Quotes
 from evalkit.tasks.checks import Problems
 from evalkit.tasks.columns import QUESTIONS
@@ -30,9 +30,11 @@ def read_questions(path: Path, folder: Folder) -> QuestionSet:
 
     A passage or quote is searched in the documents, as `Quotes` does; with a `file` beside it, in that file only; a
     `file` alone is answered by all of it. Several passages, as Ragas has them in `reference_contexts`, all answer the
-    question. `id` is optional (else the line's number); further columns are tags. Raises ConfigError if there is no
-    such file, DataError with all that is wrong in it: questions without text or answer, repeated ids, unknown files,
-    quotes that are not found (with the nearest passage), or in several places.
+    question. `id` is optional (else the line's number); further columns are tags. With a question that is `taken_out`
+    (see `taken_out.searched`), the set is from the documents.
+
+    Raises ConfigError if there is no such file, DataError with all that is wrong in it: questions without text or
+    answer, repeated ids, unknown files, quotes that are not found (with the nearest passage), or in several places.
     """
     if reason := no_file(path):
         raise ConfigError(f"{path}: {reason}. Give a .csv, .tsv or .jsonl file of questions.")
@@ -61,11 +63,20 @@ def read_questions(path: Path, folder: Folder) -> QuestionSet:
         if identifier in questions:
             problems.add("repeated question id", repr(identifier), fatal=True)
         tags = {column: tag for column, value in row.rest().items() if (tag := _plain(value))}
-        questions[identifier] = Question(identifier, text, spans, tags)
+        questions[identifier] = Question(identifier, text, spans, tags, _taken_out(row))
     if not questions:
         problems.add("no questions in it", fatal=True)
     problems.settle(None)
-    return QuestionSet(tuple(questions.values()), "given", notes=problems.notes)
+    made = any(question.taken_out for question in questions.values())
+    origin = Origin.FROM_DOCUMENTS if made else Origin.GIVEN
+    return QuestionSet(tuple(questions.values()), origin, notes=problems.notes)
+
+
+def _taken_out(row: Row) -> bool:
+    written = _cell(row, "taken_out").lower()
+    if written not in ("", "true", "false"):
+        row.report(f"taken_out is {written!r}; write true or false, or leave it out", fatal=True)
+    return written == "true"
 
 
 def _cell(row: Row, field: str) -> str:

@@ -1,111 +1,150 @@
-"""Questions made from the documents alone, without a language model: the weakest kind."""
+"""Questions made from the documents alone, without a language model: sentences and headings that are taken out.
 
-import re
-from collections import Counter
+A piece that is gone from the documents asks for what it stood in, and nothing that is asked stands in what is
+searched: the inverse cloze task of Lee, Chang and Toutanova 2019, "Latent retrieval for weakly supervised open domain
+question answering". Its words are still those of whoever wrote the answer, which flatters models that match words. So
+of the sentences those are asked that share the fewest words with what is around them. What is left of that is
+measured by benchmarks/made_questions.py.
+"""
+
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import regex
 
 from evalkit.errors import ConfigError
 from evalkit.picking.documents import Folder, SourceFile
 from evalkit.picking.questions.filters import Candidate, Reasons, filtered, words
-from evalkit.picking.questions.question import Question, QuestionSet, Span
+from evalkit.picking.questions.overlap import overlap
+from evalkit.picking.questions.question import Origin, Question, QuestionSet, Span
 
-VERSION = 1
+VERSION = 2
 """Of the rules below; part of the provenance."""
-HEADING = re.compile(r"^#{1,6}[ \t]+(?P<heading>\S.*?)[ \t]*#*[ \t]*$", re.MULTILINE)
-SENTENCE = re.compile(r"(?<!\S)[A-Z](?:[^.!?\n|]|\n(?!\s*\n)|[.!?](?=\S))*[.!?](?=\s|$)")
-DEFINITION = re.compile(r"(?P<term>(?:An? |The )?[A-Z][\w-]*(?: [\w-]+){0,3}?) (?P<verb>is|are) (?:an?|the) \w")
-PRONOUNS = {
-    "it", "this", "that", "these", "those", "there", "here", "he", "she", "they", "we", "you", "what", "which",
-}  # fmt: skip
 COUNT = 100
 """Questions made if not said otherwise."""
-WORDS_ANSWERED = 8
-"""The fewest words of a section or sentence that answers a question."""
-MASKED = 3
-"""Key terms that are taken out of a sentence."""
-REASONS: Reasons = {"too short an answer": lambda each: len(words(each.answer)) < WORDS_ANSWERED}
+HEADING = regex.compile(r"^#{1,6}[ \t]+(?:[\d.]+[ \t]+)?(?P<heading>\S.*?)[ \t#¶]*$", regex.MULTILINE)
+"""A heading of Markdown, or of HTML as it was read, without its number."""
+BOUNDARY = regex.compile(
+    r"""(?P<end>(?:(?<!\b\p{L})[.!?]+(?=[\p{Pe}\p{Pf}"']*(?:\s|$))(?![\p{Pe}\p{Pf}"']*\s+\p{Ll})"""
+    r"""|[\p{STerm}--[.!?]])[\p{Pe}\p{Pf}"']*)|\n\s*\n|^\#{1,6}\s.*$""",
+    regex.V1 | regex.MULTILINE,
+)
+"""The end of a sentence, by Unicode's marks of all languages (STerm), or of a paragraph or heading.
+
+., ! and ? end one before a blank, but not after a single letter or before a small one, as in abbreviations.
+"""
+SHORTEST, LONGEST = 6, 60
+"""The fewest words of a sentence that is asked, and the most; characters and their pairs count where words have no
+blanks between them.
+"""
+WORDS_ANSWERED = 15
+"""The fewest words of what answers a question."""
+AROUND = 500
+"""Characters before and after a sentence that answer it."""
+CODE = 0.05
+"""The share of digits, symbols, brackets and slashes above which a text is code, a path or a table, and no prose."""
+_SIGNS = frozenset(("Nd", "Nl", "No", "Sm", "Sc", "Sk", "So", "Pc", "Ps", "Pe"))
+"""Unicode's categories of digits, symbols, underscores and brackets."""
+FAR = 0.2
+"""The share of a file's sentences that are asked at most: those that share the fewest words with what is around."""
 
 
 def questions_from_documents(folder: Folder, *, count: int = COUNT, seed: int = 0) -> QuestionSet:
-    """At most `count` questions, evenly over the files, each with the place that answers it; origin "from documents".
+    """At most `count` questions, evenly over the files, each with the place that answers it.
 
-    Three kinds, told by the tag `kind`: "heading" (a Markdown or HTML heading, answered by its section), "definition"
-    ("What is X?", answered by "X is a …") and "masked" (a sentence whose three rarest words, by TF-IDF, are taken
-    out). The words of such a question are the document's own, which flatters models that match words; that the rarest
-    are taken out makes it less so. They tell models apart, but not how well any will serve real questions.
+    Two kinds, told by the tag `kind`: "heading", answered by its section, and "sentence", answered by the text around
+    it. Each is a piece of the documents, and `taken_out` of what is searched. No rule knows a language.
 
     `drops` counts what was left out, by reason. Raises ConfigError if nothing is left.
     """
     drops: Counter[str] = Counter()
-    candidates = [candidate for file in folder.files for candidate in (*_headings(file), *_definitions(file))]
-    candidates += _masked(folder)
-    asked = filtered(candidates, folder, REASONS, drops)
-    kept = _chosen(asked, count, seed)
+    candidates = [candidate for file in folder.files for candidate in (*_headings(file), *_sentences(file))]
+    kept = _chosen(filtered(candidates, folder, _reasons(folder), drops), count, seed)
     if not kept:
         why = "; ".join(f"{number} {reason}" for reason, number in drops.items()) or "no headings and no sentences"
         raise ConfigError(f"no question can be made from the documents in {folder.path}: {why}. Give --questions.")
     questions = [
-        Question(f"q{number}", candidate.text, (candidate.span,), {"kind": candidate.kind})
+        Question(f"q{number}", candidate.text, (candidate.span,), {"kind": candidate.kind}, taken_out=True)
         for number, candidate in enumerate(kept, start=1)
     ]
-    return QuestionSet(tuple(questions), "from documents", made_from(folder, count, seed), dict(drops))
+    return QuestionSet(tuple(questions), Origin.FROM_DOCUMENTS, made_from(folder, count, seed), dict(drops))
 
 
 def made_from(folder: Folder, count: int, seed: int) -> dict[str, object]:
     """All that decides which questions are made, as plain data."""
-    return {"version": VERSION, "seed": seed, "asked_for": count, "documents": folder.content_hash}
+    return {
+        "method": "sentences and headings, taken out of what is searched",
+        "version": VERSION,
+        "seed": seed,
+        "asked_for": count,
+        "documents": folder.content_hash,
+    }
 
 
 def _headings(file: SourceFile) -> Iterator[Candidate]:
     found = list(HEADING.finditer(file.text))
     ends = [*(heading.start() for heading in found[1:]), len(file.text)]
     for heading, end in zip(found, ends, strict=False):  # without a heading there is an end too many
-        answer = file.text[heading.end() : end]
-        start = heading.end() + len(answer) - len(answer.lstrip())
-        span = Span(file.name, start, start + len(answer.strip()))
-        yield Candidate("heading", heading["heading"].replace("`", ""), span, answer.strip(), file.text)
+        span = _stripped(file, heading.end(), end)
+        answer = file.text[span.start : span.end]
+        yield Candidate("heading", heading["heading"], span, answer, answer)
 
 
-def _definitions(file: SourceFile) -> Iterator[Candidate]:
-    for sentence in SENTENCE.finditer(file.text):
-        defined = DEFINITION.match(" ".join(sentence[0].split()))
-        if defined and defined["term"].split()[0].lower() not in PRONOUNS:
-            term = re.sub(r"^(A|An|The) ", lambda article: article[0].lower(), defined["term"])
-            span = Span(file.name, sentence.start(), sentence.end())
-            yield Candidate("definition", f"What {defined['verb']} {term}?", span, sentence[0], file.text)
+def _sentences(file: SourceFile) -> Iterator[Candidate]:
+    """The sentences that share the fewest words with what is around them."""
+    found = []
+    start = 0
+    for boundary in BOUNDARY.finditer(file.text):
+        if boundary["end"]:
+            asked = _stripped(file, start, boundary.end())
+            span = _stripped(file, max(0, asked.start - AROUND), min(len(file.text), asked.end + AROUND))
+            rest = f"{file.text[span.start : asked.start]} {file.text[asked.end : span.end]}"
+            text = " ".join(file.text[asked.start : asked.end].split())
+            if len(words(text)) >= SHORTEST and _is_prose(text):
+                answer = file.text[span.start : span.end]
+                found.append((overlap(text, rest), Candidate("sentence", text, span, answer, rest)))
+        start = boundary.end()
+    found.sort(key=lambda each: each[0])
+    return (candidate for _, candidate in found[: int(np.ceil(FAR * len(found)))])
 
 
-def _masked(folder: Folder) -> Iterator[Candidate]:
-    from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
+def _stripped(file: SourceFile, start: int, end: int) -> Span:
+    """A part of a file without the blanks around it."""
+    part = file.text[start:end]
+    start += len(part) - len(part.lstrip())
+    return Span(file.name, start, start + len(part.strip()))
 
-    places = [(file, sentence) for file in folder.files for sentence in SENTENCE.finditer(file.text)]
-    if not places:
-        return
-    vectorizer = TfidfVectorizer(stop_words="english", token_pattern=r"(?u)\b[^\W\d_]{3,}\b")
-    try:
-        weights = vectorizer.fit_transform([sentence[0] for _, sentence in places])
-    except ValueError:  # "empty vocabulary": nothing but stop words
-        return
-    terms = vectorizer.get_feature_names_out()
-    for (file, sentence), row in zip(places, weights, strict=True):
-        rarest = row.indices[np.lexsort((row.indices, -row.data))][:MASKED]
-        if len(rarest) == MASKED:
-            pattern = "|".join(re.escape(str(terms[term])) for term in rarest)
-            text = re.sub(rf"\b(?:{pattern})\b", "…", " ".join(sentence[0].split()), flags=re.IGNORECASE)
-            span = Span(file.name, sentence.start(), sentence.end())
-            yield Candidate("masked", text, span, sentence[0], file.text)
+
+def _is_prose(text: str) -> bool:
+    signs = sum(sign in "/\\@#*&%" or unicodedata.category(sign) in _SIGNS for sign in text)
+    return signs <= CODE * len(text)
+
+
+def _reasons(folder: Folder) -> Reasons:
+    everything = " ".join(" ".join(file.text.split()) for file in folder.files).casefold()
+    return {
+        "too long a question": lambda each: len(words(each.text)) > LONGEST,
+        "code, a path or a table": lambda each: not _is_prose(each.text),
+        "too short an answer": lambda each: len(words(each.passage)) < WORDS_ANSWERED,
+        "in several places": lambda each: each.kind == "sentence" and everything.count(each.text.casefold()) > 1,
+    }
 
 
 def _chosen(candidates: Sequence[Candidate], count: int, seed: int) -> list[Candidate]:
-    """`count` of them by turns, over the files and their kinds, in a seeded order; then in the documents' order."""
+    """`count` of them by turns, over the files and their kinds, in a seeded order; then in the documents' order.
+
+    No two sentences are answered by the same words, so that what answers one is not taken out for another.
+    """
     order = np.random.default_rng(seed).permutation(len(candidates))
     turn: Counter[tuple[str, str]] = Counter()
     by_turn: list[tuple[int, int, int]] = []
+    taken: defaultdict[tuple[str, str], list[Span]] = defaultdict(list)
     for number in order.tolist():
-        group = candidates[number].span.file, candidates[number].kind
-        by_turn.append((turn[group], len(by_turn), number))
-        turn[group] += 1
-    chosen = sorted(number for _, _, number in sorted(by_turn)[:count])
-    return [candidates[number] for number in chosen]
+        span, group = candidates[number].span, (candidates[number].span.file, candidates[number].kind)
+        if not any(span.start < other.end and other.start < span.end for other in taken[group]):
+            by_turn.append((turn[group], len(by_turn), number))
+            turn[group] += 1
+            taken[group].append(span)
+    return [candidates[number] for number in sorted(number for _, _, number in sorted(by_turn)[:count])]

@@ -15,7 +15,7 @@ from evalkit.errors import ApiError, ConfigError
 from evalkit.models.components import describe, secrets_of
 from evalkit.picking.documents import Chunk, Chunking, Folder, split
 from evalkit.picking.questions.filters import Candidate, Reasons, copies, filtered, names_the_context
-from evalkit.picking.questions.question import Question, QuestionSet, Span
+from evalkit.picking.questions.question import Origin, Question, QuestionSet, Span
 from evalkit.secrets import hide
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def generate_questions(
         )
     questions = [Question(f"q{number}", each.text, (each.span,)) for number, each in enumerate(kept, start=1)]
     return QuestionSet(
-        tuple(questions), "generated", made_from(folder, llm, passages, per_passage, seed), dict(drops)
+        tuple(questions), Origin.GENERATED, made_from(folder, llm, passages, per_passage, seed), dict(drops)
     )
 
 

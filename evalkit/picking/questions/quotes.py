@@ -58,10 +58,10 @@ class Quotes:
 
     def nearest(self, quote: str, file: str = "") -> str:
         """Say which passage is most like a quote that is not there, and where they differ; "" if none is like it."""
-        wanted = _small(plain(quote)[0])
+        wanted = small_letters(plain(quote)[0])
         score, place = _ALIKE, None
         for name in [file] if file else self._texts:
-            found = fuzz.partial_ratio_alignment(wanted, _small(self._read(name)[0]), score_cutoff=score)
+            found = fuzz.partial_ratio_alignment(wanted, small_letters(self._read(name)[0]), score_cutoff=score)
             if found is not None and found.dest_end > found.dest_start and (place is None or found.score > score):
                 score, place = found.score, (name, found.dest_start, found.dest_end)
         if place is None:
@@ -111,7 +111,7 @@ def plain(text: str) -> Plain:
     return "".join(sign for sign, _ in ordered), [place for _, place in ordered]
 
 
-def _small(text: str) -> str:
+def small_letters(text: str) -> str:
     """A text in small letters, each where its capital was."""
     if len(text.lower()) == len(text):
         return text.lower()

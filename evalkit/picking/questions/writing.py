@@ -21,6 +21,7 @@ def write_questions(questions: QuestionSet, folder: Folder, path: Path) -> None:
         answer = {"file": span.file}
         if (span.start, span.end) != (0, len(texts[span.file])):
             answer["quote"] = texts[span.file][span.start : span.end]
-        row = {"id": question.id, "question": question.text, **answer, **question.tags}
+        taken_out = {"taken_out": True} if question.taken_out else {}
+        row = {"id": question.id, "question": question.text, **answer, **taken_out, **question.tags}
         lines.append(json.dumps(row, ensure_ascii=False))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

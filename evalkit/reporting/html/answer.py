@@ -20,14 +20,15 @@ NAMED = 3
 """Ties that are named; of more only the number is told."""
 
 
-def answer(unit: Unit) -> list[str]:
-    """Return sentences about a task, the best cell first."""
+def answer(unit: Unit, decides: bool = True) -> list[str]:
+def answer(unit: Unit, decides: bool = True) -> list[str]:
+    """Return sentences about a task, the best cell first. What to pick is told only where questions can say."""
     if unit.main is None or unit.boards[unit.main.name]["score"].isna().all():
         return [f"Nothing could be scored: {_failures(unit) or 'every score is undefined'}."]
     cells = pd.concat([unit.cells, unit.boards[unit.main.name].reset_index(drop=True)], axis=1)
     scored = cells[cells["rank"].notna()]
     told = [best(scored, unit.main.title), ties(scored)] if len(scored) else []
-    if len(scored) > 1:
+    if len(scored) > 1 and decides:
         told += [fast(scored), small(scored)]
     told += thin(cells, unit.facts)
     if failed := _failures(unit):

@@ -76,6 +76,12 @@ def render(runs: Mapping[str, Results]) -> str:
         "across": across(results, units),
         "charts": all_charts(),
     }
+    undecided = {
+        task["task"]
+        for run in runs.values()
+        if not run.provenance.get("pick", {}).get("questions", {}).get("decides", True)
+        for task in run.tasks
+    }
     return (
         environment()
         .get_template("page.html.jinja")
@@ -85,7 +91,7 @@ def render(runs: Mapping[str, Results]) -> str:
             recommended=[
                 told for run in runs.values() if (told := run.provenance.get("pick", {}).get("recommendation"))
             ],
-            answers=[(unit, answer(unit)) for unit in units],
+            answers=[(unit, answer(unit, unit.task not in undecided)) for unit in units],
             units=units,
             tables=[*published_tables(results), *added_tables(results)],
             several_tasks=len(units) > 1,

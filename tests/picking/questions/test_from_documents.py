@@ -1,44 +1,65 @@
-"""Questions made from documents: each kind, where its answer is, and what is left out."""
+"""Questions made from documents: each kind, its answer, what is left out, and that none stands in a chunk."""
 
-import re
+import json
 
 import pytest
 
-from evalkit.errors import ConfigError
-from evalkit.picking.documents import read_folder
-from evalkit.picking.questions import questions_from_documents, read_questions, write_questions
+from evalkit.errors import ConfigError, DataError
+from evalkit.picking.documents import Chunking, read_folder, split
+from evalkit.picking.questions import (
+    Origin,
+    make_task,
+    questions_from_documents,
+    read_questions,
+    searched,
+    with_overlap,
+    write_questions,
+)
+from evalkit.picking.questions.overlap import overlap
 
-PETS = """\
-# How to look after a cat
+ENGLISH = """\
+# Looking after a cat
 
-A cat wants food twice a day and a quiet place to sleep in.
+Looking after a cat takes an hour a day. A cat wants food twice a day and a quiet place to sleep in, and somebody who
+cleans its tray every morning. Kittens need more of everything.
 
 ## Cats
 
-Too short a heading, but its section has enough words in it.
-
-A tortoise is a reptile with a shell that grows as long as it lives.
-Veterinarians recommend vaccination against rabies before any travelling abroad begins.
+`for cat in cats: feed(cat, grams=80)` is not prose. Veterinarians recommend vaccination before any travel abroad
+begins. Most other animals of the house will do well on what is left over from the table of the family.
 """
-PLANTS = """\
-# What to plant in spring
+GERMAN = """\
+# Wie man eine Katze füttert
 
-Tomatoes need warmth, and should not be outdoors before the last frost has gone.
+Eine Katze frisst z. B. zweimal am Tag, und zwar am liebsten immer zur selben Zeit und am selben Ort. Junge Tiere
+bekommen öfter etwas. Frisches Wasser steht den ganzen Tag über bereit, am besten nicht neben dem Napf.
 
-# What to plant, in spring
+# Was beim Tierarzt geschieht
 
-Radishes grow quickly and are ready to eat about four weeks after sowing.
-It is a fact that is not worth a question about the word it.
-A tortoise is a reptile with a shell that grows as long as it lives.
+Der Tierarzt sieht sich zuerst die Zähne an und hört danach das Herz ab. Geimpft wird nur, wer gesund ist. Am Ende
+bekommt der Halter einen Zettel mit, auf dem der nächste Termin steht.
+"""
+CHINESE = """\
+# 怎样照顾一只猫
+
+猫每天要吃两次饭，还要有一个安静的地方睡觉。小猫吃得更多，也睡得更久。主人应当每天早上清理猫砂盆，换上干净的水。
+
+# 去看兽医的时候
+
+兽医先检查牙齿，然后听一听心脏。只有健康的猫才能打疫苗！最后主人会拿到一张纸，上面写着下一次的时间。
 """
 
 
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "pets.md").write_text(PETS)
-    (tmp_path / "docs" / "plants.md").write_text(PLANTS)
+    for name, text in {"cats": ENGLISH, "katzen": GERMAN, "mao": CHINESE}.items():
+        (tmp_path / "docs" / f"{name}.md").write_text(text, encoding="utf-8")
     return read_folder(tmp_path / "docs")
+
+
+def plain(text):
+    return " ".join(text.split()).casefold()
 
 
 def answers(folder, questions):
@@ -50,56 +71,85 @@ def answers(folder, questions):
     }
 
 
+@pytest.mark.parametrize("chunking", [Chunking(32, 8), Chunking(128, 16), Chunking.whole])
+def test_nothing_that_is_asked_stands_in_what_is_searched(folder, chunking):
+    questions = questions_from_documents(folder)
+    assert {question.spans[0].file for question in questions.questions} == {"cats.md", "katzen.md", "mao.md"}
+    documents, moved = searched(folder, questions)
+    chunks = split(documents, chunking)
+    for question in moved.questions:
+        for chunk in chunks:
+            assert plain(question.text) not in plain(chunk.text)
+    task = make_task("pets", documents, chunking, chunks, moved)
+    assert len(task.queries) == len(questions.questions), "each has its answer left"
+
+
 def test_a_heading_is_answered_by_its_section(folder):
-    found = answers(folder, questions_from_documents(folder))
-    assert found["How to look after a cat"] == "A cat wants food twice a day and a quiet place to sleep in."
+    questions = questions_from_documents(folder)
+    documents, moved = searched(folder, questions)
+    found = answers(documents, moved)
+    assert found["Was beim Tierarzt geschieht"].startswith("Der Tierarzt sieht sich zuerst die Zähne an")
+    assert found["怎样照顾一只猫"].startswith("猫每天要吃两次饭")
+    assert "Cats" not in found, "too short"
+    # The heading stands in its section too, and is gone from there.
+    assert found["Looking after a cat"].startswith("takes an hour a day.")
 
 
-def test_a_definition_is_answered_by_its_sentence(folder):
-    pets = folder.path / "pets.md"
-    (folder.path / "plants.md").write_text("Nothing here.")
-    pets.write_text(
-        "A tortoise is a reptile with a shell that grows as long as it lives. It is a very old animal too."
-    )
+def test_sentences_end_as_they_do_in_their_language(folder):
+    """Not at "z. B.", and at the full stops of Chinese; and those that share the fewest words are asked."""
+    by_kind = {
+        (question.tags["kind"], question.spans[0].file): question.text
+        for question in questions_from_documents(folder).questions
+    }
+    for file in ("cats.md", "katzen.md", "mao.md"):
+        asked = by_kind["sentence", file]
+        text = next(plain(each.text) for each in folder.files if each.name == file)
+        assert plain(asked) in text
+        assert not asked.startswith(("B.", "#", "`"))
+        assert asked[-1] in ".。！"
+
+
+def test_what_is_around_a_sentence_is_its_answer_and_moves(folder):
+    questions = questions_from_documents(folder)
+    documents, moved = searched(folder, questions)
+    before, after = answers(folder, questions), answers(documents, moved)
+    for question in questions.questions:
+        if question.tags["kind"] == "sentence":
+            assert question.text in before[question.text]
+            assert question.text not in after[question.text]
+            words = before[question.text].replace(question.text, "").split()
+            assert {*after[question.text].split()} <= {*words} | {*before[question.text].split()}
+
+
+def test_files_that_have_nothing_else_are_left_out(folder):
+    (folder.path / "alone.md").write_text("was beim\ntierarzt geschieht")
     anew = read_folder(folder.path)
-    found = answers(anew, questions_from_documents(anew))
-    assert found["What is a tortoise?"].startswith("A tortoise is a reptile")
-    assert not [question for question in found if question.startswith("What is it")]
-
-
-def test_the_rarest_words_are_masked(folder):
-    masked = {
-        question.text: question for question in questions_from_documents(folder).questions
-        if question.tags["kind"] == "masked"
-    }  # fmt: skip
-    found = answers(folder, questions_from_documents(folder))
-    for text in masked:
-        assert text.count("…") >= 3
-        pattern = ".+?".join(map(re.escape, text.split("…")))
-        assert re.fullmatch(pattern, found[text]), "all but the masked words is the sentence"
-    everything = " ".join(masked)
-    assert "Tomatoes" not in everything or "frost" not in everything
+    documents, _ = searched(anew, questions_from_documents(anew))
+    assert "alone.md" not in {file.name for file in documents.files}
 
 
 def test_what_cannot_be_asked_is_counted(folder):
-    """ "Cats" is too short; both files have the tortoise, as a definition and masked; the two headings are one."""
-    questions = questions_from_documents(folder)
-    assert questions.drops["too short a question"] == 1
-    assert questions.drops["answer in several places"] == 4
-    assert questions.drops["near-duplicate"] == 1
-    assert questions.origin == "from documents"
-    assert "Cats" not in answers(folder, questions)
+    (folder.path / "again.md").write_text(ENGLISH)
+    with pytest.warns(match="the same text as"):
+        again = read_folder(folder.path)
+    questions = questions_from_documents(again)
+    assert questions.drops["too short a question"] == 2
+    assert questions.drops["in several places"] + questions.drops["answer in several places"] >= 2
+    assert not questions.origin.decides
 
 
 def test_files_take_turns_and_the_seed_decides(folder):
-    sentences = [f"Sentence {number} of the long file names subject{number * 'x'} once more." for number in range(60)]
-    (folder.path / "long.md").write_text("\n\n".join(sentences))
+    sections = [
+        f"## The subject of the chapter {'x' * number}\n\n" + f"It is about {'y' * number} and more of it. " * 9
+        for number in range(1, 60)
+    ]
+    (folder.path / "long.md").write_text("\n\n".join(sections))
     many = read_folder(folder.path)
-    few = questions_from_documents(many, count=6)
-    assert len(few.questions) == 6
-    assert {question.spans[0].file for question in few.questions} == {"long.md", "pets.md", "plants.md"}
-    assert few == questions_from_documents(many, count=6)
-    assert few != questions_from_documents(many, count=6, seed=1)
+    few = questions_from_documents(many, count=8)
+    assert len(few.questions) == 8
+    assert {question.spans[0].file for question in few.questions} == {"cats.md", "katzen.md", "long.md", "mao.md"}
+    assert few == questions_from_documents(many, count=8)
+    assert few != questions_from_documents(many, count=8, seed=1)
 
 
 def test_nothing_to_ask_is_an_error(tmp_path):
@@ -113,4 +163,21 @@ def test_the_file_is_read_as_it_was_written(folder, tmp_path):
     write_questions(questions, folder, tmp_path / "out" / "questions.jsonl")
     read = read_questions(tmp_path / "out" / "questions.jsonl", folder)
     assert read.questions == questions.questions
-    assert read.origin == "given"
+    assert read.origin is Origin.FROM_DOCUMENTS
+    assert searched(folder, read)[0] == searched(folder, questions)[0]
+
+
+def test_taken_out_is_true_or_false(folder, tmp_path):
+    row = {"question": "what does a cat want", "file": "cats.md", "taken_out": "perhaps"}
+    (tmp_path / "questions.jsonl").write_text(json.dumps(row))
+    with pytest.raises(DataError, match="taken_out is 'perhaps'; write true or false"):
+        read_questions(tmp_path / "questions.jsonl", folder)
+
+
+def test_overlap_is_the_share_of_words_and_splits_in_halves(folder):
+    assert overlap("Eine Katze schläft", "die Katze frisst, eine andere nicht") == pytest.approx(2 / 3)
+    assert overlap("猫睡", "猫吃") == pytest.approx(1 / 3), "猫, 睡 and the pair"
+    documents, moved = searched(folder, questions_from_documents(folder))
+    tagged = with_overlap(moved, split(documents, Chunking(64, 8)))
+    assert {question.tags["overlap"] for question in tagged.questions} == {"low", "high"}
+    assert 0 < tagged.provenance["overlap"] < 1
