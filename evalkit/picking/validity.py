@@ -7,9 +7,8 @@ from typing import Any
 from evalkit.cell import cell_name
 from evalkit.picking.decision.recommend import Recommendation
 from evalkit.picking.questions.overlap import HALVES, TAG
-from evalkit.reporting.table import to_markdown
 from evalkit.reporting.measurements import as_number
-from evalkit.reporting.table import Table, TableCell
+from evalkit.reporting.table import Table, TableCell, to_markdown
 from evalkit.results import Results
 
 REAL = "34 to 44 %"

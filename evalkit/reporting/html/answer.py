@@ -21,7 +21,6 @@ NAMED = 3
 
 
 def answer(unit: Unit, decides: bool = True) -> list[str]:
-def answer(unit: Unit, decides: bool = True) -> list[str]:
     """Return sentences about a task, the best cell first. What to pick is told only where questions can say."""
     if unit.main is None or unit.boards[unit.main.name]["score"].isna().all():
         return [f"Nothing could be scored: {_failures(unit) or 'every score is undefined'}."]
