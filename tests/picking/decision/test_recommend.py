@@ -10,6 +10,7 @@ from scipy import stats
 from evalkit.errors import ConfigError
 from evalkit.picking.decision.recommend import recommend
 from evalkit.picking.decision.requirements import parse_requirements
+from evalkit.picking.recommendation import in_short, to_text
 from evalkit.results import Results
 from evalkit.results.facts import NO_WEIGHTS, ModelFacts
 from evalkit.results.measurements import COLUMNS, TRUNCATED_COLUMNS, Measurements
@@ -90,6 +91,23 @@ def test_nothing_is_left():
     found = decide("dim<10")
     assert (found.best, found.choice, found.pareto) == (None, None, ())
     assert found.alternatives[0].choice.model == "middle"
+
+
+def test_questions_that_do_not_decide_compare_and_recommend_nothing():
+    found = recommend(results(), metric="hit_rate@5", margin=0.03, decide=False)
+    assert found.choice is None
+    assert found.alternatives == ()
+    assert [choice.model for choice in found.pareto] == ["large", "middle", "small", "bad"]
+    told = in_short(found)
+    assert told[0] == "No recommendation: these questions cannot say which model is best."
+    assert "columns question and quote" in told[2]
+    assert "## Worth a look" in to_text(found, results())
+
+
+def test_pairs_that_are_told_apart_are_counted():
+    """All but large and middle, which differ on 4 questions of 400."""
+    assert decide().pairs_apart == 5
+    assert decide("latency_p95<10ms").pairs_apart == 1, "of those allowed"
 
 
 def test_another_margin_would_change_the_answer():
