@@ -109,6 +109,15 @@ def test_sentences_end_as_they_do_in_their_language(folder):
         assert asked[-1] in ".。！"
 
 
+def test_texts_in_small_letters_have_sentences_too(tmp_path):
+    text = (
+        "the wing was tested in a tunnel at low speed . the flow separated near the tip . no lift was left there . "
+    )
+    (tmp_path / "a.txt").write_text(text * 2 + "at last a model of another wing was put in its place .")
+    (question,) = questions_from_documents(read_folder(tmp_path)).questions
+    assert question.text == "at last a model of another wing was put in its place ."
+
+
 def test_what_is_around_a_sentence_is_its_answer_and_moves(folder):
     questions = questions_from_documents(folder)
     documents, moved = searched(folder, questions)
