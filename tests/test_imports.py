@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -131,7 +132,16 @@ def imported(file):
     return found & MODULES.keys()
 
 
-IMPORTERS = {name: {other for other, file in MODULES.items() if name in imported(file)} for name in MODULES}
+@cache
+def importers():
+    """The modules that import a module, by its name."""
+    found = {name: set() for name in MODULES}
+    for other, file in MODULES.items():
+        for name in imported(file):
+            found[name].add(other)
+    return found
+
+
 NAMED = [ROOT / "pyproject.toml", ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
 """Where modules are named that others may import."""
 
@@ -139,7 +149,7 @@ NAMED = [ROOT / "pyproject.toml", ROOT / "README.md", ROOT / "CONTRIBUTING.md", 
 @pytest.mark.parametrize("name", sorted(n for n in MODULES if n.count(".") > 1 and ".picking." not in n))
 def test_what_only_its_own_package_imports_is_private(name):
     package, _, own_name = name.rpartition(".")
-    outside = {other for other in IMPORTERS[name] if other != package and not other.startswith(f"{package}.")}
+    outside = {other for other in importers()[name] if other != package and not other.startswith(f"{package}.")}
     if own_name.startswith("_"):
         assert not outside, f"a private module of {package} is imported by {outside}"
     elif not outside and MODULES[name].name != "__init__.py":
