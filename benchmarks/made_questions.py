@@ -25,7 +25,7 @@ from scipy.stats import kendalltau
 
 import evalkit
 from evalkit.picking.documents import Chunking, Folder, read_folder, split, with_texts
-from evalkit.picking.documents.folder import SourceFile
+from evalkit.picking.documents._folder import SourceFile
 from evalkit.picking.questions import (
     Origin,
     Question,

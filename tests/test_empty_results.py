@@ -12,7 +12,7 @@ import evalkit
 from evalkit.contracts import no_progress
 from evalkit.gating.gate import gate, make_baseline
 from evalkit.integrations.mteb.export import export_results
-from evalkit.picking.decision.halving import halve
+from evalkit.picking._budget import halve
 from evalkit.picking.decision.recommend import recommend
 from evalkit.reporting._tables import make_tables
 from evalkit.reporting.changes import changes_to_markdown

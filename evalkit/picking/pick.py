@@ -16,7 +16,7 @@ from evalkit.measure import Limits, MeasuringInterrupted, measure
 from evalkit.metrics.metric import Metric
 from evalkit.models.free_models import FreeModels, free_models
 from evalkit.models.llamaindex_class import load_llm
-from evalkit.picking.budget import Fitted, fit
+from evalkit.picking._budget import Fitted, fit
 from evalkit.picking.chunkings import chunking_table, with_costs
 from evalkit.picking.decision.recommend import Recommendation, check_margin, recommend
 from evalkit.picking.decision.requirements import parse_requirements
@@ -78,7 +78,7 @@ def pick(
     measure_seconds: float = 5.0,
     **keys: Unpack[RunKeys],
 ) -> Pick:
-    """Which model, reranker and chunking to use on one's own documents, told from one's own questions.
+    """Choose a model, a reranker and a chunking for one's own documents, by one's own questions.
 
     `documents` is a folder (see `documents.read_folder`), `questions` a file (see `questions.read_questions`).
     Without one, a language model writes them, `llm` (an object of LlamaIndex, or `llamaindex:MODULE.CLASS?…`), on so
@@ -182,12 +182,14 @@ def pick(
 
 
 def _interrupted(results: Results, out: Path | None) -> Interrupted:
-    """The error after Ctrl-C; what was finished is written."""
+    """Return the error after Ctrl-C; what was finished is written."""
     return Interrupted(results, None if out is None else write_run(results, out).failed)
 
 
 def _metric(asked: str | None, config: RunConfig) -> str:
-    """A metric that the run will have, or the one that decides by default. Raises ConfigError for any other."""
+    """Return a metric that the run will have, or the one that decides by default. Raises ConfigError for any
+    other.
+    """
     computed = {metric.name: metric for metric in config.ranking_metrics}
     default = f"hit_rate@{max(config.top_k)}"
     if default not in computed:
@@ -202,7 +204,7 @@ def _metric(asked: str | None, config: RunConfig) -> str:
 def _questions(
     given: str | Path | None, llm: "str | LLM | None", passages: int, folder: Folder, config: RunConfig
 ) -> QuestionSet:
-    """The questions: given, generated, or from the documents. What is made is kept in `out` and used again."""
+    """Return the questions: given, generated, or from the documents. What is made is kept in `out` and used again."""
     if given is not None:
         if llm is not None:
             raise ConfigError("both questions and a language model to write them: give one of the two.")
@@ -240,7 +242,7 @@ def _chunkings(size: int | Sequence[int] | None, overlap: int | Sequence[int]) -
 def _tasks(
     folder: Folder, chunks: Mapping[Chunking, Sequence[Chunk]], questions: QuestionSet, config: RunConfig
 ) -> list[RetrievalTask]:
-    """A task a chunking, all with the same questions; with `max_queries` a seeded sample of them."""
+    """Return a task a chunking, all with the same questions; with `max_queries` a seeded sample of them."""
     name = folder.path.resolve().name
     sample: Any = {"max_queries": config.max_queries, "seed": config.seed}
     return [make_task(name, folder, chunking, found, questions, **sample) for chunking, found in chunks.items()]
@@ -274,7 +276,7 @@ def _provenance(
 
 
 def _cut(fitted: Fitted) -> list[dict[str, Any]]:
-    """The choices that were cut, each with its mean and the number of questions that it was seen on."""
+    """Return the choices that were cut, each with its mean and the number of questions that it was seen on."""
     return [
         {**vars(cell), "score": None if math.isnan(each.scores[cell]) else each.scores[cell], "n": each.questions}
         for each in fitted.rounds
@@ -290,7 +292,7 @@ def _write(picked: Pick, folder: Path) -> Reports:
 
 
 def _recommendation(picked: Pick) -> str:
-    """The recommendation with its reasons, and code that builds what it names: Markdown."""
+    """Return the recommendation with its reasons, and code that builds what it names: Markdown."""
     text = to_text(picked.recommendation, picked.results)
     choice = picked.recommendation.choice
     if choice is not None:

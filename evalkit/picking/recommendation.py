@@ -7,8 +7,8 @@ from typing import Any
 from evalkit.cell import NO_RERANKER, cell_name
 from evalkit.models.registry import parse_spec
 from evalkit.models.registry.selection import is_fusion
+from evalkit.picking._validity import validity
 from evalkit.picking.decision.recommend import Choice, Recommendation
-from evalkit.picking.validity import validity
 from evalkit.results import Results
 from evalkit.results.comparisons import FEWEST, LEVEL
 
@@ -66,7 +66,7 @@ WHAT_TO_DO = (
 
 
 def to_text(found: Recommendation, results: Results) -> str:
-    """The recommendation as Markdown: what to use and why, what else is good, what would change it.
+    """Return the recommendation as Markdown: what to use and why, what else is good, what would change it.
 
     `results` is the run that it was made from.
     """
@@ -83,7 +83,7 @@ def to_text(found: Recommendation, results: Results) -> str:
 
 
 def in_short(found: Recommendation) -> list[str]:
-    """The recommendation and what it rests on, in plain sentences."""
+    """Return the recommendation and what it rests on, in plain sentences."""
     opening = [WITHHELD, WHAT_TO_DO] if not found.decide else _reasons(found)[:1]
     return [f"{_headline(found).removeprefix('# ')}.", *opening]
 
@@ -140,7 +140,7 @@ def sentence_transformers_code(choice: Choice, results: Results) -> str | None:
 
 
 def _arguments(name: str, run: Mapping[str, Any], options: Mapping[str, Any], **more: Any) -> str:
-    """What is between the brackets of a model's class, only what is set."""
+    """Tell what is between the brackets of a model's class, only what is set."""
     given = {
         "revision": options.get("revision"),
         "device": run["device"],
@@ -156,7 +156,7 @@ def _chunking(choice: Choice) -> str:
 
 
 def named(choice: Choice) -> str:
-    """A choice in words: "bge-small + ce-minilm, chunks of 512/64"."""
+    """Return a choice in words: "bge-small + ce-minilm, chunks of 512/64"."""
     chunks = "whole files" if choice.chunking == "whole" else f"chunks of {choice.chunking}"
     return f"{cell_name(choice.model, choice.reranker)}, {chunks}"
 
@@ -226,7 +226,7 @@ def _changes(found: Recommendation) -> str:
 
 
 def _budget(results: Results) -> str:
-    """What was cut to fit into the time, and what it scored on how many questions."""
+    """Tell what was cut to fit into the time, and what it scored on how many questions."""
     budget = results.provenance.get("pick", {}).get("budget")
     if budget is None:
         return ""

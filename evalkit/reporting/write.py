@@ -140,7 +140,7 @@ def _saved_elsewhere(results: Results) -> str:
 
 
 def _opening(results: Results) -> str:
-    """What a pick recommends, or why it does not; empty for other runs."""
+    """Tell what a pick recommends, or why it does not; empty for other runs."""
     told: list[str] = results.provenance.get("pick", {}).get("recommendation", [])
     return "".join(f"{sentence}\n\n" for sentence in told)
 

@@ -202,7 +202,7 @@ def _told_apart(values: Any, allowed: Sequence[int], seed: int) -> FloatArray:
 def _against_best(
     choices: Sequence[Choice], values: Any, allowed: Sequence[int], corrected: FloatArray, seed: int
 ) -> list[Choice]:
-    """The choices, those allowed compared with the best of them; `corrected` as `_told_apart` gives it."""
+    """Return the choices, those allowed compared with the best of them; `corrected` as `_told_apart` gives it."""
     compared = list(choices)
     if len(allowed) < 2:
         return compared
@@ -223,7 +223,7 @@ def _against_best(
 
 
 def _first(choices: Sequence[Choice], allowed: Sequence[int]) -> int:
-    """The best of those allowed; of equals the cheapest."""
+    """Return the best of those allowed; of equals the cheapest."""
     return min(allowed, key=lambda number: (-choices[number].score, choices[number].cost))
 
 
@@ -235,7 +235,7 @@ def _best_and_cheapest(allowed: Sequence[Choice], margin: float) -> tuple[Choice
 
 
 def _pareto(allowed: Sequence[Choice]) -> tuple[Choice, ...]:
-    """Those that no other is at least as good as in all three and better in one, best first.
+    """Return those that no other is at least as good as in all three and better in one, best first.
 
     The cost is the price where any has one, else the bytes of vectors. What is not known counts as the worst.
     """
@@ -257,7 +257,7 @@ def _pareto(allowed: Sequence[Choice]) -> tuple[Choice, ...]:
 def _other_margins(
     compared: Sequence[Choice], best: Choice | None, choice: Choice | None, margin: float
 ) -> list[Alternative]:
-    """The next larger margin with another choice, and the margin below which it is no longer this one."""
+    """Return the next larger margin with another choice, and the margin below which it is no longer this one."""
     if best is None or choice is None:
         return []
     found = []
@@ -281,7 +281,7 @@ def _without_each(
     margin: float,
     seed: int,
 ) -> list[Alternative]:
-    """What would be chosen without each of the requirements."""
+    """Tell what would be chosen without each of the requirements."""
     found = []
     for text in dict.fromkeys(requirement.text for requirement in requirements):
         freed = [
@@ -305,7 +305,7 @@ def _name(choice: Choice) -> tuple[str, str, str]:
 
 
 def _values(results: Results, cell: tuple[str, str, str]) -> dict[str, object]:
-    """What was measured of a cell, and what is known of its models together."""
+    """Tell what was measured of a cell, and what is known of its models together."""
     found = results.measurements.cells
     rows = found[(found[["split", "model", "reranker"]] == list(cell)).all(axis=1)]
     values: dict[str, object] = {} if rows.empty else dict(rows.iloc[0].drop(CELL_KEYS))

@@ -70,7 +70,7 @@ class Requirement:
         return _is_metric(self.column)
 
     def verdict(self, values: Mapping[str, object]) -> Verdict:
-        """Whether a choice with these values, by column, keeps to it; what is not known cannot be told."""
+        """Tell whether a choice with these values, by column, keeps to it; what is not known cannot be told."""
         found = values.get(self.column)
         if isinstance(self.value, tuple):
             if not isinstance(found, tuple) or None in found:
@@ -87,7 +87,9 @@ class Requirement:
 
 
 def parse_requirements(text: str) -> tuple[Requirement, ...]:
-    """The requirements in a comma-separated string. Raises UnknownNameError for a name, ConfigError for the rest."""
+    """Return the requirements in a comma-separated string. Raises UnknownNameError for a name, ConfigError for the
+    rest.
+    """
     return tuple(_parse(part) for part in split_list(text))
 
 
@@ -139,5 +141,5 @@ def _parse(text: str) -> Requirement:
 
 
 def _is_metric(name: str) -> bool:
-    """Whether a name can only be meant as a metric's: it has a cut-off or brackets, or ir_measures has it."""
+    """Tell whether a name can only be meant as a metric's: it has a cut-off or brackets, or ir_measures has it."""
     return "@" in name or "(" in name or name in ir.NAMES

@@ -9,15 +9,14 @@ from typing import Any
 
 from evalkit.errors import ConfigError
 from evalkit.picking.documents import Folder
-from evalkit.picking.questions.from_csv import read_questions
-from evalkit.picking.questions.question import Origin, QuestionSet
-from evalkit.picking.questions.writing import write_questions
+from evalkit.picking.questions._from_csv import read_questions
+from evalkit.picking.questions._question import Origin, QuestionSet, write_questions
 
 
 def saved_or_made(
     path: Path, folder: Folder, origin: Origin, made_from: Mapping[str, object], make: Callable[[], QuestionSet]
 ) -> QuestionSet:
-    """The questions in the file, if they were made from the same; else new ones, which are written there.
+    """Return the questions in the file, if they were made from the same; else new ones, which are written there.
 
     Beside questions.jsonl, questions.made.json says what they were made from. If the file was edited since, the
     questions are those of the file, and their provenance has, under `edited`, how many were added, removed and
@@ -71,7 +70,7 @@ def _record(path: Path) -> dict[str, Any] | None:
 
 
 def _lines(path: Path) -> dict[str, str]:
-    """A hash of each line of the file, by the question's id, or its own number where it has none."""
+    """Return a hash of each line of the file, by the question's id, or its own number where it has none."""
     found = {}
     for number, line in enumerate(filter(str.strip, path.read_text(encoding="utf-8").splitlines()), start=1):
         try:

@@ -16,9 +16,9 @@ import regex
 
 from evalkit.errors import ConfigError
 from evalkit.picking.documents import Folder, SourceFile
-from evalkit.picking.questions.filters import Candidate, Reasons, filtered, words
+from evalkit.picking.questions._filters import Candidate, Reasons, filtered, words
+from evalkit.picking.questions._question import Origin, Question, QuestionSet, Span
 from evalkit.picking.questions.overlap import overlap
-from evalkit.picking.questions.question import Origin, Question, QuestionSet, Span
 
 VERSION = 2
 """Of the rules below; part of the provenance."""
@@ -81,7 +81,7 @@ def questions_from_documents(folder: Folder, *, count: int = COUNT, seed: int = 
 
 
 def made_from(folder: Folder, count: int, seed: int) -> dict[str, object]:
-    """All that decides which questions are made, as plain data."""
+    """Return all that decides which questions are made, as plain data."""
     return {
         "method": "sentences and headings, taken out of what is searched",
         "version": VERSION,
@@ -101,7 +101,7 @@ def _headings(file: SourceFile) -> Iterator[Candidate]:
 
 
 def _sentences(file: SourceFile) -> Iterator[Candidate]:
-    """The sentences that share the fewest words with what is around them."""
+    """Yield the sentences that share the fewest words with what is around them."""
     found = []
     start = 0
     boundaries = BOUNDARY_OF_SMALL if file.text.islower() else BOUNDARY
@@ -120,14 +120,14 @@ def _sentences(file: SourceFile) -> Iterator[Candidate]:
 
 
 def _stripped(file: SourceFile, start: int, end: int) -> Span:
-    """A part of a file without the blanks around it."""
+    """Return a part of a file without the blanks around it."""
     part = file.text[start:end]
     start += len(part) - len(part.lstrip())
     return Span(file.name, start, start + len(part.strip()))
 
 
 def _is_prose(text: str) -> bool:
-    """Whether a text is no code, path or table, by its signs."""
+    """Tell whether a text is no code, path or table, by its signs."""
     signs = sum(sign in "/\\@#*&%" or unicodedata.category(sign) in _SIGNS for sign in text)
     return signs <= CODE * len(text)
 

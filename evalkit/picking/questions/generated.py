@@ -14,8 +14,8 @@ from evalkit.contracts import Advance, no_progress
 from evalkit.errors import ApiError, ConfigError
 from evalkit.models.components import describe, secrets_of
 from evalkit.picking.documents import Chunk, Chunking, Folder, split
-from evalkit.picking.questions.filters import Candidate, Reasons, copies, filtered, names_the_context
-from evalkit.picking.questions.question import Origin, Question, QuestionSet, Span
+from evalkit.picking.questions._filters import Candidate, Reasons, copies, filtered, names_the_context
+from evalkit.picking.questions._question import Origin, Question, QuestionSet, Span
 from evalkit.secrets import hide
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def generate_questions(
 
 
 def made_from(folder: Folder, llm: "LLM", passages: int, per_passage: int, seed: int) -> dict[str, object]:
-    """All that decides what is generated, as plain data and without keys."""
+    """Return all that decides what is generated, as plain data and without keys."""
     return {
         "version": VERSION,
         "llm": {"model": llm.metadata.model_name, **described(llm)},
@@ -106,7 +106,9 @@ def made_from(folder: Folder, llm: "LLM", passages: int, per_passage: int, seed:
 
 
 def described(llm: "LLM") -> dict[str, object]:
-    """The language model as plain data: what its class is made with. Nothing that changes from call to call."""
+    """Return the language model as plain data: what its class is made with. Nothing that changes from call to
+    call.
+    """
     values = describe(llm, leave_out=tuple(llm.__pydantic_private__ or ()))
     return {"class": values["class"], "values": values["values"]}
 
@@ -123,7 +125,7 @@ def _drawn(chunks: tuple[Chunk, ...], count: int, seed: int) -> list[Chunk]:
 
 
 def _ask(llm: "LLM", chunks: list[Chunk], per_passage: int, answers: Path | None, advance: Advance) -> list[str]:
-    """What the model says to each passage, in order."""
+    """Tell what the model says to each passage, in order."""
     known = _known(answers)
     asked = json.dumps(described(llm), sort_keys=True)
     said = []
@@ -151,7 +153,7 @@ def _complete(llm: "LLM", prompt: str, passage: str, answers: Path | None) -> st
 
 
 def _known(answers: Path | None) -> dict[str, str]:
-    """What was said before, by key; a line that was cut off in the middle is asked again."""
+    """Tell what was said before, by key; a line that was cut off in the middle is asked again."""
     if answers is None or not answers.is_file():
         return {}
     found = {}
@@ -165,7 +167,7 @@ def _known(answers: Path | None) -> dict[str, str]:
 
 
 def _read(chunk: Chunk, answer: str, drops: Counter[str]) -> Iterator[Candidate]:
-    """Pairs of Q: and A: lines, as candidates."""
+    """Yield pairs of Q: and A: lines, as candidates."""
     question: str | None = None
     for line in filter(str.strip, answer.splitlines()):
         found = LINE.match(line)
@@ -191,7 +193,7 @@ def _read(chunk: Chunk, answer: str, drops: Counter[str]) -> Iterator[Candidate]
 
 
 def _quoted(chunk: Chunk, quote: str) -> Span | None:
-    """Where the passage has the quote, whatever blanks are between its words and quotation marks around it."""
+    """Tell where the passage has the quote, whatever blanks are between its words and quotation marks around it."""
     words = quote.strip("\"'“”‘’ ").removesuffix("…").removesuffix("...").split()
     if not words:
         return None

@@ -7,8 +7,8 @@ import numpy as np
 
 from evalkit import tokenization
 from evalkit.picking.documents import Chunk
-from evalkit.picking.questions.question import Question, QuestionSet
-from evalkit.picking.questions.task import relevant
+from evalkit.picking.questions._question import Question, QuestionSet
+from evalkit.picking.questions._task import relevant
 
 TAG = "overlap"
 """The tag of a question that says in which half it is."""
@@ -16,13 +16,13 @@ HALVES = ("low", "high")
 
 
 def overlap(question: str, passage: str) -> float:
-    """The share of a question's different words that stand in a passage; NaN for a question without words."""
+    """Return the share of a question's different words that stand in a passage; NaN for a question without words."""
     asked = _words(question)
     return len(asked & _words(passage)) / len(asked) if asked else float("nan")
 
 
 def with_overlap(questions: QuestionSet, chunks: Sequence[Chunk]) -> QuestionSet:
-    """The questions, each tagged with its half by overlap, and the mean overlap in their provenance.
+    """Return the questions, each tagged with its half by overlap, and the mean overlap in their provenance.
 
     A question's overlap is its mean over the chunks that answer it. Questions at the median are in the low half.
     """

@@ -11,7 +11,7 @@ from evalkit.compute import Compute, choose_compute
 from evalkit.errors import ConfigError
 from evalkit.metrics.ranking import Judgements, judge, ndcg
 from evalkit.models.registry.selection import choose_participants
-from evalkit.picking.decision.halving import halve
+from evalkit.picking._budget import halve
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid import GridPlan, run_grid
 from evalkit.stats.paired import compare_means

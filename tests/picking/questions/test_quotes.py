@@ -7,8 +7,8 @@ import pytest
 from evalkit.errors import DataError
 from evalkit.picking.documents import Folder, SourceFile
 from evalkit.picking.questions import read_questions
-from evalkit.picking.questions.question import Span
-from evalkit.picking.questions.quotes import Quotes
+from evalkit.picking.questions._question import Span
+from evalkit.picking.questions._quotes import Quotes
 
 SOFT = "\u00ad"
 # What stands in the document, and what the quote has: each must be found both ways round.

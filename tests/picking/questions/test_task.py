@@ -6,7 +6,7 @@ import pytest
 
 from evalkit.picking.documents import Chunk, Chunking, read_folder, split
 from evalkit.picking.questions import Question, QuestionSet, Span, make_task, read_questions
-from evalkit.picking.questions.task import relevant
+from evalkit.picking.questions._task import relevant
 from evalkit.tasks import load_task
 
 

@@ -1,11 +1,17 @@
 """Chunks of documents, by LlamaIndex's SentenceSplitter, each with the characters it covers in its file."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from evalkit.errors import ConfigError, OptionalDependencyError
-from evalkit.picking.documents.folder import Folder, SourceFile
+from evalkit.picking.documents._folder import Folder, SourceFile
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Chunk:
 
 
 def split(folder: Folder, chunking: Chunking) -> tuple[Chunk, ...]:
-    """The chunks of all files, in order. A chunk's id is FILE#START-END; that of a whole file is FILE.
+    """Return the chunks of all files, in order. A chunk's id is FILE#START-END; that of a whole file is FILE.
 
     The pieces are those of `SentenceSplitter(chunk_size, chunk_overlap)`. It drops some blanks between sentences, so
     a piece need not be in the file as it stands: the chunk is what the file has between the piece's first and last
@@ -79,7 +85,7 @@ def split(folder: Folder, chunking: Chunking) -> tuple[Chunk, ...]:
 
 
 def count_tokens(texts: Iterable[str]) -> list[int]:
-    """Tokens of each text, counted as `Chunking` counts them."""
+    """Return tokens of each text, counted as `Chunking` counts them."""
     try:
         from llama_index.core.utils import get_tokenizer
     except ImportError:
@@ -104,7 +110,7 @@ def _placed(file: SourceFile, pieces: Sequence[str]) -> list[Chunk]:
 
 
 def _starts(text: str, pieces: Sequence[str], name: str) -> list[int]:
-    """Where each piece starts, such that together they cover the text, in order and without a gap.
+    """Tell where each piece starts, such that together they cover the text, in order and without a gap.
 
     LlamaIndex searches each piece on its own, and finds the wrong place where a text repeats itself. Here a place
     counts only if the pieces before lead there, and from it the rest leads to the end.
@@ -135,3 +141,32 @@ def _path(text: str, pieces: Sequence[str], advance: int) -> list[int]:
     for found in reversed(came_from[1:]):
         path.append(found[path[-1]])
     return path[::-1]
+
+
+def chunk_statistics(folder: Folder, chunkings: Mapping[Chunking, Sequence[Chunk]]) -> "pd.DataFrame":
+    """Return a row a chunking: its label, files, skipped, chunks, and p50, p95 and max of chunks a file and tokens a
+    chunk.
+
+    Percentiles are float64 (linear between two values), all else int64. Tokens are counted as `Chunking` says.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, object]] = []
+    for chunking, chunks in chunkings.items():
+        per_file = Counter(chunk.file for chunk in chunks)
+        rows.append(
+            {
+                "chunking": chunking.label,
+                "files": len(folder.files),
+                "skipped": len(folder.skipped),
+                "chunks": len(chunks),
+                **_spread("chunks_per_file", [per_file[file.name] for file in folder.files]),
+                **_spread("tokens", count_tokens(chunk.text for chunk in chunks)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _spread(name: str, counts: Sequence[int]) -> dict[str, object]:
+    middle, high = np.percentile(counts, [50, 95])
+    return {f"{name}_p50": float(middle), f"{name}_p95": float(high), f"{name}_max": max(counts)}

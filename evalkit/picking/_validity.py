@@ -18,7 +18,7 @@ SHOWN = 10
 
 
 def validity(found: Recommendation, results: Results) -> str:
-    """A section on questions that were made (Markdown); empty for those that were given."""
+    """Return a section on questions that were made (Markdown); empty for those that were given."""
     overlap = results.provenance.get("pick", {}).get("questions", {}).get(TAG)
     if overlap is None:
         return ""
@@ -32,7 +32,9 @@ def validity(found: Recommendation, results: Results) -> str:
 
 
 def by_overlap(found: Recommendation, results: Results) -> Table:
-    """The scores of the best choices on the questions that share fewer words with their answer, and on the others."""
+    """Return the scores of the best choices on the questions that share fewer words with their answer, and on the
+    others.
+    """
     queries = results.evidence.queries
     half = {str(query): json.loads(tags)[TAG] for query, tags in zip(queries["query"], queries["tags"], strict=True)}
     records = results.records[results.records["metric"] == found.metric]

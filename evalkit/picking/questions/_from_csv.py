@@ -11,8 +11,8 @@ from pathlib import Path
 
 from evalkit.errors import ConfigError
 from evalkit.picking.documents import Folder
-from evalkit.picking.questions.question import Origin, Question, QuestionSet, Span
-from evalkit.picking.questions.quotes import Quotes
+from evalkit.picking.questions._question import Origin, Question, QuestionSet, Span
+from evalkit.picking.questions._quotes import Quotes
 from evalkit.tasks.checks import Problems
 from evalkit.tasks.columns import QUESTIONS
 from evalkit.tasks.layouts import is_dataset
@@ -84,12 +84,12 @@ def _cell(row: Row, field: str) -> str:
 
 
 def _plain(value: object) -> str:
-    """A value as text; "" if there is none, or it is not plain."""
+    """Return a value as text; "" if there is none, or it is not plain."""
     return str(value).strip() if isinstance(value, str | int | float) else ""
 
 
 def _passages(row: Row, field: str) -> list[str]:
-    """The texts of a field: one, or a list's, also a list that was printed into a cell (pandas does so)."""
+    """Return the texts of a field: one, or a list's, also a list that was printed into a cell (pandas does so)."""
     value = row.get(field)
     if isinstance(value, list):
         texts = [str(text) for text in value]
@@ -101,7 +101,7 @@ def _passages(row: Row, field: str) -> list[str]:
 
 
 def _printed_strings(printed: str) -> list[str]:
-    """The strings of a list as Python or numpy prints it; empty if it is no such list."""
+    """Return the strings of a list as Python or numpy prints it; empty if it is no such list."""
     try:
         tokens = list(tokenize.generate_tokens(io.StringIO(printed).readline))
         return [ast.literal_eval(token.string) for token in tokens if token.type == tokenize.STRING]
@@ -139,7 +139,7 @@ def _why_absent(file: str, texts: Mapping[str, str], skipped: Mapping[str, str])
 
 
 def _places(row: Row, passage: str, quotes: Quotes, file: str) -> tuple[Span, ...]:
-    """Where a passage is in the documents; notes if that is nowhere, or in several places."""
+    """Tell where a passage is in the documents; notes if that is nowhere, or in several places."""
     found = quotes.find(passage, file)
     if not found:
         elsewhere = sorted({span.file for span in quotes.find(passage)}) if file else []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evalkit import tokenization
 from evalkit.picking.documents import Folder
-from evalkit.picking.questions.question import Span
+from evalkit.picking.questions._question import Span
 
 WORDS_ASKED = 3
 """The fewest words of a question."""
@@ -42,7 +42,8 @@ Reasons = Mapping[str, Callable[[Candidate], bool]]
 def filtered(
     candidates: Sequence[Candidate], folder: Folder, reasons: Reasons, drops: Counter[str]
 ) -> list[Candidate]:
-    """The candidates that can be asked, in order; each dropped one is counted with the first reason that holds.
+    """Return the candidates that can be asked, in order; each dropped one is counted with the first reason that
+    holds.
 
     To `reasons` come those of all questions: too short, an answer in several places, a near-duplicate of one kept.
     """
@@ -66,18 +67,18 @@ def filtered(
 
 
 def copies(candidate: Candidate) -> bool:
-    """Whether a question is made of the passage's own phrases."""
+    """Tell whether a question is made of the passage's own phrases."""
     asked, there = _runs(words(candidate.text)), _runs(words(candidate.passage))
     return bool(asked) and len(asked & there) > COPIED * len(asked)
 
 
 def names_the_context(candidate: Candidate) -> bool:
-    """Whether a question speaks of the passage it was made of."""
+    """Tell whether a question speaks of the passage it was made of."""
     return CONTEXT.search(candidate.text) is not None
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in lower case."""
+    """Return the words of a text in lower case."""
     return tokenization.words(text.lower())
 
 
@@ -86,5 +87,5 @@ def _runs(found: Sequence[str]) -> set[tuple[str, ...]]:
 
 
 def _near(own: set[str], seen: Sequence[set[str]]) -> bool:
-    """Whether a question has nearly the words of one of those seen."""
+    """Tell whether a question has nearly the words of one of those seen."""
     return any(len(own & other) >= SAME * len(own | other) for other in seen)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.errors import ConfigError, DataError
-from evalkit.picking.documents.reading import UnreadableError, read_text
+from evalkit.picking.documents._reading import UnreadableError, read_text
 from evalkit.tasks.checks import DataWarning, told
 
 if TYPE_CHECKING:
@@ -81,13 +81,13 @@ def read_folder(path: Path, readers: "Mapping[str, BaseReader] | None" = None) -
 
 
 def with_texts(folder: Folder, texts: Mapping[str, str]) -> Folder:
-    """The folder with other texts in its files, by name; files with nothing but blanks are left out."""
+    """Return the folder with other texts in its files, by name; files with nothing but blanks are left out."""
     files = tuple(replace(file, text=texts[file.name]) for file in folder.files if texts[file.name].strip())
     return replace(folder, files=files, content_hash=_content_hash(files))
 
 
 def by_reason(skipped: Iterable[Skipped]) -> list[str]:
-    """A line a reason, in order: "reason (2): a.png, b.png"."""
+    """Return a line a reason, in order: "reason (2): a.png, b.png"."""
     names: defaultdict[str, list[str]] = defaultdict(list)
     for each in skipped:
         names[each.reason].append(each.name)
@@ -95,7 +95,7 @@ def by_reason(skipped: Iterable[Skipped]) -> list[str]:
 
 
 def _entries(top: Path) -> Iterator[tuple[str, str]]:
-    """Names of files, in order, with the reason not to read them if there is one; hidden folders as one."""
+    """Yield names of files, in order, with the reason not to read them if there is one; hidden folders as one."""
     found: list[tuple[str, str]] = []
     unreadable: list[OSError] = []
     for root, folders, names in os.walk(top, onerror=unreadable.append):

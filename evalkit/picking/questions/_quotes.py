@@ -10,7 +10,7 @@ from itertools import groupby
 
 from rapidfuzz import fuzz
 
-from evalkit.picking.questions.question import Span
+from evalkit.picking.questions._question import Span
 
 Plain = tuple[str, list[int]]
 """A text reduced to what counts, and for each sign of it where in the text it came from."""
@@ -112,7 +112,7 @@ def plain(text: str) -> Plain:
 
 
 def small_letters(text: str) -> str:
-    """A text in small letters, each where its capital was."""
+    """Return a text in small letters, each where its capital was."""
     if len(text.lower()) == len(text):
         return text.lower()
     return "".join(each.lower() if len(each.lower()) == 1 else each for each in text)
@@ -126,7 +126,7 @@ def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _parts(text: str, apart: str) -> list[str]:
-    """The words of a text, or its characters where nothing is between words."""
+    """Return the words of a text, or its characters where nothing is between words."""
     return text.split() if apart else list(text)
 
 

@@ -44,7 +44,8 @@ class UnreadableError(Exception):
 
 
 def read_text(path: Path, readers: Mapping[str, "BaseReader"]) -> tuple[str, str]:
-    """A file's text and a note on what is doubtful about it ("" mostly). `readers`, by suffix, go before our own.
+    """Return a file's text and a note on what is doubtful about it ("" mostly). `readers`, by suffix, go before our
+    own.
 
     Raises UnreadableError, and OptionalDependencyError if a package is missing.
     """
@@ -72,7 +73,9 @@ def _plain(path: Path) -> tuple[str, str]:
 
 
 def _decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
-    """Text of bytes in the encoding that a byte order mark names, or that is `declared`, or UTF-8, or guessed."""
+    """Return text of bytes in the encoding that a byte order mark names, or that is `declared`, or UTF-8, or
+    guessed.
+    """
     marked = next((encoding for mark, encoding in _BOMS.items() if data.startswith(mark)), None)
     if marked is None and _BINARY.search(data):
         raise UnreadableError("binary data, not text")
@@ -92,7 +95,7 @@ def _decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
 
 
 def _html(path: Path) -> tuple[str, str]:
-    """What a browser shows, a line a block; headings as in Markdown, so that they can be told from text."""
+    """Tell what a browser shows, a line a block; headings as in Markdown, so that they can be told from text."""
     bs4 = _needed("bs4", "reading .html")
     data = path.read_bytes()
     text, note = _decode(
@@ -115,7 +118,7 @@ def _html(path: Path) -> tuple[str, str]:
 
 
 def _pdf(path: Path) -> tuple[str, str]:
-    """The text of all pages, a line end between two (as LlamaIndex's PDFReader makes of a full document)."""
+    """Return the text of all pages, a line end between two (as LlamaIndex's PDFReader makes of a full document)."""
     reader = _needed("pypdf", "reading .pdf").PdfReader(path)
     if reader.is_encrypted and not reader.decrypt(""):
         raise UnreadableError("encrypted: it needs a password")

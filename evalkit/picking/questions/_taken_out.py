@@ -7,12 +7,13 @@ from dataclasses import replace
 from itertools import accumulate
 
 from evalkit.picking.documents import Folder, with_texts
-from evalkit.picking.questions.question import QuestionSet, Span
-from evalkit.picking.questions.quotes import small_letters
+from evalkit.picking.questions._question import QuestionSet, Span
+from evalkit.picking.questions._quotes import small_letters
 
 
 def searched(folder: Folder, questions: QuestionSet) -> tuple[Folder, QuestionSet]:
-    """The folder without any place of a question that is `taken_out`, and the questions with their answers moved.
+    """Return the folder without any place of a question that is `taken_out`, and the questions with their answers
+    moved.
 
     A place is one of the same signs, whatever their case and the blanks between them, in any file. A file with
     nothing else in it is left out.
@@ -37,7 +38,7 @@ def searched(folder: Folder, questions: QuestionSet) -> tuple[Folder, QuestionSe
 
 
 def _places(patterns: Iterable[re.Pattern[str]], text: str) -> list[tuple[int, int]]:
-    """Where any of the patterns stands, in order; places that overlap are one."""
+    """Tell where any of the patterns stands, in order; places that overlap are one."""
     places: list[tuple[int, int]] = []
     for start, end in sorted(hit.span() for pattern in patterns for hit in pattern.finditer(text)):
         if places and start < places[-1][1]:
@@ -54,7 +55,7 @@ def _without(text: str, cuts: Sequence[tuple[int, int]]) -> str:
 
 
 def _moves(cuts: Sequence[tuple[int, int]]) -> Callable[[int], int]:
-    """Where a character of the text is once the cuts are made; one that is cut out: where the rest goes on."""
+    """Tell where a character of the text is once the cuts are made; one that is cut out: where the rest goes on."""
     starts = [start for start, _ in cuts]
     gone = [0, *accumulate(end - start for start, end in cuts)]
 

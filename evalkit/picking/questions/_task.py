@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from evalkit.picking.documents import Chunk, Chunking, Folder
-from evalkit.picking.questions.question import Question, QuestionSet, Span
+from evalkit.picking.questions._question import Question, QuestionSet, Span
 from evalkit.tasks.build import make_retrieval
 from evalkit.tasks.checks import Problems
 from evalkit.types import Document, Query, RetrievalTask
@@ -20,8 +20,8 @@ def make_task(
     max_queries: int | None = None,
     seed: int = 0,
 ) -> RetrievalTask:
-    """The chunks as corpus, the questions as queries, and judgements (grade 1) by `relevant`; no question is lost,
-    but for the sample that `max_queries` asks for: the same questions in every chunking.
+    """Return the chunks as corpus, the questions as queries, and judgements (grade 1) by `relevant`; no question is
+    lost, but for the sample that `max_queries` asks for: the same questions in every chunking.
 
     The split is the chunking's label. Query ids are the questions', whatever the chunking. Raises DataError if ids
     repeat or a question has no answer in the chunks.
@@ -48,7 +48,7 @@ def make_task(
 
 
 def relevant(span: Span, chunks: Iterable[Chunk]) -> list[str]:
-    """Ids of the chunks that answer what the span answers.
+    """Return ids of the chunks that answer what the span answers.
 
     A chunk does if it covers at least half of the span, or lies in it for at least half of its own length, whichever
     is less. So an answer that is longer than a chunk is found in any chunk of it (a whole file: in all of its
