@@ -178,8 +178,8 @@ def test_misses(case):
 def test_a_recommendation(case):
     found = recommend(case[2], metric="hit_rate@2")
     best = max(each.score for each in found.choices)
-    assert (found.choice is None) == (best == 0)
-    assert found.choice is None or found.choice.score > 0
+    assert (found.best is None) == (best == 0)
+    assert found.shown is None or found.shown.score > 0
     assert len(found.choices) == case[2].records.groupby(["model", "reranker"], observed=True).ngroups
 
 

@@ -98,12 +98,14 @@ def test_the_command_recommends_and_writes(evalkit, tmp_path):
     )  # fmt: skip
     assert status == 0, err
     page = (tmp_path / "out" / "report.html").read_text()
-    assert page.index("<p><strong>Use ") < page.index("has the best")
+    headline = "Not enough questions: 4 tell none of 4 choices apart"
+    assert page.index(f"<p><strong>{headline}.") < page.index("has the best")
     assert "  photo.png: " in err, "why it was not read"
     assert "1 file(s) were not read" in err
-    assert "Use " in out
+    assert headline in " ".join(out.split())
     text = (tmp_path / "out" / "recommendation.md").read_text()
-    assert text.startswith("# Use ")
+    assert text.startswith(f"# {headline}\n")
+    assert "No other choice was shown to be worse. Ask more questions" in text
     assert "## How sure this is" in text
     results = Results.read(tmp_path / "out")
     assert set(results.scores["split"]) == {"32/8", "64/8"}
@@ -137,7 +139,7 @@ def test_the_snippet_runs_and_gives_what_the_pick_ranked(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     space: dict[str, object] = {}
-    code = llamaindex_code(picked.recommendation.choice, picked.results)
+    code = llamaindex_code(picked.recommendation.best, picked.results)
     exec(compile(code.replace("your question", "How long does a cat sleep?"), "snippet", "exec"), space)
     ranked = picked.results.evidence.rankings.query("query == '2'").sort_values("rank")
     texts = picked.results.evidence.documents.set_index("document")["text"]

@@ -65,5 +65,5 @@ def chunking_table(chunkings: pd.DataFrame, choice: Choice, k: int) -> Table:
             for row in rows.to_dict("records")
         ),
         f"{first['files']} files were read, {first['skipped']} skipped. Tokens are LlamaIndex's; handed on: what the "
-        f"first {k} results of a question have together. Cut: longer than the model reads. Bold: the choice.",
+        f"first {k} results of a question have together. Cut: longer than the model reads. Bold: as named above.",
     )

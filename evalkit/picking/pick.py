@@ -106,7 +106,7 @@ def pick(
     >>> lines = "question,file\\nwhere do cats live,cats.md\\nwhat do fish eat,fish.md\\n"
     >>> _ = Path("questions.csv").write_text(lines)
     >>> picked = pick("docs", questions="questions.csv", models="bm25,tfidf", chunk_size=None, device="cpu")
-    >>> picked.recommendation.choice.score
+    >>> picked.recommendation.best.score
     1.0
     """
     free = None if keys.get("models") else _free(keys)
@@ -161,7 +161,14 @@ def pick(
         write_results(results, config.out)
 
     def chosen() -> Pick:
-        found = recommend(results, requirements, metric=metric, margin=margin, decide=asked.origin.decides)
+        found = recommend(
+            results,
+            requirements,
+            metric=metric,
+            margin=margin,
+            decide=asked.origin.decides,
+            document_of={question.id: question.spans[0].file for question in asked.questions if question.spans},
+        )
         decided = {**results.provenance["pick"], "recommendation": in_short(found)}
         texts = {chunk.id: chunk.text for each in chunks.values() for chunk in each}
         tokens = dict(zip(texts, count_tokens(texts.values()), strict=True))
@@ -294,10 +301,11 @@ def _write(picked: Pick, folder: Path) -> Reports:
 def _recommendation(picked: Pick) -> str:
     """Return the recommendation with its reasons, and code that builds what it names: Markdown."""
     text = to_text(picked.recommendation, picked.results)
-    choice = picked.recommendation.choice
-    if choice is not None:
-        table = chunking_table(picked.chunkings, choice, max(picked.results.provenance["top_k"]))
+    shown, choice = picked.recommendation.shown, picked.recommendation.choice
+    if shown is not None:
+        table = chunking_table(picked.chunkings, shown, max(picked.results.provenance["top_k"]))
         text += "\n" + to_markdown([table]).replace("###", "##", 1)
+    if choice is not None:
         snippets = {
             "LlamaIndex": llamaindex_code(choice, picked.results),
             "sentence-transformers": sentence_transformers_code(choice, picked.results),

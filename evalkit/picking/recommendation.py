@@ -164,10 +164,14 @@ def named(choice: Choice) -> str:
 def _headline(found: Recommendation) -> str:
     if not found.decide:
         return "# No recommendation: these questions cannot say which model is best"
-    if found.choice is None and any(each.allowed for each in found.choices):
+    if found.best is None and any(each.allowed for each in found.choices):
         return "# No choice finds the answer to any question"
-    if found.choice is None:
+    if found.best is None:
         return "# Nothing meets all requirements"
+    if found.choice is None:
+        return f"# Not enough questions: {found.questions} tell none of {found.tied} choices apart"
+    if found.basis == "cheapest of a tie":
+        return f"# A tie of {found.tied}: the cheapest of them is {named(found.choice)}"
     return f"# Use {named(found.choice)}"
 
 
@@ -178,8 +182,18 @@ def _reasons(found: Recommendation) -> list[str]:
         parts += [WITHHELD, WHAT_TO_DO]
     if choice is not None and best is not None:
         text = f"{found.metric} {choice.score:.3f} over {found.questions} questions; {_costs(choice)}."
-        if choice is best:
-            text += " It is the best of those allowed, and none that is cheaper is within the margin."
+        if choice is best and len([each for each in found.choices if each.allowed]) == 1:
+            text += " It is the only one that is allowed."
+        elif found.basis == "better than all others":
+            text += (
+                " It was shown to be better than each of the others that are allowed; none that is cheaper was shown "
+                f"to lose no more than the margin of {found.margin:g}."
+            )
+        elif found.basis == "cheapest of a tie":
+            text += (
+                f" {_tie(found, best)} They were not shown to be equal either: one may be better than another by "
+                f"more than the margin of {found.margin:g}. {_enough(found)}"
+            )
         else:
             text += (
                 f" The best is {named(best)}: {best.score:.3f}; {_costs(best)}. The choice is "
@@ -187,11 +201,28 @@ def _reasons(found: Recommendation) -> list[str]:
                 f"is not worse by the margin of {found.margin:g}, and it is cheaper."
             )
         parts.append(text)
+    elif best is not None and found.decide:
+        parts.append(
+            f"The highest score is that of {named(best)}: {found.metric} {best.score:.3f} over {found.questions} "
+            f"questions; {_costs(best)}. No other choice was shown to be worse. {_enough(found)}"
+        )
     left_out = [each for each in found.choices if not each.allowed]
     if left_out:
         lines = [f"- {named(each)} ({found.metric} {each.score:.3f}): {_why_not(each)}" for each in left_out]
         parts.append("Left out by the requirements:\n\n" + "\n".join(lines))
     return parts
+
+
+def _tie(found: Recommendation, best: Choice) -> str:
+    highest = "It" if found.choice is best else f"Not it but {named(best)}"
+    return f"{highest} has the highest score, {best.score:.3f}; {found.tied - 1} others are not told apart from that."
+
+
+def _enough(found: Recommendation) -> str:
+    """Say how many questions would do."""
+    if math.isfinite(found.needed) and found.questions >= FEWEST:
+        return f"About {found.needed:,.0f} questions would show a difference of the margin, {found.margin:g}."
+    return "Ask more questions, and harder ones."
 
 
 def _why_not(choice: Choice) -> str:
@@ -263,10 +294,12 @@ def _certainty(found: Recommendation, results: Results) -> str:
             f"{worse} of {len(allowed) - 1} others are measurably worse than the best (5 %, corrected for all pairs)."
         )
     lines += filter(None, [results.provenance.get("pick", {}).get("questions", {}).get("caution")])
-    if len(allowed) > 1 and found.decide:
+    if found.confirmed is not None and found.choice is not None and math.isfinite(found.confirmed.score):
         lines.append(
-            f"The best of {len(allowed)} looks better than it is, since it was picked on these questions; confirm it "
-            "on others."
+            f"On questions that took no part in choosing it, the choice scores {found.confirmed.score:.3f} (95 % "
+            f"interval {found.confirmed.low:.3f} to {found.confirmed.high:.3f}); its {found.choice.score:.3f} on all "
+            f"questions, which chose it, is {abs(found.confirmed.optimism):.3f} "
+            f"{'above' if found.confirmed.optimism >= 0 else 'below'} that."
         )
     return "## How sure this is\n\n" + " ".join(lines) if lines else ""
 

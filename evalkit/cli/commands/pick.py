@@ -129,9 +129,9 @@ def _print_choice(picked: "Pick") -> None:
     from evalkit.reporting.terminal import print_tables
 
     console = Console()
-    if picked.recommendation.choice is not None:
+    if picked.recommendation.shown is not None:
         k = max(picked.results.provenance["top_k"])
-        print_tables([chunking_table(picked.chunkings, picked.recommendation.choice, k)], console)
+        print_tables([chunking_table(picked.chunkings, picked.recommendation.shown, k)], console)
     console.print(Markdown(to_text(picked.recommendation, picked.results)))
 
 

@@ -7,22 +7,26 @@ How it is decided:
 2. The best is the one with the highest mean of the metric among those that are left.
 3. Every other is compared with it on the same questions. It is good enough if the lower bound of the paired 95 %
    interval of (choice - best) is above -margin: non-inferiority (Piaggio et al. 2012, CONSORT extension).
-4. The recommendation is the cheapest of the best and the good enough: by price, then latency p95, then bytes of the
-   corpus's vectors.
+4. The cheapest of the best and the good enough is the choice: by price, then latency p95, then bytes of the corpus's
+   vectors. If it is the best, and some of the others cannot be told apart from it, they are tied, and the cheapest of
+   the tied is named as no more than that. If none of the others can be told apart from it, the questions are too few
+   to name any.
+5. The choice's score on new questions is estimated by making all of these choices without the questions that it is
+   scored on (`stats.selection`).
 
 The best of many looks better than it is, since it was picked for its score on these very questions. That makes step 3
 harder for the others, not easier: the best's lead is overstated. The intervals themselves are not corrected for their
 number, each choice being held to the margin by itself; whether a choice is measurably worse is told by p-values that
-are, for all pairs of choices (`stats.step_down`). A choice that is picked should be confirmed on questions that took
-no part in picking it.
+are, for all pairs of choices (`stats.step_down`).
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from scipy.special import stdtrit
 
 from evalkit.cell import NO_RERANKER
 from evalkit.errors import ConfigError
@@ -33,8 +37,9 @@ from evalkit.results.facts import NO_WEIGHTS, parts_of
 from evalkit.results.records import CELL_KEYS
 from evalkit.stats.paired import compare_means
 from evalkit.stats.power import queries_needed, smallest_difference
+from evalkit.stats.selection import Choose, Confirmed, confirm
 from evalkit.stats.step_down import told_apart
-from evalkit.types import FloatArray
+from evalkit.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,12 @@ class Choice:
         return tuple(_or_infinite(self.values.get(column)) for column in columns)  # type: ignore[return-value]
 
 
+Basis = Literal["as good and cheaper", "better than all others", "cheapest of a tie"]
+"""What a choice rests on: it was shown to lose no more than the margin against the best, or it was shown to be the
+best, or only that it was not told apart from the best.
+"""
+
+
 @dataclass(frozen=True)
 class Alternative:
     """What would be chosen if one thing were otherwise, and what that is."""
@@ -84,11 +95,13 @@ class Recommendation:
     """The decision and what it rests on.
 
     `choices` has all cells with a score, best first; `pareto` those allowed that no other one beats in quality,
-    latency and cost at once. `choice` is None if the requirements leave nothing that finds anything, or if the
-    questions do not `decide`. `detectable` is the smallest difference from the best that the questions show with 80 %
-    power, for the choice that is hardest to tell from it; `needed` the number of questions at which it would be the
-    margin. NaN where no question tells any two apart. `pairs_apart` counts the pairs of those allowed that are told
-    apart.
+    latency and cost at once. `choice` is None if the requirements leave nothing that finds anything, if nothing is
+    told apart from the best, or if the questions do not `decide`; `basis` says what it rests on, `tied` counts the
+    best and those not told apart from it, `confirmed` is the choice's score on new questions.
+
+    `detectable` is the smallest difference from the best that the questions show with 80 % power, for the choice that
+    is hardest to tell from it; `needed` the number of questions at which it would be the margin. NaN where no
+    question tells any two apart. `pairs_apart` counts the pairs of those allowed that are told apart.
     """
 
     metric: str
@@ -102,7 +115,15 @@ class Recommendation:
     detectable: float
     needed: float
     pairs_apart: int
+    tied: int
+    basis: Basis | None
+    confirmed: Confirmed | None
     decide: bool = True
+
+    @property
+    def shown(self) -> Choice | None:
+        """The choice, or where the questions are too few for one, what has the highest score."""
+        return self.choice or (self.best if self.decide else None)
 
 
 def recommend(
@@ -112,12 +133,14 @@ def recommend(
     metric: str,
     margin: float = 0.02,
     decide: bool = True,
+    document_of: Mapping[str, str] | None = None,
 ) -> Recommendation:
     """Decide between the cells of a run with one document set: its splits are chunkings with the same questions.
 
     `margin` is in the metric's units (a fraction). Questions that do not `decide` (see `Origin.decides`) compare the
-    choices, and none is recommended. Raises ConfigError for a metric that the run does not have, or a
-    margin that is no fraction.
+    choices, and none is recommended. `document_of` names by question the document that answers it: questions about
+    one are kept together where a choice is confirmed. Raises ConfigError for a metric that the run does not have, or
+    a margin that is no fraction.
     """
     check_margin(margin)
     records = results.records[results.records["metric"] == metric]
@@ -142,8 +165,16 @@ def recommend(
                 tuple(text for text, verdict in verdicts if verdict == "cannot be told"),
             )
         )  # fmt: skip
-    found = _decide(choices, values, requirements, metric, margin, results.provenance["seed"])
-    return found if decide else replace(found, choice=None, alternatives=(), decide=False)
+    seed = results.provenance["seed"]
+    found = _decide(choices, values, requirements, metric, margin, seed)
+    if not decide:
+        return replace(found, choice=None, basis=None, alternatives=(), decide=False)
+    if found.basis is None:
+        return found
+    groups = None if document_of is None else [document_of[str(question)] for question in table.index]
+    of_allowed = _eligible(choices)
+    rule = _rule(values[:, of_allowed], [choices[number].cost for number in of_allowed], margin, found.basis)
+    return replace(found, confirmed=confirm(values[:, of_allowed], rule, groups, seed=seed))
 
 
 def check_margin(margin: float) -> None:
@@ -167,7 +198,7 @@ def _decide(
     allowed = _eligible(choices)
     apart = _told_apart(values, allowed, seed)
     compared = _against_best(choices, values, allowed, apart, seed)
-    best, choice = _best_and_cheapest([compared[number] for number in allowed], margin)
+    best, choice, basis = _chosen([compared[number] for number in allowed], margin)
     others = sorted(
         (each for each in compared if each.allowed and each is not best), key=lambda each: each.score, reverse=True
     )
@@ -176,13 +207,14 @@ def _decide(
     if math.isnan(sd):
         sd = next((each.sd for each in others if each.sd > 0), math.nan)
     alternatives = [
-        *_other_margins(compared, best, choice, margin),
+        *(_other_margins(compared, best, choice, margin) if basis != "cheapest of a tie" else ()),
         *_without_each(choices, values, requirements, choice, margin, seed),
     ]
     return Recommendation(
         metric, margin, len(values), tuple(sorted(compared, key=lambda each: each.score, reverse=True)),
         best, choice, _pareto([compared[number] for number in allowed]), tuple(alternatives),
         smallest_difference(sd, len(values)), queries_needed(margin, sd), int(np.sum(np.triu(apart <= LEVEL, 1))),
+        len(_tied([compared[number] for number in allowed], best)), basis, None,
     )  # fmt: skip
 
 
@@ -234,6 +266,53 @@ def _best_and_cheapest(allowed: Sequence[Choice], margin: float) -> tuple[Choice
     return best, min((each for each in allowed if each is best or each.low > -margin), key=lambda each: each.cost)
 
 
+def _tied(allowed: Sequence[Choice], best: Choice | None) -> list[Choice]:
+    """Return the best and those that are not told apart from it."""
+    return [each for each in allowed if each is best or not each.p_corrected <= LEVEL]
+
+
+def _chosen(allowed: Sequence[Choice], margin: float) -> tuple[Choice | None, Choice | None, Basis | None]:
+    """Return the best, the choice, and what that rests on; no choice where nothing is told apart from the best."""
+    best, choice = _best_and_cheapest(allowed, margin)
+    if best is None:
+        return None, None, None
+    if choice is not best:
+        return best, choice, "as good and cheaper"
+    tied = _tied(allowed, best)
+    if len(tied) == 1:
+        return best, best, "better than all others"
+    if len(tied) < len(allowed):
+        return best, min(tied, key=lambda each: each.cost), "cheapest of a tie"
+    return best, None, None
+
+
+def _rule(values: FloatArray, costs: Sequence[tuple[float, ...]], margin: float, basis: Basis) -> Choose:
+    """Return how a choice is made, as arithmetic: by Student's intervals in place of the bootstrap's.
+
+    Of a tie, those are in it whose interval, corrected for their number (Bonferroni), reaches up to the best.
+    """
+    by_cost = np.argsort(sorted(range(len(costs)), key=costs.__getitem__))
+
+    def choose(counts: IntArray) -> int:
+        n = int(counts.sum())
+        means = counts @ values / n
+        best = int(means.argmax())
+        if basis == "better than all others":
+            return best
+        difference = values - values[:, [best]]
+        mean = means - means[best]
+        error = np.sqrt(np.maximum(counts @ difference**2 / n - mean**2, 0) / max(n - 1, 1))
+        if basis == "as good and cheaper":
+            good = mean - stdtrit(max(n - 1, 1), 0.975) * error > -margin
+        else:
+            tail = LEVEL / 2 / max(len(costs) - 1, 1)
+            good = mean + stdtrit(max(n - 1, 1), 1 - tail) * error >= 0
+        good[best] = True
+        return int(np.where(good, by_cost, len(costs)).argmin())
+
+    return choose
+
+
 def _pareto(allowed: Sequence[Choice]) -> tuple[Choice, ...]:
     """Return those that no other is at least as good as in all three and better in one, best first.
 
@@ -267,8 +346,8 @@ def _other_margins(
         found.append(Alternative(f"with a margin above {-next_.low:.3f} in place of {margin:g}", next_))
     if choice is not best and choice.low < 0:
         allowed = [each for each in compared if each.allowed]
-        tighter = _best_and_cheapest(allowed, -choice.low)[1]
-        if tighter is not None:
+        tighter = _chosen(allowed, -choice.low)[1]
+        if tighter is not None and tighter is not choice:
             found.append(Alternative(f"with a margin of {-choice.low:.3f} or less in place of {margin:g}", tighter))
     return found
 
@@ -294,7 +373,7 @@ def _without_each(
         ]
         allowed = _eligible(freed)
         compared = _against_best(freed, values, allowed, _told_apart(values, allowed, seed), seed)
-        other = _best_and_cheapest([compared[number] for number in allowed], margin)[1]
+        other = _chosen([compared[number] for number in allowed], margin)[1]
         if other is not None and (choice is None or _name(other) != _name(choice)):
             found.append(Alternative(f"without {text}", other))
     return found

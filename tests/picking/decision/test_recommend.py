@@ -36,11 +36,11 @@ def hits() -> dict[str, np.ndarray]:
     }
 
 
-def results(latency: dict[str, float] = LATENCY) -> Results:
+def results(latency: dict[str, float] = LATENCY, questions: slice = slice(None)) -> Results:
     records = pd.concat(
         pd.DataFrame({"task": "docs", "split": "512/64", "model": model, "reranker": "none",
-                      "id": [f"q{row}" for row in range(QUESTIONS)], "metric": "hit_rate@5",
-                      "value": found.astype(float)})
+                      "id": [f"q{row}" for row in range(QUESTIONS)][questions], "metric": "hit_rate@5",
+                      "value": found.astype(float)[questions]})
         for model, found in hits().items()
     )  # fmt: skip
     rows = [
@@ -67,6 +67,31 @@ def test_the_cheapest_that_is_not_measurably_worse():
     assert by_model["middle"].low == pytest.approx(bootstrap.confidence_interval.low, abs=0.003)
     assert by_model["small"].low < -0.03 < by_model["middle"].low
     assert by_model["small"].p_corrected <= 0.05 < by_model["middle"].p_corrected
+
+
+def test_a_choice_rests_on_what_was_shown():
+    """Of fewer questions less is shown."""
+    assert (decide().basis, decide().tied) == ("as good and cheaper", 2)
+    assert in_short(decide())[0].startswith("Use middle")
+    tie = decide(questions=slice(0, None, 5))
+    assert (tie.basis, tie.tied, tie.best.model, tie.choice.model) == ("cheapest of a tie", 3, "large", "small")
+    assert in_short(tie)[0] == "A tie of 3: the cheapest of them is small, chunks of 512/64."
+    assert "not shown to be equal" in in_short(tie)[1]
+
+
+def test_nothing_is_chosen_where_nothing_is_told_apart():
+    few = decide("latency_p95>5ms", questions=slice(0, 60))
+    assert (few.best.model, few.choice, few.basis, few.tied) == ("large", None, None, 2)
+    assert in_short(few)[0] == "Not enough questions: 60 tell none of 2 choices apart."
+    assert f"About {few.needed:,.0f} questions would show" in in_short(few)[1]
+
+
+def test_the_best_of_all_is_used():
+    found = decide("licence~mit|large|none, latency_p95<90ms", latency={"large": 80.0, "bad": 1.0})
+    assert (found.basis, found.tied) == ("better than all others", 1)
+    assert in_short(found)[0].startswith("Use large")
+    only = decide("parameters>=100m")
+    assert "the only one that is allowed" in in_short(only)[1]
 
 
 def test_the_pareto_set_leaves_out_what_another_beats():
@@ -117,8 +142,9 @@ def test_another_margin_would_change_the_answer():
     assert told[loose].model == "small"
     assert decide(margin=threshold + 0.001).choice.model == "small"
     assert decide(margin=threshold - 0.001).choice.model == "middle"
+    told = {each.if_: each.choice for each in decide(margin=threshold + 0.001).alternatives}
     tight = next(text for text in told if "or less" in text)
-    assert decide(margin=float(tight.split()[4]) - 0.001).choice.model == told[tight].model == "large"
+    assert decide(margin=float(tight.split()[4]) - 0.001).choice.model == told[tight].model == "middle"
 
 
 def test_the_number_of_questions_that_the_margin_needs():
