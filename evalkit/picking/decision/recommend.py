@@ -11,7 +11,7 @@ How it is decided:
    vectors. If it is the best, and some of the others cannot be told apart from it, they are tied, and the cheapest of
    the tied is named as no more than that. If none of the others can be told apart from it, the questions are too few
    to name any.
-5. The choice's score on new questions is estimated by making all of these choices without the questions that it is
+5. The score on new questions of a choice that is no tie's is estimated: it is chosen without the questions that it is
    scored on (`stats.selection`).
 
 The best of many looks better than it is, since it was picked for its score on these very questions. That makes step 3
@@ -97,7 +97,7 @@ class Recommendation:
     `choices` has all cells with a score, best first; `pareto` those allowed that no other one beats in quality,
     latency and cost at once. `choice` is None if the requirements leave nothing that finds anything, if nothing is
     told apart from the best, or if the questions do not `decide`; `basis` says what it rests on, `tied` counts the
-    best and those not told apart from it, `confirmed` is the choice's score on new questions.
+    best and those not told apart from it, `confirmed` is the choice's score on new questions, None in a tie.
 
     `detectable` is the smallest difference from the best that the questions show with 80 % power, for the choice that
     is hardest to tell from it; `needed` the number of questions at which it would be the margin. NaN where no
@@ -169,7 +169,7 @@ def recommend(
     found = _decide(choices, values, requirements, metric, margin, seed)
     if not decide:
         return replace(found, choice=None, basis=None, alternatives=(), decide=False)
-    if found.basis is None:
+    if found.basis in (None, "cheapest of a tie"):
         return found
     groups = None if document_of is None else [document_of[str(question)] for question in table.index]
     of_allowed = _eligible(choices)
@@ -287,10 +287,7 @@ def _chosen(allowed: Sequence[Choice], margin: float) -> tuple[Choice | None, Ch
 
 
 def _rule(values: FloatArray, costs: Sequence[tuple[float, ...]], margin: float, basis: Basis) -> Choose:
-    """Return how a choice is made, as arithmetic: by Student's intervals in place of the bootstrap's.
-
-    Of a tie, those are in it whose interval, corrected for their number (Bonferroni), reaches up to the best.
-    """
+    """Return how a choice is made, as arithmetic: by Student's intervals in place of the bootstrap's."""
     by_cost = np.argsort(sorted(range(len(costs)), key=costs.__getitem__))
 
     def choose(counts: IntArray) -> int:
@@ -302,11 +299,7 @@ def _rule(values: FloatArray, costs: Sequence[tuple[float, ...]], margin: float,
         difference = values - values[:, [best]]
         mean = means - means[best]
         error = np.sqrt(np.maximum(counts @ difference**2 / n - mean**2, 0) / max(n - 1, 1))
-        if basis == "as good and cheaper":
-            good = mean - stdtrit(max(n - 1, 1), 0.975) * error > -margin
-        else:
-            tail = LEVEL / 2 / max(len(costs) - 1, 1)
-            good = mean + stdtrit(max(n - 1, 1), 1 - tail) * error >= 0
+        good = mean - stdtrit(max(n - 1, 1), 0.975) * error > -margin
         good[best] = True
         return int(np.where(good, by_cost, len(costs)).argmin())
 
