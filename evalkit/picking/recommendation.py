@@ -214,8 +214,12 @@ def _reasons(found: Recommendation) -> list[str]:
 
 
 def _tie(found: Recommendation, best: Choice) -> str:
-    highest = "It" if found.choice is best else f"Not it but {named(best)}"
-    return f"{highest} has the highest score, {best.score:.3f}; {found.tied - 1} others are not told apart from that."
+    if found.choice is best:
+        return f"It has the highest score too; {found.tied - 1} others are not told apart from it."
+    return (
+        f"{named(best)} has the highest score, {best.score:.3f}, and {found.tied - 1} others, this one among them, are "
+        "not told apart from it."
+    )
 
 
 def _enough(found: Recommendation) -> str:
