@@ -217,8 +217,8 @@ def _tie(found: Recommendation, best: Choice) -> str:
     if found.choice is best:
         return f"It has the highest score too; {found.tied - 1} others are not told apart from it."
     return (
-        f"{named(best)} has the highest score, {best.score:.3f}, and {found.tied - 1} others, this one among them, are "
-        "not told apart from it."
+        f"{named(best)} has the highest score, {best.score:.3f}; {found.tied - 1} others, this one among them, are not "
+        "told apart from it."
     )
 
 
