@@ -216,10 +216,8 @@ def _reasons(found: Recommendation) -> list[str]:
 def _tie(found: Recommendation, best: Choice) -> str:
     if found.choice is best:
         return f"It has the highest score too; {found.tied - 1} others are not told apart from it."
-    return (
-        f"{named(best)} has the highest score, {best.score:.3f}; {found.tied - 1} others, this one among them, are not "
-        "told apart from it."
-    )
+    others = f"{found.tied - 1} others, this one among them, are not told apart from it"
+    return f"{named(best)} has the highest score, {best.score:.3f}; {others}."
 
 
 def _enough(found: Recommendation) -> str:
