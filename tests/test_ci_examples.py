@@ -63,6 +63,7 @@ def test_github(shell, tmp_path, passes):
     assert job["env"]["EVALKIT_STORE"].endswith(cache)
 
 
+@pytest.mark.slow
 def test_gitlab(shell, tmp_path):
     if shutil.which("curl") is None:
         pytest.skip("no curl, which the job posts its summary with")

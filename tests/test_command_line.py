@@ -79,7 +79,8 @@ for arguments in {commands!r}:
 
 
 @pytest.mark.parametrize(
-    "encoding", ["ascii", "cp1252", pytest.param("latin-1", marks=pytest.mark.slow), "ascii:strict"]
+    "encoding",
+    [*(pytest.param(name, marks=pytest.mark.slow) for name in ("ascii", "cp1252", "latin-1")), "ascii:strict"],
 )
 def test_a_terminal_that_lacks_letters_shows_the_rest(encoding, tmp_path):
     """Names, texts, signs in tables, tags and errors that it cannot print: no traceback, and the files are whole."""

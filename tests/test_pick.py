@@ -240,6 +240,7 @@ def test_an_interrupted_pick_is_partial(evalkit, tmp_path, monkeypatch):
     assert [cell["model"] for cell in Results.read(tmp_path / "out").missing] == ["tfidf"]
 
 
+@pytest.mark.slow
 def test_interrupted_while_measuring_the_next_pick_goes_on(evalkit, tmp_path, monkeypatch):
     documents(tmp_path)
     command = (

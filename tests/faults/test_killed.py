@@ -126,7 +126,8 @@ def test_every_restart_goes_on_and_the_last_ends_as_if_nothing_had_been(ask, tas
     assert again > 0, "no kill came while a batch was computed: the test shows nothing"
 
 
-@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 4])
 def test_processes_on_one_store_and_one_output_folder(ask, task, undisturbed, tmp_path, processes):
     answer = ask(folder=str(tmp_path), task=task, at_once=processes)
     assert answer["ended"] == [0] * processes

@@ -279,6 +279,7 @@ def children(data_dir: Path, tmp_path_factory) -> Results:
     return replace(results, measurements=found)
 
 
+@pytest.mark.slow
 def test_memory_is_the_models_own(children):
     cells = children.measurements.cells.set_index(["model", "reranker"])
     _, static, sbert, glove = cells.index.unique("model")

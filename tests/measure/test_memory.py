@@ -24,6 +24,7 @@ for size in (20_000_000, 5_000_000):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="a peak cannot be forgotten here")
 def test_an_earlier_peak_hides_nothing():
     """In a process of its own: one that ran other tests gives memory back while this one counts."""

@@ -170,6 +170,7 @@ for spec in ("word2vec:train?epochs=3&size=20", "fasttext:train?epochs=3&size=20
 """
 
 
+@pytest.mark.slow
 def test_training_does_not_depend_on_the_hash_seed():
     outputs = set()
     for seed in ("0", "12345"):

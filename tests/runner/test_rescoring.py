@@ -57,6 +57,7 @@ def test_ranks_as_plain_numpy(rescore, stored, static, task, vectors):
         assert found[query.id] == ids[anew[:DEPTH]].tolist()
 
 
+@pytest.mark.slow
 def test_ranking_everything_anew_is_the_full_ranking(static, task):
     all_ = len(task.corpus)
     labels = [static, f"{static}?precision=int8&rescore={all_}", f"{static}?precision=binary&rescore={all_}"]

@@ -40,6 +40,7 @@ def test_a_constant_side_is_undefined(ours, scipys):
     np.testing.assert_allclose(found[1][np.isfinite(found[1])], 1)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_true_correlation():
     """Of bivariate normals Spearman's correlation is 6 / pi * arcsin(rho / 2)."""
     rho, runs, n = 0.6, 400, 120

@@ -45,6 +45,7 @@ def test_covers_the_mean_as_often_as_it_says():
     assert np.mean((low <= 3) & (high >= 3)) == pytest.approx(0.95, abs=0.015)
 
 
+@pytest.mark.slow
 def test_covers_the_mean_of_the_finite_values():
     rng = np.random.default_rng(3)
     values = rng.normal(3.0, 2.0, size=(300, 4000))

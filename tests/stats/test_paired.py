@@ -158,6 +158,7 @@ def test_correlations_under_the_null(n, repeats, ties):
     assert stats.binom.ppf(0.001, repeats, 0.01) <= wrong <= stats.binom.ppf(0.99, repeats, 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [50])
 def test_intervals_of_correlations_cover_the_true_difference(n):
     everyone, truth = _sentences(200_000, (1, 2), 7)

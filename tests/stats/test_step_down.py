@@ -83,6 +83,7 @@ def test_equal_cells_are_told_apart_as_often_as_stated(cells, n):
     assert binom.ppf(0.001, SIMULATIONS, 0.035) <= false <= binom.ppf(0.999, SIMULATIONS, 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cells", [2, 10])
 def test_equal_correlations_are_told_apart_as_often_as_stated(cells):
     rng = np.random.default_rng(cells)

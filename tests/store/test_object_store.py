@@ -39,6 +39,7 @@ def bucket(end_point, monkeypatch, request):
     return f"s3://{name}"
 
 
+@pytest.mark.slow
 def test_runs_from_the_command_line_share_it_and_equal_one_in_a_folder(evalkit, tmp_path, bucket, encoded):
     pets, _ = write_tasks(tmp_path)
     arguments = ["run", "--models", glove_file(tmp_path), "--tasks", pets, "--device", "cpu"]

@@ -39,6 +39,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_after_a_kill_only_the_batch_in_flight_is_computed_again(evalkit, tmp_path, encoded):
     pets, _ = write_tasks(tmp_path)
     arguments = ["run", "--models", glove_file(tmp_path), "--tasks", pets, "--device", "cpu"]
@@ -57,6 +58,7 @@ def test_after_a_kill_only_the_batch_in_flight_is_computed_again(evalkit, tmp_pa
     assert (tmp_path / "resumed" / "scores.csv").read_bytes() == (tmp_path / "fresh" / "scores.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_processes_that_write_at_once_lose_nothing(tmp_path):
     check_that_processes_lose_nothing(str(tmp_path), 3)
     assert {path.name for path in tmp_path.iterdir()} == {"0.lance", "1.lance", "2.lance"}

@@ -68,6 +68,7 @@ def test_different_texts_and_prompts_have_different_keys():
     assert len(keys) == len(read)
 
 
+@pytest.mark.slow
 def test_all_sizes_and_precisions_come_from_one_encoding(store):
     labels = expand("sbert:m?dim=2|4|8&precision=float32|int8|binary&normalize=true|false&similarity=dot|euclidean")
     models = {label: Counting(label) for label in labels}

@@ -95,6 +95,7 @@ def test_scores_are_mteb_s(reranking, data, feed, potion, plain_potion, unrounde
 MTEB_NAMES = ("map_at_1000", "ndcg_at_10", "recall_at_10", "mrr_at_10")
 
 
+@pytest.mark.slow
 def test_a_cross_encoder_scores_as_in_mteb(data, feed, data_dir, unrounded, tmp_path):
     from mteb.models import CrossEncoderWrapper
 
