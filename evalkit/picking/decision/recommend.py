@@ -33,7 +33,7 @@ from evalkit.errors import ConfigError
 from evalkit.picking.decision.requirements import Requirement
 from evalkit.results import Results
 from evalkit.results.comparisons import LEVEL
-from evalkit.results.facts import NO_WEIGHTS, parts_of
+from evalkit.results.facts import NO_WEIGHTS, cell_facts, parts_of
 from evalkit.results.records import CELL_KEYS
 from evalkit.stats.paired import compare_means
 from evalkit.stats.power import queries_needed, smallest_difference
@@ -388,8 +388,8 @@ def _values(results: Results, cell: tuple[str, str, str]) -> dict[str, object]:
             values.update(dim=0.0, vector_bytes=0.0, corpus_bytes=0.0)
     known = [facts for label in cell[1:] if label != NO_RERANKER for facts in parts_of(label, results.provenance)]
     values["licence"] = tuple(each.licence for each in known if each.licence != NO_WEIGHTS)
-    sizes: list[Any] = [each.parameters for each in known]
-    values["parameters"] = math.nan if None in sizes else float(sum(sizes))
+    parameters = cell_facts(*cell[1:], results.provenance).parameters
+    values["parameters"] = math.nan if parameters is None else parameters
     return values
 
 

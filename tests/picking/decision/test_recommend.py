@@ -129,6 +129,16 @@ def test_questions_that_do_not_decide_compare_and_recommend_nothing():
     assert "## Worth a look" in to_text(found, results())
 
 
+def test_weights_that_model_and_reranker_share_count_once():
+    run = results()
+    shared = {**FACTS, "large": {**FACTS["large"], "weights": "one"}, "again": {**FACTS["large"], "weights": "one"}}
+    records = run.records.assign(reranker=np.where(run.records["model"] == "large", "again", "none"))
+    found = recommend(
+        Results(records, {"seed": 0, "models": shared}, measurements=run.measurements), metric="hit_rate@5"
+    )
+    assert next(each for each in found.choices if each.model == "large").values["parameters"] == 300
+
+
 def test_pairs_that_are_told_apart_are_counted():
     """All but large and middle, which differ on 4 questions of 400."""
     assert decide().pairs_apart == 5
