@@ -297,11 +297,13 @@ def _certainty(found: Recommendation, results: Results) -> str:
         )
     lines += filter(None, [results.provenance.get("pick", {}).get("questions", {}).get("caution")])
     if found.confirmed is not None and found.choice is not None and math.isfinite(found.confirmed.score):
+        optimism = round(found.confirmed.optimism, 3)
+        side = "above" if optimism > 0 else "below"
+        beside = f"{abs(optimism):.3f} {side} that" if optimism else "the same"
         lines.append(
             f"On questions that took no part in choosing it, the choice scores {found.confirmed.score:.3f} (95 % "
             f"interval {found.confirmed.low:.3f} to {found.confirmed.high:.3f}); its {found.choice.score:.3f} on all "
-            f"questions, which chose it, is {abs(found.confirmed.optimism):.3f} "
-            f"{'above' if found.confirmed.optimism >= 0 else 'below'} that."
+            f"questions, which chose it, is {beside}."
         )
     return "## How sure this is\n\n" + " ".join(lines) if lines else ""
 

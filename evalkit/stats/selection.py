@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from evalkit.stats.intervals import mean_interval
 from evalkit.types import FloatArray, IntArray
 
 FOLDS = 5
@@ -53,13 +54,15 @@ def confirm(values: FloatArray, choose: Choose, groups: Sequence[object] | None 
         return Confirmed(np.nan, np.nan, np.nan, np.nan)
     rng = np.random.default_rng(seed)
     rounds = [_folds(n, groups, rng) for _ in range(ROUNDS)]
-    score = _cross_fitted(values, choose, np.ones(n, dtype=np.int64), rounds)
-    truth = values.mean(axis=0)
+    held_out = _held_out(values, choose, np.ones(n, dtype=np.int64), rounds)
+    score, truth = float(held_out.mean()), values.mean(axis=0)
     drawn = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
-    errors = [_cross_fitted(values, choose, counts, rounds) - truth[choose(counts)] for counts in drawn]
+    errors = [counts @ _held_out(values, choose, counts, rounds) / n - truth[choose(counts)] for counts in drawn]
     # A bootstrap's spread is that of a variance over n; the estimate's is over n - 1.
     reach = float(stdtrit(n - 1, 0.975) * np.std(errors) * np.sqrt(n / (n - 1)))
-    return Confirmed(score, max(score - reach, 0.0), min(score + reach, 1.0), naive - score)
+    # Where all questions are answered, or none, no resample differs; the interval of a mean knows of those unseen.
+    low, high = (float(bound[0]) for bound in mean_interval(held_out[:, None]))
+    return Confirmed(score, max(min(score - reach, low), 0.0), min(max(score + reach, high), 1.0), naive - score)
 
 
 def _folds(n: int, groups: Sequence[object] | None, rng: np.random.Generator) -> IntArray:
@@ -75,12 +78,13 @@ def _folds(n: int, groups: Sequence[object] | None, rng: np.random.Generator) ->
     return fold_of[codes]
 
 
-def _cross_fitted(values: FloatArray, choose: Choose, counts: IntArray, rounds: Sequence[IntArray]) -> float:
-    total = 0.0
+def _held_out(values: FloatArray, choose: Choose, counts: IntArray, rounds: Sequence[IntArray]) -> FloatArray:
+    """Return what the choice of the others scores on each question, the mean over the rounds: (n_questions,)."""
+    held_out = np.zeros(len(values))
     for fold in rounds:
         for number in range(fold.max() + 1):
             held = fold == number
             others = np.where(held, 0, counts)
             if others.any():
-                total += float(counts[held] @ values[held, choose(others)])
-    return total / (len(rounds) * int(counts.sum()))
+                held_out[held] += values[held, choose(others)] / len(rounds)
+    return held_out

@@ -35,6 +35,13 @@ def test_one_choice_has_its_mean_and_students_interval():
     assert (found.high - found.low) / 2 == pytest.approx(reach, rel=0.15)
 
 
+def test_what_answers_all_questions_may_miss_one_that_was_not_asked():
+    from evalkit.stats.intervals import wilson
+
+    found = confirm(np.ones((20, 1)), best(np.ones((20, 1))), seed=0)
+    assert (found.score, found.low, found.high) == (1, pytest.approx(wilson(1.0, 20)[0]), 1)
+
+
 def test_too_few_questions_confirm_nothing():
     values = np.ones((FEWEST - 1, 2))
     assert np.isnan(confirm(values, best(values), seed=0).score)

@@ -116,7 +116,9 @@ def pick(
     for reason in results.provenance["pick"]["why_these_models"]:
         typer.echo(reason)
     _tell_questions(results.provenance["pick"]["questions"], None if questions is not None else out)
-    typer.echo(f"Written to {out}: recommendation.md (with the code for it), leaderboard.md, chunkings.csv and more")
+    chosen = isinstance(picked, Pick) and picked.recommendation.choice is not None
+    code = " (with the code for it)" if chosen else ""
+    typer.echo(f"Written to {out}: recommendation.md{code}, leaderboard.md, chunkings.csv and more")
     exit_if_cells_failed(results)
 
 

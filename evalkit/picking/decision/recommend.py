@@ -97,7 +97,7 @@ class Recommendation:
     `choices` has all cells with a score, best first; `pareto` those allowed that no other one beats in quality,
     latency and cost at once. `choice` is None if the requirements leave nothing that finds anything, if nothing is
     told apart from the best, or if the questions do not `decide`; `basis` says what it rests on, `tied` counts the
-    best and those not told apart from it, `confirmed` is the choice's score on new questions, None in a tie.
+    best and those not told apart from it, `confirmed` is its score on new questions, None in a tie.
 
     `detectable` is the smallest difference from the best that the questions show with 80 % power, for the choice that
     is hardest to tell from it; `needed` the number of questions at which it would be the margin. NaN where no
@@ -169,7 +169,8 @@ def recommend(
     found = _decide(choices, values, requirements, metric, margin, seed)
     if not decide:
         return replace(found, choice=None, basis=None, alternatives=(), decide=False)
-    if found.basis in (None, "cheapest of a tie"):
+    are_fractions = values.min() >= 0 and values.max() <= 1
+    if found.basis in (None, "cheapest of a tie") or not are_fractions:
         return found
     groups = None if document_of is None else [document_of[str(question)] for question in table.index]
     of_allowed = _eligible(choices)
