@@ -29,17 +29,22 @@ PARTS = {path.stem if path.is_file() else path.name for path in PACKAGE.iterdir(
 MODELS = {"torch", "transformers", "sentence_transformers", "mteb", "llama_index", "gensim", "model2vec"}
 
 
-def imports(part):
-    """Names of all modules that a module or folder of the package imports, anywhere in its code."""
+def names_in(file):
+    """Names of all modules that a module imports, anywhere in its code, and of what it imports from them."""
     found = set()
-    for file in (PACKAGE / part).rglob("*.py") if (PACKAGE / part).is_dir() else [PACKAGE / f"{part}.py"]:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                found |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{file} has a relative import"
-                found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} has a relative import"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return found
+
+
+def imports(part):
+    """Names of all modules that a module or folder of the package imports."""
+    files = (PACKAGE / part).rglob("*.py") if (PACKAGE / part).is_dir() else [PACKAGE / f"{part}.py"]
+    return set().union(*map(names_in, files))
 
 
 def own(part):
@@ -123,21 +128,12 @@ def at_the_top(file):
     return {name for name in found if name in MODULES and MODULES[name] != file}
 
 
-def imported(file):
-    """The modules of evalkit that a module imports, anywhere in its code."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-    return found & MODULES.keys()
-
-
 @cache
 def importers():
     """The modules that import a module, by its name."""
     found = {name: set() for name in MODULES}
     for other, file in MODULES.items():
-        for name in imported(file):
+        for name in names_in(file) & MODULES.keys():
             found[name].add(other)
     return found
 

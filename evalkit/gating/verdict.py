@@ -1,4 +1,4 @@
-"""What a gate decides: its checks, what was retrieved for the queries they name, and the exit status they come to."""
+"""A verdict holds a gate's checks, what was retrieved for the queries they name, and the exit status they come to."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -12,12 +12,12 @@ from evalkit.types import IntArray
 TEXT_SHOWN = 60
 """Characters of a text that a server refuses."""
 SHORTER = 0.75
-"""What is kept of a text that is too long, where the server does not say how much it takes."""
+"""A text that is too long is cut to this share, where the server does not say how much it takes."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a provider gave: one vector or score for each text, and what it says that it charged for."""
+    """A provider gives one vector or score for each text, and says what it charged for."""
 
     values: Any
     tokens: int | None = None

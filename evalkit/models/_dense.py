@@ -68,7 +68,7 @@ class DenseEmbedder(ABC):
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """How the model is run; see `contracts.Described`."""
+        """Tell how the model is run; see `contracts.Described`."""
         in_force: dict[str, object] = {
             **{f"{role}_prompt": self.prompt(role) for role in ROLES},
             "normalize": self._normalize,

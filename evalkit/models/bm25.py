@@ -139,7 +139,7 @@ class Bm25:
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """How the model is run; see `contracts.Described`."""
+        """Tell how the model is run; see `contracts.Described`."""
         return {**option_settings(self.options), "stop_words": stop_words_setting(self.options, self._stop_words)}
 
     @property

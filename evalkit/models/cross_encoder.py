@@ -61,7 +61,7 @@ class PairModel(ABC):
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """How the model is run; see `contracts.Described`."""
+        """Tell how the model is run; see `contracts.Described`."""
         modules = [module.name for module in self.checkpoint.modules]
         length = LENGTH_SAID_BY if self._options.max_length is None else "option"
         return {

@@ -104,7 +104,7 @@ class Splade:
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """How the model is run; see `contracts.Described`."""
+        """Tell how the model is run; see `contracts.Described`."""
         given = option_settings(self.options, ("revision", "dtype"))
         return {
             "similarity": Setting(self.similarity, "default"),

@@ -1,4 +1,4 @@
-"""What lexical models count in a text: its words without stop words, stemmed, or the tokens of a tokenizer."""
+"""Lexical models count words without stop words, stemmed, or tokens; all that learn from a corpus share checks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -24,12 +24,12 @@ from evalkit.types import FloatArray, IntArray, RetrievalTask
 
 Item = TypeVar("Item")
 LEAST_QUESTIONS = 8
-"""Of a round: fewer order the choices by chance."""
+"""A round has at least so many: fewer order the choices by chance."""
 
 
 @dataclass(frozen=True)
 class Round(Generic[Item]):
-    """What took part in a round, on how many questions, the mean of each, and what was cut after it."""
+    """A round has the mean of what took part in it, on so many questions, and what was cut after it."""
 
     questions: int
     scores: dict[Item, float]

@@ -22,8 +22,7 @@ def validity(found: Recommendation, results: Results) -> str:
     overlap = results.provenance.get("pick", {}).get("questions", {}).get(TAG)
     if overlap is None:
         return ""
-    allowed = sum(each.allowed for each in found.choices)
-    pairs = math.comb(allowed, 2)
+    pairs = math.comb(len(found.allowed), 2)
     told = (
         f"{overlap:.0%} of a question's words stand in the passages that answer it; of real questions {REAL} on "
         f"four known sets. The questions tell {found.pairs_apart} of {pairs} pairs of choices apart."

@@ -164,7 +164,7 @@ def named(choice: Choice) -> str:
 def _headline(found: Recommendation) -> str:
     if not found.decide:
         return "# No recommendation: these questions cannot say which model is best"
-    if found.best is None and any(each.allowed for each in found.choices):
+    if found.best is None and found.allowed:
         return "# No choice finds the answer to any question"
     if found.best is None:
         return "# Nothing meets all requirements"
@@ -182,7 +182,7 @@ def _reasons(found: Recommendation) -> list[str]:
         parts += [WITHHELD, WHAT_TO_DO]
     if choice is not None and best is not None:
         text = f"{found.metric} {choice.score:.3f} over {found.questions} questions; {_costs(choice)}."
-        if choice is best and len([each for each in found.choices if each.allowed]) == 1:
+        if choice is best and len(found.allowed) == 1:
             text += " It is the only one that is allowed."
         elif found.basis == "better than all others":
             text += (
@@ -273,7 +273,7 @@ def _budget(results: Results) -> str:
 
 def _certainty(found: Recommendation, results: Results) -> str:
     lines = []
-    allowed = [each for each in found.choices if each.allowed]
+    allowed = found.allowed
     if found.questions < FEWEST or found.detectable > 1:
         lines.append("Too few questions for any statement of power: ask more before you believe the order.")
     elif not math.isnan(found.detectable):

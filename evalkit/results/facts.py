@@ -1,4 +1,4 @@
-"""What is known of a run's models beside their scores, and what is to be said of how they were run."""
+"""A run records what is known of its models beside their scores, and what is to be said of how they were run."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

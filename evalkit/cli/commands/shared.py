@@ -1,18 +1,18 @@
-"""What several commands share: exit statuses, options, amounts as people write them, and what ends a run early."""
+"""Commands share exit statuses, options, amounts as people write them, and what ends a run early."""
 
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from evalkit.errors import ConfigError
+
 if TYPE_CHECKING:
     from evalkit.reporting.write import Reports
     from evalkit.results import Results
     from evalkit.runner.run import Interrupted
-import re
-from datetime import timedelta
-
-from evalkit.errors import ConfigError
 
 EXIT_FAILED_CELLS = 1
 EXIT_USAGE = 2

@@ -48,7 +48,7 @@ class FusionSpec:
 
     @property
     def fusion(self) -> Fusion:
-        """How the rankings become one."""
+        """Tell how the rankings become one."""
         return Fusion(self.method, **self.options.model_dump())
 
 

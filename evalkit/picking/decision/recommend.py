@@ -121,6 +121,11 @@ class Recommendation:
     decide: bool = True
 
     @property
+    def allowed(self) -> tuple[Choice, ...]:
+        """The choices that keep to all requirements, best first."""
+        return tuple(each for each in self.choices if each.allowed)
+
+    @property
     def shown(self) -> Choice | None:
         """The choice, or where the questions are too few for one, what has the highest score."""
         return self.choice or (self.best if self.decide else None)
@@ -199,7 +204,8 @@ def _decide(
     allowed = _eligible(choices)
     apart = _told_apart(values, allowed, seed)
     compared = _against_best(choices, values, allowed, apart, seed)
-    best, choice, basis = _chosen([compared[number] for number in allowed], margin)
+    eligible = [compared[number] for number in allowed]
+    best, choice, basis = _chosen(eligible, margin)
     others = sorted(
         (each for each in compared if each.allowed and each is not best), key=lambda each: each.score, reverse=True
     )
@@ -213,9 +219,9 @@ def _decide(
     ]
     return Recommendation(
         metric, margin, len(values), tuple(sorted(compared, key=lambda each: each.score, reverse=True)),
-        best, choice, _pareto([compared[number] for number in allowed]), tuple(alternatives),
+        best, choice, _pareto(eligible), tuple(alternatives),
         smallest_difference(sd, len(values)), queries_needed(margin, sd), int(np.sum(np.triu(apart <= LEVEL, 1))),
-        len(_tied([compared[number] for number in allowed], best)), basis, None,
+        len(_tied(eligible, best)), basis, None,
     )  # fmt: skip
 
 
@@ -260,13 +266,6 @@ def _first(choices: Sequence[Choice], allowed: Sequence[int]) -> int:
     return min(allowed, key=lambda number: (-choices[number].score, choices[number].cost))
 
 
-def _best_and_cheapest(allowed: Sequence[Choice], margin: float) -> tuple[Choice | None, Choice | None]:
-    if not allowed:
-        return None, None
-    best = allowed[_first(allowed, range(len(allowed)))]
-    return best, min((each for each in allowed if each is best or each.low > -margin), key=lambda each: each.cost)
-
-
 def _tied(allowed: Sequence[Choice], best: Choice | None) -> list[Choice]:
     """Return the best and those that are not told apart from it."""
     return [each for each in allowed if each is best or not each.p_corrected <= LEVEL]
@@ -274,9 +273,10 @@ def _tied(allowed: Sequence[Choice], best: Choice | None) -> list[Choice]:
 
 def _chosen(allowed: Sequence[Choice], margin: float) -> tuple[Choice | None, Choice | None, Basis | None]:
     """Return the best, the choice, and what that rests on; no choice where nothing is told apart from the best."""
-    best, choice = _best_and_cheapest(allowed, margin)
-    if best is None:
+    if not allowed:
         return None, None, None
+    best = allowed[_first(allowed, range(len(allowed)))]
+    choice = min((each for each in allowed if each is best or each.low > -margin), key=lambda each: each.cost)
     if choice is not best:
         return best, choice, "as good and cheaper"
     tied = _tied(allowed, best)

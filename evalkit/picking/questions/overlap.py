@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from evalkit import tokenization
 from evalkit.picking.documents import Chunk
+from evalkit.picking.questions._filters import words
 from evalkit.picking.questions._question import Question, QuestionSet
 from evalkit.picking.questions._task import relevant
 
@@ -17,8 +17,8 @@ HALVES = ("low", "high")
 
 def overlap(question: str, passage: str) -> float:
     """Return the share of a question's different words that stand in a passage; NaN for a question without words."""
-    asked = _words(question)
-    return len(asked & _words(passage)) / len(asked) if asked else float("nan")
+    asked = set(words(question))
+    return len(asked.intersection(words(passage))) / len(asked) if asked else float("nan")
 
 
 def with_overlap(questions: QuestionSet, chunks: Sequence[Chunk]) -> QuestionSet:
@@ -44,7 +44,3 @@ def _of_question(question: Question, chunks: Sequence[Chunk]) -> float:
     }
     found = [overlap(question.text, chunk.text) for chunk in chunks if chunk.id in answering]
     return float(np.mean(found)) if found else float("nan")
-
-
-def _words(text: str) -> set[str]:
-    return set(tokenization.words(text.lower()))

@@ -1,4 +1,4 @@
-"""What is behind the scores of a task, packed as JSON for the page: columns of numbers, and each text once."""
+"""Pack what is behind the scores of a task as JSON for the page: columns of numbers, and each text once."""
 
 import base64
 import gzip

@@ -1,4 +1,4 @@
-"""How a model is run on a task, and what of the texts it knows: asked once, and kept beside its values."""
+"""A model is asked once how it is run on a task and what of the texts it knows; that is kept beside its values."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress

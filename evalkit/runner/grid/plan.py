@@ -1,4 +1,4 @@
-"""What a grid computes, and what came of each of its cells."""
+"""A plan says what a grid computes, an outcome what came of each of its cells."""
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

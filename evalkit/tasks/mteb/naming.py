@@ -1,18 +1,17 @@
-"""What mteb calls tasks and metrics: its descriptions of tasks, ours as such descriptions, and names both ways."""
+"""Translate names and descriptions of tasks and metrics, from mteb's to ours and back."""
 
+import math
 import re
+from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.tasks.mteb.reference import Reference, is_mteb
 from evalkit.terms import Role
 
 if TYPE_CHECKING:
     from mteb import TaskMetadata
-import math
-from collections.abc import Mapping
-from numbers import Real
-from typing import Any
 
 LocalKind = Literal["STS", "Retrieval"]
 HASH_DIGITS = 12
