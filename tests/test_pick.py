@@ -135,7 +135,7 @@ def test_the_snippet_runs_and_gives_what_the_pick_ranked(tmp_path, monkeypatch):
         tmp_path / "docs", questions=tmp_path / "questions.csv", models="tfidf", chunk_size=64, chunk_overlap=8,
         device="cpu",
     )  # fmt: skip
-    from evalkit.picking.recommendation import llamaindex_code
+    from evalkit.picking._snippets import llamaindex_code
 
     monkeypatch.chdir(tmp_path)
     space: dict[str, object] = {}
@@ -152,7 +152,7 @@ def test_the_snippet_runs_and_gives_what_the_pick_ranked(tmp_path, monkeypatch):
 def test_the_snippet_of_a_hybrid_has_the_weight_that_the_questions_chose(data_dir, tmp_path, monkeypatch):
     from dataclasses import replace
 
-    from evalkit.picking.recommendation import llamaindex_code, sentence_transformers_code
+    from evalkit.picking._snippets import llamaindex_code, sentence_transformers_code
 
     documents(tmp_path)
     static = f"static:{data_dir / 'potion-base-4m-int8'}"
@@ -193,7 +193,7 @@ def test_sentence_transformers_ranks_as_the_pick_did(options, data_dir, tmp_path
     from dataclasses import replace
 
     from evalkit.models.weights import at_hand
-    from evalkit.picking.recommendation import sentence_transformers_code
+    from evalkit.picking._snippets import sentence_transformers_code
 
     documents(tmp_path)
     # No two chunks alike: the order of ties is not the library's to keep.

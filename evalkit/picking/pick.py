@@ -17,6 +17,7 @@ from evalkit.metrics.metric import Metric
 from evalkit.models.free_models import FreeModels, free_models
 from evalkit.models.llamaindex_class import load_llm
 from evalkit.picking._budget import Fitted, fit
+from evalkit.picking._snippets import llamaindex_code, sentence_transformers_code
 from evalkit.picking.chunkings import chunking_table, with_costs
 from evalkit.picking.decision.recommend import Recommendation, check_margin, recommend
 from evalkit.picking.decision.requirements import parse_requirements
@@ -34,7 +35,7 @@ from evalkit.picking.questions import (
     with_overlap,
 )
 from evalkit.picking.questions.cache import saved_or_made
-from evalkit.picking.recommendation import in_short, llamaindex_code, sentence_transformers_code, to_text
+from evalkit.picking.recommendation import in_short, to_text
 from evalkit.progress import Progress
 from evalkit.reporting.table import to_markdown
 from evalkit.reporting.write import CHUNKINGS, RECOMMENDATION, Reports, write_results, write_run
