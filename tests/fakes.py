@@ -17,7 +17,7 @@ from evalkit.models.registry.reference import ModelRef
 from evalkit.models.registry.selection import OPTIONS, FusionSpec, Participants
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid import GridPlan, Outcome, run_grid
-from evalkit.search.fusion import Fusion
+from evalkit.search.ranking import Fusion
 from evalkit.types import Document, Query, RetrievalTask, StsTask
 
 

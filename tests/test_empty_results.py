@@ -13,7 +13,7 @@ from evalkit.contracts import no_progress
 from evalkit.gating.gate import gate, make_baseline
 from evalkit.integrations.mteb.export import export_results
 from evalkit.picking._budget import halve
-from evalkit.picking.decision.recommend import recommend
+from evalkit.picking._recommend import recommend
 from evalkit.reporting._tables import make_tables
 from evalkit.reporting.changes import changes_to_markdown
 from evalkit.reporting.html.changes import write_changes

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from evalkit.tasks import load_task
-from evalkit.tasks.columns import CORPUS, PAIRS, QRELS, QUERIES, QUESTIONS
 from evalkit.tasks.kinds import kind_of
+from evalkit.tasks.rows import CORPUS, PAIRS, QRELS, QUERIES, QUESTIONS
 from evalkit.types import StsTask
 
 PAGE = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")

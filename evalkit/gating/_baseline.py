@@ -13,9 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evalkit.errors import ConfigError
 from evalkit.gating.canaries import Canaries
 from evalkit.results import Results
-from evalkit.results.evidence import COLUMNS, Evidence
 from evalkit.results.input_diff import SETTINGS, Label, of_cell, of_task
-from evalkit.results.records import CELL_KEYS, GOLD_COLUMNS
+from evalkit.results.records import CELL_KEYS, EVIDENCE_COLUMNS, GOLD_COLUMNS, Evidence
 
 SCHEMA: Literal[1] = 1
 RETRIEVED = 5
@@ -127,9 +126,9 @@ class Baseline(_Part):
                     for query, rows in zip(task.ids, cell.retrieved, strict=False)
                     for rank, row in enumerate(rows, start=1)
                 ]
-        frames: dict[str, Any] = {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
-        frames["rankings"] = pd.DataFrame(rankings, columns=COLUMNS["rankings"])
-        frames["first_relevant"] = pd.DataFrame(first, columns=COLUMNS["first_relevant"])
+        frames: dict[str, Any] = {name: pd.DataFrame(columns=columns) for name, columns in EVIDENCE_COLUMNS.items()}
+        frames["rankings"] = pd.DataFrame(rankings, columns=EVIDENCE_COLUMNS["rankings"])
+        frames["first_relevant"] = pd.DataFrame(first, columns=EVIDENCE_COLUMNS["first_relevant"])
         return Evidence(**frames)
 
     def write(self, path: Path) -> None:

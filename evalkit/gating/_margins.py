@@ -20,8 +20,13 @@ from evalkit.results.comparisons import Compared, compared
 from evalkit.results.diff import NO_TEST, TOO_FEW, Changes
 from evalkit.results.input_diff import Label, count_items, of_task
 from evalkit.results.scores import FLOOR
-from evalkit.stats.paired import PairedTests, compare_correlations, compare_means
-from evalkit.stats.power import chance_to_catch, queries_needed_within
+from evalkit.stats.paired import (
+    PairedTests,
+    chance_to_catch,
+    compare_correlations,
+    compare_means,
+    queries_needed_within,
+)
 from evalkit.types import FloatArray
 
 FEWEST = 10

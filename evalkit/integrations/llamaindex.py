@@ -25,7 +25,7 @@ from evalkit.results import Results
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid.fusing import shares
 from evalkit.runner.grid.live import LiveCell
-from evalkit.search.fusion import Fusion
+from evalkit.search.ranking import Fusion
 from evalkit.spending import Spending
 from evalkit.store import Store, default_root
 from evalkit.tasks import load_task

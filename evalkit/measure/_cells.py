@@ -18,9 +18,9 @@ from evalkit.models.registry.options import ApiOptions
 from evalkit.models.registry.reference import ModelRef
 from evalkit.models.registry.selection import FusionSpec, Participants
 from evalkit.progress import Progress
-from evalkit.results.measurements import COLUMNS, TRUNCATED_COLUMNS, Measurements
+from evalkit.results.records import MEASUREMENT_COLUMNS, TRUNCATED_COLUMNS, Measurements
 from evalkit.runner.context import RunContext
-from evalkit.search.fusion import LIST_DEPTH
+from evalkit.search.ranking import LIST_DEPTH
 from evalkit.types import RetrievalTask
 
 NOT_MEASURED = "not measured: it was interrupted before"
@@ -100,7 +100,7 @@ def measure(
             cut = stage.reading.cut if stage.reading else ()
             truncated |= dict.fromkeys((task.name, task.split, reader, *pair) for pair in cut)
     cut_off = pd.DataFrame(list(truncated), columns=TRUNCATED_COLUMNS)
-    measurements = Measurements(pd.DataFrame(rows, columns=COLUMNS), cut_off)
+    measurements = Measurements(pd.DataFrame(rows, columns=MEASUREMENT_COLUMNS), cut_off)
     if interrupted:
         raise MeasuringInterrupted(measurements)
     return measurements

@@ -17,8 +17,7 @@ from evalkit.runner.context import RunContext
 from evalkit.runner.grid.encoding import for_task, prepared
 from evalkit.runner.grid.live import Found, LiveModel, fuse_lists, second_stage
 from evalkit.runner.grid.truncation import Reading, read_documents, read_pairs
-from evalkit.search.fusion import Fusion
-from evalkit.search.ranking import id_ranks
+from evalkit.search.ranking import Fusion, id_ranks
 from evalkit.spending import Paid
 from evalkit.types import RetrievalTask, Run
 

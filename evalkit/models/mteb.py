@@ -19,8 +19,7 @@ from evalkit.models.registry.families import Family
 from evalkit.models.registry.options import DenseOptions, DerivedOptions
 from evalkit.models.terms import not_fitted, texts_hash
 from evalkit.search.ranking import id_ranks, rank
-from evalkit.tasks.mteb.naming import metadata_for
-from evalkit.tasks.mteb.reference import DEFAULT_SUBSET
+from evalkit.tasks.mteb.reference import DEFAULT_SUBSET, metadata_for
 from evalkit.terms import ROLES, SIMILARITIES, Role, Similarity
 from evalkit.types import FloatArray, Run
 

@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from evalkit.cell import cell_name
-from evalkit.picking.decision.recommend import Recommendation
+from evalkit.picking._recommend import Recommendation
 from evalkit.picking.questions.overlap import HALVES, TAG
 from evalkit.reporting.measurements import as_number
 from evalkit.reporting.table import Table, TableCell, to_markdown

@@ -17,10 +17,10 @@ from evalkit.metrics.metric import Metric
 from evalkit.models.free_models import FreeModels, free_models
 from evalkit.models.llamaindex_class import load_llm
 from evalkit.picking._budget import Fitted, fit
+from evalkit.picking._recommend import Recommendation, check_margin, recommend
+from evalkit.picking._requirements import parse_requirements
 from evalkit.picking._snippets import llamaindex_code, sentence_transformers_code
 from evalkit.picking.chunkings import chunking_table, with_costs
-from evalkit.picking.decision.recommend import Recommendation, check_margin, recommend
-from evalkit.picking.decision.requirements import parse_requirements
 from evalkit.picking.documents import Chunk, Chunking, Folder, chunk_statistics, count_tokens, read_folder, split
 from evalkit.picking.questions import (
     Origin,
@@ -34,7 +34,7 @@ from evalkit.picking.questions import (
     searched,
     with_overlap,
 )
-from evalkit.picking.questions.cache import saved_or_made
+from evalkit.picking.questions.generated import saved_or_made
 from evalkit.picking.recommendation import in_short, to_text
 from evalkit.progress import Progress
 from evalkit.reporting.table import to_markdown

@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 from evalkit.cell import cell_name
+from evalkit.picking._recommend import Choice, Recommendation
 from evalkit.picking._validity import validity
-from evalkit.picking.decision.recommend import Choice, Recommendation
 from evalkit.results import Results
 from evalkit.results.comparisons import FEWEST, LEVEL
 
@@ -122,7 +122,7 @@ def _why_not(choice: Choice) -> str:
 
 
 def _known(choice: Choice, requirement: str) -> str:
-    from evalkit.picking.decision.requirements import parse_requirements
+    from evalkit.picking._requirements import parse_requirements
 
     value: Any = choice.values.get(parse_requirements(requirement)[0].column)
     return " and ".join(map(str, value)) if isinstance(value, tuple) else f"it is {value:.4g}"

@@ -17,7 +17,7 @@ from evalkit.reporting._tables import make_tables
 from evalkit.reporting.table import Table, to_latex, to_markdown
 from evalkit.results import Results
 from evalkit.results.folder import alone_in, replacing
-from evalkit.results.measurements import CELLS, TRUNCATED
+from evalkit.results.records import CELLS, TRUNCATED
 from evalkit.results.results import DERIVED, PROVENANCE, PUBLISHED
 
 LEADERBOARD, PAPER, REPORT = "leaderboard.md", "leaderboard.tex", "report.html"

@@ -15,8 +15,7 @@ from evalkit.errors import ConfigError, did_you_mean
 from evalkit.results.scores import is_covered
 from evalkit.stats.correlation import resampled_spearman, spearman_influence
 from evalkit.stats.intervals import resampled_means
-from evalkit.stats.paired import PairedTests, compare_correlations, compare_means
-from evalkit.stats.power import queries_needed, smallest_difference
+from evalkit.stats.paired import PairedTests, compare_correlations, compare_means, queries_needed, smallest_difference
 from evalkit.stats.step_down import told_apart
 from evalkit.types import FloatArray, IntArray
 

@@ -7,9 +7,7 @@ from typing import Any
 import pandas as pd
 
 from evalkit.errors import ConfigError
-from evalkit.results.evidence import TASK_KEYS, Evidence
-from evalkit.results.measurements import Measurements
-from evalkit.results.records import CELL_KEYS
+from evalkit.results.records import CELL_KEYS, TASK_KEYS, Evidence, Measurements
 from evalkit.results.results import Results
 
 Label = tuple[str, str]

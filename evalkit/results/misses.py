@@ -5,8 +5,7 @@ import pandas as pd
 
 from evalkit.cell import NO_RERANKER
 from evalkit.errors import ConfigError
-from evalkit.results.measurements import Measurements
-from evalkit.results.records import CELL_KEYS
+from evalkit.results.records import CELL_KEYS, Measurements
 from evalkit.results.results import Results
 
 PARTS = ("not_in_corpus", "not_found", "not_lifted", "demoted")

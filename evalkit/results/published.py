@@ -12,10 +12,9 @@ from evalkit.metrics.metric import Metric
 from evalkit.results.records import CELL_KEYS
 from evalkit.stats.intervals import wilson
 from evalkit.tasks.checks import Problems
-from evalkit.tasks.columns import PUBLISHED
 from evalkit.tasks.opening import no_file
 from evalkit.tasks.reading import read_rows
-from evalkit.tasks.rows import Row
+from evalkit.tasks.rows import PUBLISHED, Row
 
 
 @dataclass(frozen=True)

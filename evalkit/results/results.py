@@ -15,10 +15,8 @@ from evalkit.cell import Cell, cell_name
 from evalkit.errors import ConfigError
 from evalkit.metrics.metric import Metric, main_of
 from evalkit.results.comparisons import PLACES, against_best
-from evalkit.results.evidence import Evidence
-from evalkit.results.measurements import Measurements
 from evalkit.results.published import published_frame, read_published
-from evalkit.results.records import CELL_KEYS, GOLD_COLUMNS
+from evalkit.results.records import CELL_KEYS, GOLD_COLUMNS, Evidence, Measurements
 from evalkit.results.scores import Known, score
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from evalkit.cell import Cell
 from evalkit.metrics import ir
 from evalkit.metrics.metric import Metric
 from evalkit.metrics.ranking import Judgements, judge
-from evalkit.results.evidence import COLUMNS, Evidence
-from evalkit.results.records import CELL_KEYS, GOLD_COLUMNS
+from evalkit.results.records import CELL_KEYS, EVIDENCE_COLUMNS, GOLD_COLUMNS, Evidence
 from evalkit.runner.grid import Outcome
 from evalkit.tasks.kinds import kind_of
 from evalkit.types import FloatArray, IntArray, RetrievalTask, Run, Task
@@ -93,7 +92,7 @@ def make_evidence(outcome: Outcome, tasks: Sequence[Task], deepest: int) -> Evid
     depth = max(KEPT, deepest)
     rankings: list[pd.DataFrame] = []
     first: list[pd.DataFrame] = []
-    rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in COLUMNS}
+    rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in EVIDENCE_COLUMNS}
     for task in tasks:
         key = task.name, task.split
         rows["items"] += [(*key, *item) for item in kind_of(task).items_as_texts(task)]
@@ -115,7 +114,7 @@ def make_evidence(outcome: Outcome, tasks: Sequence[Task], deepest: int) -> Evid
             (*key, query.id, query.text, json.dumps(dict(query.tags), ensure_ascii=False)) for query in task.queries
         ]
         rows["documents"] += [(*key, each.id, each.title, each.text) for each in task.corpus if each.id in shown]
-    frames = {name: pd.DataFrame(rows[name], columns=columns) for name, columns in COLUMNS.items()}
+    frames = {name: pd.DataFrame(rows[name], columns=columns) for name, columns in EVIDENCE_COLUMNS.items()}
     joined = {"rankings": _together("rankings", rankings), "first_relevant": _together("first_relevant", first)}
     return Evidence(**{**frames, **joined})
 
@@ -163,7 +162,7 @@ def _together(name: str, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return one frame of all rows, in which categories stay categories: as text they would take many times the
     memory.
     """
-    columns = COLUMNS[name]
+    columns = EVIDENCE_COLUMNS[name]
     if not parts:
         return pd.DataFrame(columns=columns)
     return pd.DataFrame(

@@ -18,10 +18,9 @@ import pyarrow.parquet as pq
 from evalkit.errors import DataError
 from evalkit.tasks._filenames import format_of
 from evalkit.tasks.checks import Problems
-from evalkit.tasks.columns import CORPUS, Columns
 from evalkit.tasks.opening import compression_of, is_plain_utf8, no_file
 from evalkit.tasks.reading import form_of, open_parquet
-from evalkit.tasks.rows import Row
+from evalkit.tasks.rows import CORPUS, Columns, Row
 from evalkit.types import Document, IntArray
 
 IN_MEMORY_BYTES = 1 << 28

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from evalkit.tasks.columns import PAIRS, QRELS, Fields
+from evalkit.tasks.rows import PAIRS, QRELS, Fields
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 BLANKS = ""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.tasks.checks import Problems
-from evalkit.tasks.columns import Fields
 from evalkit.tasks.opening import open_text, read_lines
+from evalkit.tasks.rows import Fields
 
 HALF_A_CHARACTER = "half a surrogate pair, which is no text"
 START = 1 << 20

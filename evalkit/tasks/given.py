@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from evalkit.errors import ConfigError
 from evalkit.tasks.build import make_retrieval, make_sts
 from evalkit.tasks.checks import OnBadData, Problems
-from evalkit.tasks.columns import CORPUS, PAIRS, QRELS, QUERIES
 from evalkit.tasks.kinds.retrieval import documents_of, judgements_of, queries_of
 from evalkit.tasks.kinds.sts import pairs_of
 from evalkit.tasks.reading import rows_of_records
+from evalkit.tasks.rows import CORPUS, PAIRS, QRELS, QUERIES
 from evalkit.types import RetrievalTask, StsTask
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from evalkit.errors import ConfigError
 from evalkit.tasks._filenames import NAMES, are_parts, check_whole, files_by_split, format_of, stem_of, suffixes_of
-from evalkit.tasks.columns import PAIRS
 from evalkit.tasks.declaration import DECLARATION, Declaration, read_declaration
 from evalkit.tasks.kinds import kinds
 from evalkit.tasks.kinds.retrieval import RetrievalDeclaration
 from evalkit.tasks.opening import COMPRESSED, UNREADABLE, no_file, open_text
 from evalkit.tasks.reading import has_fields
+from evalkit.tasks.rows import PAIRS
 
 Files = tuple[Path, ...]
 """One file, or several that are read one after another as if they were one."""

@@ -11,7 +11,6 @@ from evalkit.tasks._dialect import BLANKS, Dialect, Lines, TableError, is_number
 from evalkit.tasks._filenames import Format, format_of
 from evalkit.tasks._json_rows import first_object, is_lines, json_objects, json_table
 from evalkit.tasks.checks import Problems
-from evalkit.tasks.columns import Fields
 from evalkit.tasks.opening import (
     UNREADABLE,
     compression_of,
@@ -22,7 +21,7 @@ from evalkit.tasks.opening import (
     open_text,
     read_lines,
 )
-from evalkit.tasks.rows import Row
+from evalkit.tasks.rows import Fields, Row
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile

@@ -23,7 +23,7 @@ from evalkit.integrations.mteb.published import read_published as read_mteb
 from evalkit.models._word_files import read_fasttext, read_glove, read_word2vec
 from evalkit.models.registry import expand, families, parse_spec, resolve
 from evalkit.models.registry.selection import parse_fusions
-from evalkit.picking.decision.requirements import parse_requirements
+from evalkit.picking._requirements import parse_requirements
 from evalkit.picking.documents import read_folder
 from evalkit.picking.questions import read_questions
 from evalkit.results import Results

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from evalkit.errors import DataError
 from evalkit.tasks.checks import Problems
-from evalkit.tasks.columns import CORPUS, PAIRS, QRELS
 from evalkit.tasks.reading import read_rows
+from evalkit.tasks.rows import CORPUS, PAIRS, QRELS
 
 sys.path.append(str(Path(__file__).parents[1] / "tasks"))
 from table_files import COMPRESSIONS, FORMATS, by_csv, by_writer

@@ -22,7 +22,7 @@ from evalkit.reporting._tables import make_tables
 from evalkit.reporting.measurements import measurement_tables
 from evalkit.reporting.table import to_markdown
 from evalkit.results import Results
-from evalkit.results.measurements import COLUMNS, Measurements
+from evalkit.results.records import MEASUREMENT_COLUMNS, Measurements
 from evalkit.runner.context import RunContext
 from evalkit.search.ranking import best, id_ranks
 from evalkit.spending import Spending
@@ -113,7 +113,7 @@ def test_stages_of_a_query_are_added_before_percentiles_are_taken(clock):
     models = {"dense": Embeds(clock), "other": Embeds(clock, -1), "ranks": Ranks(clock)}
     found = measured(task, given(**models), given(reads=Reads(clock)), queries=10).cells
     assert list(found["note"]) == [""] * 6
-    assert list(found.columns) == COLUMNS
+    assert list(found.columns) == MEASUREMENT_COLUMNS
     cells = found.set_index(["model", "reranker"])
     asked = np.random.default_rng(0).permutation(12)[:10]
     for label, per_query in {"dense": (1, 0), "other": (1, 0), "ranks": (0, 2)}.items():

@@ -21,7 +21,7 @@ from evalkit.gating.policy import Policy
 from evalkit.metrics import ir
 from evalkit.metrics.metric import Metric
 from evalkit.metrics.ranking import RANKING_METRICS, Judged, RankingMetric, precision, recall
-from evalkit.picking.decision.requirements import parse_requirements
+from evalkit.picking._requirements import parse_requirements
 from evalkit.reporting._tables import make_tables
 from evalkit.reporting.html.page import render
 from evalkit.results import Results

@@ -14,7 +14,7 @@ from evalkit.compute import Compute
 from evalkit.contracts import CountsUnknown, no_progress
 from evalkit.models.registry import build, resolve
 from evalkit.reporting._tables import make_tables
-from evalkit.runner.grid._notes import left_as_they_were, ranked_by_ids
+from evalkit.runner.grid.plan import left_as_they_were, ranked_by_ids
 from evalkit.search.ranking import id_ranks, rank
 from evalkit.types import Run
 

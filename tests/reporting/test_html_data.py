@@ -15,9 +15,8 @@ from evalkit.reporting.html.answer import best, fast, small, ties
 from evalkit.reporting.html.page import render
 from evalkit.reporting.html.units import make_units
 from evalkit.results import Results
-from evalkit.results.evidence import Evidence
-from evalkit.results.measurements import Measurements
 from evalkit.results.merge import merge_runs
+from evalkit.results.records import Evidence, Measurements
 
 
 def board(*rows):

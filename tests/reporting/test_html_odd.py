@@ -9,7 +9,7 @@ import pytest
 import evalkit as package
 from evalkit.reporting.html import write_report
 from evalkit.results import Results
-from evalkit.results.evidence import Evidence
+from evalkit.results.records import Evidence
 
 HOW = {"device": "cpu", "top_k": 3}
 MISSING = [{"task": "rag-mini", "split": "test", "model": "lsa", "reranker": "none"}]

@@ -14,7 +14,7 @@ from evalkit.errors import ConfigError
 from evalkit.results import Results
 from evalkit.results.across import across_tasks
 from evalkit.results.comparisons import against_best, detectable, needed, pairwise, reranker_gains
-from evalkit.stats.power import smallest_difference
+from evalkit.stats.paired import smallest_difference
 
 QUERIES = 200
 CELLS = {

@@ -10,7 +10,7 @@ from fakes import FakeEmbedder, FakeReranker, retrieval_task, run, sts_task, wri
 
 import evalkit
 from evalkit.results import Results
-from evalkit.results.evidence import COLUMNS, Evidence
+from evalkit.results.records import EVIDENCE_COLUMNS, Evidence
 from evalkit.runner._records import make_evidence
 from evalkit.types import Query
 
@@ -105,7 +105,7 @@ def test_read_gives_what_was_written(evidence, tmp_path):
     read = Evidence.read(tmp_path / "evidence")
     for each in fields(Evidence):
         pd.testing.assert_frame_equal(getattr(read, each.name), getattr(evidence, each.name), check_dtype=False)
-        assert list(getattr(read, each.name)) == COLUMNS[each.name]
+        assert list(getattr(read, each.name)) == EVIDENCE_COLUMNS[each.name]
 
 
 def test_a_run_keeps_its_evidence_and_scores_do_without(tmp_path):

@@ -21,8 +21,8 @@ from evalkit.models.registry.selection import Participants, choose
 from evalkit.reporting.measurements import loss_tables
 from evalkit.reporting.table import to_markdown
 from evalkit.results import Results
-from evalkit.results.evidence import Evidence
 from evalkit.results.misses import PARTS, attribute
+from evalkit.results.records import Evidence
 from evalkit.runner._records import make_evidence, make_gold, make_records
 from evalkit.runner.context import RunContext
 from evalkit.tasks import load_task

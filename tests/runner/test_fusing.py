@@ -12,8 +12,7 @@ from evalkit.integrations.llamaindex import EvalkitRetriever, best_retriever, ta
 from evalkit.metrics.ranking import Judgements, judge, ndcg
 from evalkit.models.registry import build, parse_spec
 from evalkit.models.registry.selection import parse_fusions
-from evalkit.search.fusion import WEIGHTS, Fusion, fuse, halves, pool
-from evalkit.search.ranking import id_ranks
+from evalkit.search.ranking import WEIGHTS, Fusion, fuse, halves, id_ranks, pool
 from evalkit.tasks import load_task
 
 

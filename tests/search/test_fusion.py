@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from evalkit.search.fusion import Fusion, best_weight, fuse, halves, pool
-from evalkit.search.ranking import id_ranks
+from evalkit.search.ranking import Fusion, best_weight, fuse, halves, id_ranks, pool
 from evalkit.types import Run
 
 

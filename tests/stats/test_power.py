@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, stats
 from statsmodels.stats.power import TTestPower
 
-from evalkit.stats.power import queries_needed, smallest_difference
+from evalkit.stats.paired import queries_needed, smallest_difference
 
 
 @pytest.mark.parametrize(("sd", "n"), [(0.4, 50), (0.3, 800)])

@@ -10,8 +10,7 @@ from evalkit.runner.grid.encoding import encode
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint
 from evalkit.tasks.mteb.model import Encode, MtebModel, empty_meta
-from evalkit.tasks.mteb.naming import LocalKind, local_metadata
-from evalkit.tasks.mteb.reference import DEFAULT_SUBSET, require_mteb
+from evalkit.tasks.mteb.reference import DEFAULT_SUBSET, LocalKind, local_metadata, require_mteb
 from evalkit.types import RetrievalTask, StsTask
 
 if TYPE_CHECKING:

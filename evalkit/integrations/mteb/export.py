@@ -17,8 +17,16 @@ from evalkit.results import Results
 from evalkit.results.records import CELL_KEYS
 from evalkit.store.keys import fingerprint
 from evalkit.tasks.checks import DataWarning
-from evalkit.tasks.mteb.naming import LocalKind, from_mteb, local_metadata, to_mteb
-from evalkit.tasks.mteb.reference import DEFAULT_SUBSET, Reference, is_mteb, require_mteb
+from evalkit.tasks.mteb.reference import (
+    DEFAULT_SUBSET,
+    LocalKind,
+    Reference,
+    from_mteb,
+    is_mteb,
+    local_metadata,
+    require_mteb,
+    to_mteb,
+)
 
 if TYPE_CHECKING:
     from mteb import TaskMetadata

@@ -13,8 +13,7 @@ import pandas as pd
 
 from evalkit.errors import ConfigError
 from evalkit.tasks.checks import DataWarning
-from evalkit.tasks.mteb.naming import from_mteb, numbers
-from evalkit.tasks.mteb.reference import require_mteb, task_name
+from evalkit.tasks.mteb.reference import from_mteb, numbers, require_mteb, task_name
 
 if TYPE_CHECKING:
     from mteb import TaskResult

@@ -2,9 +2,8 @@
 
 from evalkit.picking.questions._from_csv import read_questions
 from evalkit.picking.questions._question import Origin, Question, QuestionSet, Span, write_questions
-from evalkit.picking.questions._taken_out import searched
 from evalkit.picking.questions._task import make_task
-from evalkit.picking.questions.from_documents import questions_from_documents
+from evalkit.picking.questions.from_documents import questions_from_documents, searched
 from evalkit.picking.questions.generated import generate_questions
 from evalkit.picking.questions.overlap import with_overlap
 

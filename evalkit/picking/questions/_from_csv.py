@@ -14,11 +14,10 @@ from evalkit.picking.documents import Folder
 from evalkit.picking.questions._question import Origin, Question, QuestionSet, Span
 from evalkit.picking.questions._quotes import Quotes
 from evalkit.tasks.checks import Problems
-from evalkit.tasks.columns import QUESTIONS
 from evalkit.tasks.layouts import is_dataset
 from evalkit.tasks.opening import no_file
 from evalkit.tasks.reading import read_rows
-from evalkit.tasks.rows import Row
+from evalkit.tasks.rows import QUESTIONS, Row
 
 QUOTED = ("passage", "quote")
 _HOP = re.compile(r"\s*<\d+-hop>\s*")

@@ -1,12 +1,13 @@
-"""Questions that a language model writes, each with the words of a passage that answer it."""
+"""Questions that a language model writes, each with the words of a passage that answer it; and sets that are kept."""
 
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,11 +16,13 @@ from evalkit.errors import ApiError, ConfigError
 from evalkit.models.components import describe, secrets_of
 from evalkit.picking.documents import Chunk, Chunking, Folder, split
 from evalkit.picking.questions._filters import Candidate, Reasons, copies, filtered, names_the_context
-from evalkit.picking.questions._question import Origin, Question, QuestionSet, Span
+from evalkit.picking.questions._from_csv import read_questions
+from evalkit.picking.questions._question import Origin, Question, QuestionSet, Span, write_questions
 from evalkit.secrets import hide
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
+
 
 VERSION = 1
 """Of how answers are read, and of the filters; part of the provenance."""
@@ -199,3 +202,80 @@ def _quoted(chunk: Chunk, quote: str) -> Span | None:
         return None
     hit = re.search(r"\s+".join(map(re.escape, words)), chunk.text, re.IGNORECASE)
     return None if hit is None else Span(chunk.file, chunk.start + hit.start(), chunk.start + hit.end())
+
+
+def saved_or_made(
+    path: Path, folder: Folder, origin: Origin, made_from: Mapping[str, object], make: Callable[[], QuestionSet]
+) -> QuestionSet:
+    """Return the questions in the file, if they were made from the same; else new ones, which are written there.
+
+    Beside questions.jsonl, questions.made.json says what they were made from. If the file was edited since, the
+    questions are those of the file, and their provenance has, under `edited`, how many were added, removed and
+    changed. Raises ConfigError rather than write over an edited file, and what `read_questions` raises.
+    """
+    record = path.with_suffix(".made.json")
+    before = _record(record)
+    made_from = {"origin": origin, **json.loads(json.dumps(made_from))}
+    if before is None and path.is_file():
+        raise ConfigError(
+            f"{path} is there, and nothing says how it was made. Give it with --questions, or choose another --out."
+        )
+    if before is not None and path.is_file():
+        edited = _edited(before["lines"], _lines(path))
+        if before["made_from"] == made_from:
+            found = read_questions(path, folder)
+            more: dict[str, Any] = {"edited": edited} if any(edited.values()) else {}
+            kept = {key: value for key, value in made_from.items() if key != "origin"}
+            return replace(found, origin=Origin(before["origin"]), provenance={**kept, **more}, drops=before["drops"])
+        if any(edited.values()):
+            then = before["made_from"]
+            other = sorted(key for key in then.keys() | made_from.keys() if then.get(key) != made_from.get(key))
+            raise ConfigError(
+                f"{path} was edited, and what it was made from is not what it would be made from now: "
+                f"{', '.join(other)} differ. To use it, give it with --questions; to make new ones, choose "
+                "another --out or move it away."
+            )
+    questions = make()
+    write_questions(questions, folder, path)
+    content = {
+        "origin": questions.origin,
+        "made_from": made_from,
+        "drops": dict(questions.drops),
+        "lines": _lines(path),
+    }
+    record.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return questions
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {key: found[key] for key in ("origin", "made_from", "drops", "lines")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read ({error!r}). Give the questions beside it with --questions, or choose another "
+            "--out."
+        ) from None
+
+
+def _lines(path: Path) -> dict[str, str]:
+    """Return a hash of each line of the file, by the question's id, or its own number where it has none."""
+    found = {}
+    for number, line in enumerate(filter(str.strip, path.read_text(encoding="utf-8").splitlines()), start=1):
+        try:
+            row = json.loads(line)
+            identifier = str(row["id"])
+        except (ValueError, KeyError, TypeError):  # `read_questions` says what is wrong with it
+            row, identifier = line, str(number)
+        found[identifier] = sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
+    return found
+
+
+def _edited(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, int]:
+    return {
+        "added": len(now.keys() - before.keys()),
+        "removed": len(before.keys() - now.keys()),
+        "changed": sum(before[key] != now[key] for key in before.keys() & now.keys()),
+    }

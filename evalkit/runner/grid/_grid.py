@@ -17,7 +17,7 @@ from evalkit.runner.grid._reranking import ask_company
 from evalkit.runner.grid._stages import first_stage, observe, second_stage
 from evalkit.runner.grid.fusing import fused_stage
 from evalkit.runner.grid.plan import Failure, GridPlan, Outcome
-from evalkit.search.fusion import LIST_DEPTH
+from evalkit.search.ranking import LIST_DEPTH
 from evalkit.types import RetrievalTask, Run, Task
 
 Result = TypeVar("Result")

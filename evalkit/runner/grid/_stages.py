@@ -20,11 +20,10 @@ from evalkit.runner.grid._description import (
     known_by_vectors,
     known_by_words,
 )
-from evalkit.runner.grid._notes import fitted_on, of_first_stage, of_second_stage
 from evalkit.runner.grid._reranking import distinct_pairs, rerank, scores_of_pairs
 from evalkit.runner.grid._searching import reader, search_by
 from evalkit.runner.grid.encoding import Texts, encode, encode_task, learned_from, prepared
-from evalkit.runner.grid.plan import CellFacts
+from evalkit.runner.grid.plan import CellFacts, fitted_on, of_first_stage, of_second_stage
 from evalkit.runner.grid.truncation import Reading, read_documents, read_pairs, read_texts, sampled
 from evalkit.search.ranking import id_ranks, rank, without_documents
 from evalkit.store.keys import fingerprint

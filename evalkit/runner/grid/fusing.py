@@ -7,10 +7,8 @@ import numpy as np
 
 from evalkit.errors import ConfigError
 from evalkit.metrics.ranking import Judgements, judge, ndcg
-from evalkit.runner.grid._notes import of_first_stage
-from evalkit.runner.grid.plan import CellFacts
-from evalkit.search.fusion import WEIGHTS, Fusion, Pooled, best_weight, fuse, halves, pool
-from evalkit.search.ranking import id_ranks
+from evalkit.runner.grid.plan import CellFacts, of_first_stage
+from evalkit.search.ranking import WEIGHTS, Fusion, Pooled, best_weight, fuse, halves, id_ranks, pool
 from evalkit.store.keys import fingerprint
 from evalkit.types import FloatArray, IntArray, RetrievalTask, Run
 

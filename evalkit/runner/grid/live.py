@@ -14,8 +14,7 @@ from evalkit.runner.grid._reranking import rerank
 from evalkit.runner.grid._searching import reader, search_by
 from evalkit.runner.grid.encoding import encode, fitted, learned_from
 from evalkit.runner.grid.fusing import shares
-from evalkit.search.fusion import LIST_DEPTH, Fusion, fuse, pool
-from evalkit.search.ranking import id_ranks
+from evalkit.search.ranking import LIST_DEPTH, Fusion, fuse, id_ranks, pool
 from evalkit.types import Document, IntArray, Query, RetrievalTask, Run
 
 Found = tuple[Document, float]

@@ -13,10 +13,10 @@ from evalkit.search.exact import search
 from evalkit.tasks._hashing import hash_rows
 from evalkit.tasks.build import sample
 from evalkit.tasks.checks import Problems
-from evalkit.tasks.columns import PAIRS, Fields
 from evalkit.tasks.declaration import Declaration
 from evalkit.tasks.kinds._kind import Encode, Loading, TaskKind
 from evalkit.tasks.reading import read_rows
+from evalkit.tasks.rows import PAIRS, Fields
 from evalkit.terms import Similarity
 from evalkit.types import FloatArray, Task
 

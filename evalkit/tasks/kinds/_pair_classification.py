@@ -13,12 +13,12 @@ from evalkit.stats.intervals import jackknife_values
 from evalkit.tasks._hashing import hash_rows
 from evalkit.tasks.build import sample
 from evalkit.tasks.checks import Problems
-from evalkit.tasks.columns import Fields
 from evalkit.tasks.declaration import Declaration
 from evalkit.tasks.kinds._bitext import SENTENCES
 from evalkit.tasks.kinds._kind import Encode, Loading, TaskKind
 from evalkit.tasks.kinds.sts import similarities_of_pairs
 from evalkit.tasks.reading import read_rows
+from evalkit.tasks.rows import Fields
 from evalkit.terms import SIMILARITIES, Similarity
 from evalkit.types import FloatArray, IntArray, Task
 

@@ -12,12 +12,11 @@ from evalkit.tasks._dialect import is_number
 from evalkit.tasks._hashing import hash_rows
 from evalkit.tasks.build import make_retrieval
 from evalkit.tasks.checks import Judgement, Problems
-from evalkit.tasks.columns import QRELS, QUERIES, Fields
 from evalkit.tasks.kinds._kind import Loading
 from evalkit.tasks.kinds.retrieval import Retrieval, RetrievalDeclaration
 from evalkit.tasks.opening import UNREADABLE, open_text, read_lines
 from evalkit.tasks.reading import read_rows
-from evalkit.tasks.rows import Row
+from evalkit.tasks.rows import QRELS, QUERIES, Fields, Row
 from evalkit.types import Document, Query, RetrievalTask
 
 if TYPE_CHECKING:

@@ -11,12 +11,11 @@ from evalkit.tasks._blocks import read_document, read_in_blocks, stays_on_disk
 from evalkit.tasks._json_rows import HALF_A_CHARACTER, has_half_a_character
 from evalkit.tasks.build import make_retrieval
 from evalkit.tasks.checks import Judgement, Problems
-from evalkit.tasks.columns import CORPUS, QRELS, QUERIES
 from evalkit.tasks.declaration import Declaration
 from evalkit.tasks.kinds._kind import Loading, TaskKind
 from evalkit.tasks.opening import read_lines
 from evalkit.tasks.reading import read_rows
-from evalkit.tasks.rows import Row
+from evalkit.tasks.rows import CORPUS, QRELS, QUERIES, Row
 from evalkit.types import Document, Query, RetrievalTask
 
 if TYPE_CHECKING:

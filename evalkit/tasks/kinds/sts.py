@@ -12,11 +12,10 @@ from evalkit.metrics.metric import Metric, of_pairs
 from evalkit.metrics.similarity import paired_similarities
 from evalkit.tasks.build import make_sts
 from evalkit.tasks.checks import Problems
-from evalkit.tasks.columns import PAIRS
 from evalkit.tasks.declaration import Declaration
 from evalkit.tasks.kinds._kind import Encode, Loading, TaskKind
 from evalkit.tasks.reading import read_rows
-from evalkit.tasks.rows import Row
+from evalkit.tasks.rows import PAIRS, Row
 from evalkit.terms import Similarity
 from evalkit.types import FloatArray, StsTask
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from evalkit.tasks._hashing import hash_rows
 from evalkit.tasks.mteb.model import MtebModel, empty_meta
-from evalkit.tasks.mteb.naming import numbers
+from evalkit.tasks.mteb.reference import numbers
 from evalkit.terms import Similarity
 from evalkit.types import Document, EncodeTexts, EvaluatorTask, Query
 

@@ -8,8 +8,7 @@ from evalkit.tasks.build import Pair, make_retrieval, make_sts
 from evalkit.tasks.checks import Judgement, OnBadData, Problems
 from evalkit.tasks.kinds.reranking import with_candidates
 from evalkit.tasks.mteb._evaluators import evaluator_task, is_retrieval, read_document, read_query
-from evalkit.tasks.mteb.naming import from_mteb
-from evalkit.tasks.mteb.reference import Reference, find_tasks, task_name
+from evalkit.tasks.mteb.reference import Reference, find_tasks, from_mteb, task_name
 from evalkit.types import RetrievalTask, StsTask, Task
 
 if TYPE_CHECKING:

@@ -30,13 +30,12 @@ from scipy.special import stdtrit
 
 from evalkit.cell import NO_RERANKER
 from evalkit.errors import ConfigError
-from evalkit.picking.decision.requirements import Requirement
+from evalkit.picking._requirements import Requirement
 from evalkit.results import Results
 from evalkit.results.comparisons import LEVEL
 from evalkit.results.facts import NO_WEIGHTS, cell_facts, parts_of
 from evalkit.results.records import CELL_KEYS
-from evalkit.stats.paired import compare_means
-from evalkit.stats.power import queries_needed, smallest_difference
+from evalkit.stats.paired import compare_means, queries_needed, smallest_difference
 from evalkit.stats.selection import Choose, Confirmed, confirm
 from evalkit.stats.step_down import told_apart
 from evalkit.types import FloatArray, IntArray

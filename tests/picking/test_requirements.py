@@ -6,7 +6,7 @@ import pytest
 
 from evalkit.errors import ConfigError, UnknownNameError
 from evalkit.metrics.ranking import RANKING_METRICS
-from evalkit.picking.decision.requirements import parse_requirements
+from evalkit.picking._requirements import parse_requirements
 
 
 def test_the_example_of_the_manual():

@@ -8,12 +8,12 @@ import pytest
 from scipy import stats
 
 from evalkit.errors import ConfigError
-from evalkit.picking.decision.recommend import recommend
-from evalkit.picking.decision.requirements import parse_requirements
+from evalkit.picking._recommend import recommend
+from evalkit.picking._requirements import parse_requirements
 from evalkit.picking.recommendation import in_short, to_text
 from evalkit.results import Results
 from evalkit.results.facts import NO_WEIGHTS, ModelFacts
-from evalkit.results.measurements import COLUMNS, TRUNCATED_COLUMNS, Measurements
+from evalkit.results.records import MEASUREMENT_COLUMNS, TRUNCATED_COLUMNS, Measurements
 
 QUESTIONS = 400
 LATENCY = {"large": 80.0, "middle": 20.0, "small": 2.0, "bad": 1.0}
@@ -49,7 +49,7 @@ def results(latency: dict[str, float] = LATENCY, questions: slice = slice(None))
          "price_note": "local: no price", "note": ""}
         for model, ms in latency.items()
     ]  # fmt: skip
-    measured = Measurements(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(columns=TRUNCATED_COLUMNS))
+    measured = Measurements(pd.DataFrame(rows, columns=MEASUREMENT_COLUMNS), pd.DataFrame(columns=TRUNCATED_COLUMNS))
     return Results(records, {"seed": 0, "models": FACTS}, measurements=measured)
 
 

@@ -1,1 +1,0 @@
-"""From measured cells to a decision: requirements, and a recommendation with its reasons. Knows no model."""
