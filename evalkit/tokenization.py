@@ -8,10 +8,12 @@ document indexing strategies and retrieval models".
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from unicodedata import normalize
 
 import regex
+
+from evalkit.errors import OptionalDependencyError
 
 RULES = 3
 """The version of the rules here is part of the identity of what is made of words.
@@ -77,3 +79,17 @@ def _pieces(characters: list[str]) -> Iterator[str]:
         yield character
         if place + 1 < len(characters):
             yield character + characters[place + 1]
+
+
+def count_tokens(texts: Iterable[str]) -> list[int]:
+    """Return how many tokens each text has for a language model, by LlamaIndex's tokenizer.
+
+    That is cl100k_base of tiktoken, which it brings along, or another one if `llama_index.core.set_global_tokenizer`
+    was called. Raises OptionalDependencyError.
+    """
+    try:
+        from llama_index.core.utils import get_tokenizer
+    except ImportError:
+        raise OptionalDependencyError("counting tokens", "llama_index.core", "pick") from None
+    tokenize = get_tokenizer()
+    return [len(tokenize(text)) for text in texts]

@@ -162,3 +162,14 @@ class Run:
     def cut(self, depth: int) -> "Run":
         """Return the run with at most so many results a query."""
         return Run(self.documents[:, :depth], self.scores[:, :depth])
+
+    def within(self, tokens: int, lengths: IntArray) -> "Run":
+        """Return the run with the first results of each query that have at most so many tokens together.
+
+        `lengths` is int64 of shape (n_documents,): tokens of each document. No result is cut in the middle, and none
+        comes after one that does not fit.
+        """
+        there = self.documents >= 0
+        together = np.cumsum(np.where(there, lengths[self.documents], 0), axis=1)
+        fits = there & (together <= tokens)
+        return Run(np.where(fits, self.documents, -1), np.where(fits, self.scores, np.nan))

@@ -16,6 +16,7 @@ Comparison = Literal["means", "correlations", "none"]
 CORRELATIONS = ("spearman", "pearson")
 _CORRELATION = re.compile(rf"({'|'.join(CORRELATIONS)})\(({'|'.join(SIMILARITIES)})\)")
 _AT_K = re.compile(r"(\w+)@([1-9][0-9]{0,8})")
+_AT_TOKENS = re.compile(r"(\w+)@([1-9][0-9]{0,8})tokens")
 _WHOLE = re.compile("[1-9][0-9]{0,8}")
 
 
@@ -26,7 +27,8 @@ class Metric:
     `title` is what tables call it. Its scores are fractions from `low` to `high`, by default without bounds. Two
     scores of it are compared as means over queries, as Spearman's correlations over pairs, or, where no items stand
     behind them, not at all. Of one with `influence` the values are those of `stats.influence`, which may lie outside
-    its bounds. `k` is the rank that it is cut at, `similarity` what a correlation is of; the rest is as
+    its bounds. `k` is the rank that it is cut at; one with `tokens` looks at as many of the first documents as have
+    so many tokens together (`hit_rate@2000tokens`). `similarity` is what a correlation is of; the rest is as
     `ranking.RankingMetric` says.
     """
 
@@ -41,6 +43,7 @@ class Metric:
     in_tables: bool = True
     binary: bool = False
     influence: bool = False
+    tokens: int | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -53,7 +56,8 @@ class Metric:
     @property
     def definition(self) -> RankingMetric | None:
         """Return how evalkit computes it over rankings; None for a correlation, and for one of ir_measures."""
-        return None if self.k is None else ranking_metrics().get(self.name.removesuffix(f"@{self.k}"))
+        is_cut = self.k is not None or self.tokens is not None
+        return ranking_metrics().get(self.name.partition("@")[0]) if is_cut else None
 
     @classmethod
     def named(cls, name: str) -> Self:
@@ -62,6 +66,11 @@ class Metric:
             return cls(
                 name, f"{known.title}@{at_k[2]}", known.low, known.high, known.higher_is_better, "means",
                 int(at_k[2]), in_tables=known.in_tables, binary=known.binary,
+            )  # fmt: skip
+        if (within := _AT_TOKENS.fullmatch(name)) and (known := ranking_metrics().get(within[1])):
+            return cls(
+                name, f"{known.title} in {int(within[2]):,} tokens", known.low, known.high, known.higher_is_better,
+                "means", binary=known.binary, tokens=int(within[2]),
             )  # fmt: skip
         if found := _CORRELATION.fullmatch(name):
             compared: Comparison = "correlations" if found[1] == "spearman" else "none"
@@ -79,10 +88,13 @@ class Metric:
         text = text.strip()
         base, at, k = text.partition("@")
         own = ranking_metrics()
-        if _CORRELATION.fullmatch(text) or (base in own and _WHOLE.fullmatch(k)):
+        if _CORRELATION.fullmatch(text) or (base in own and _WHOLE.fullmatch(k.removesuffix("tokens"))):
             return cls.named(text)
         if base in own and (at or base not in ir.NAMES):
-            raise ConfigError(f"metric {text!r} must be NAME@K with K a whole number from 1, such as '{base}@10'.")
+            raise ConfigError(
+                f"metric {text!r} must be NAME@K with K a whole number from 1, such as '{base}@10', or NAME@Ntokens, "
+                f"such as '{base}@2000tokens'."
+            )
         if base.partition("(")[0] in ir.NAMES:
             name, cut = ir.parse(text)
             if cut is not None and name.removesuffix(f"@{cut}") in own:  # another name of one of evalkit's own

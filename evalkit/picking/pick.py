@@ -21,7 +21,7 @@ from evalkit.picking._recommend import Recommendation, check_margin, recommend
 from evalkit.picking._requirements import parse_requirements
 from evalkit.picking._snippets import llamaindex_code, sentence_transformers_code
 from evalkit.picking.chunkings import chunking_table, with_costs
-from evalkit.picking.documents import Chunk, Chunking, Folder, chunk_statistics, count_tokens, read_folder, split
+from evalkit.picking.documents import Chunk, Chunking, Folder, chunk_statistics, read_folder, split
 from evalkit.picking.questions import (
     Origin,
     QuestionSet,
@@ -43,12 +43,15 @@ from evalkit.results import Results
 from evalkit.runner.config import RunConfig, read_config
 from evalkit.runner.keys import RunKeys
 from evalkit.runner.run import Interrupted, open_context, participants_of, raise_what_failed, run_tasks
+from evalkit.tokenization import count_tokens
 from evalkit.types import RetrievalTask
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
 
 QUESTIONS, ANSWERS = "questions.jsonl", "answers.jsonl"
+CONTEXT_TOKENS = 2000
+"""Where chunk sizes are compared, what a choice hands on has so many tokens at most, if not said otherwise."""
 MEASURED = "measured"
 """In the output folder while models are measured: what was, so that an interrupted pick goes on from there."""
 
@@ -70,6 +73,7 @@ def pick(
     passages: int = 50,
     chunk_size: int | Sequence[int] | None = 512,
     chunk_overlap: int | Sequence[int] = 64,
+    context_tokens: int | None = None,
     require: str = "",
     margin: float = 0.02,
     metric: str | None = None,
@@ -88,7 +92,10 @@ def pick(
     again, as it was edited.
 
     Each of the chunk sizes is taken with each overlap, in tokens; None: whole files. `require` and `margin` are those
-    of `decision`; `metric` is hit rate at the largest k unless it is given. With a `budget`, in seconds, choices are
+    of `_recommend`; `metric` decides, and tables rank by it. Without one that is hit rate at the largest k; but where
+    sizes are compared, or `context_tokens` is given, it is hit rate in so many tokens (2,000): of each ranking, as
+    many chunks are looked at as have so many tokens together, for a chunk of twice the length costs whoever reads it
+    twice as much. With a `budget`, in seconds, choices are
     cut on part of the questions if all of them would take longer (see `budget.fit`). With `hybrid`, BM25 takes part,
     and its fusions with each embedder: by ranks, and by scores whose weight the questions choose (see
     `search.fusion`). What each choice costs is measured on at most `measure_queries`, for about `measure_seconds` a
@@ -113,16 +120,17 @@ def pick(
     free = None if keys.get("models") else _free(keys)
     if free is not None:
         keys = {"rerankers": free.rerankers or "none", **keys, "models": free.models}
+    chunkings = _chunkings(chunk_size, chunk_overlap)
     config = read_config({**keys, "tasks": [str(documents)]})
+    config = _ranked(config, metric, _context(context_tokens, chunkings), chunkings)
     requirements = parse_requirements(require)
     check_margin(margin)
-    metric = _metric(metric, config)
+    metric = cast(str, config.main_metric)
     if not Metric.named(metric).higher_is_better:
         raise ConfigError(f"of {metric} less is better; a pick needs a metric of which more is, such as nDCG@10.")
     for required in requirements:
         if required.is_score:
-            _metric(required.column, config)
-    chunkings = _chunkings(chunk_size, chunk_overlap)
+            _computed(required.column, config)
     context = open_context(config)
     participants = participants_of(config)
     if hybrid:
@@ -194,19 +202,39 @@ def _interrupted(results: Results, out: Path | None) -> Interrupted:
     return Interrupted(results, None if out is None else write_run(results, out).failed)
 
 
-def _metric(asked: str | None, config: RunConfig) -> str:
-    """Return a metric that the run will have, or the one that decides by default. Raises ConfigError for any
-    other.
+def _context(asked: int | None, chunkings: Sequence[Chunking]) -> int | None:
+    """Return the number of tokens that choices are compared at; None where all chunks have the same size."""
+    if asked is not None and asked < 1:
+        raise ConfigError(f"context_tokens={asked}: give the number of tokens that are handed on, such as 2000.")
+    return CONTEXT_TOKENS if asked is None and len({chunking.size for chunking in chunkings}) > 1 else asked
+
+
+def _ranked(config: RunConfig, asked: str | None, context: int | None, chunkings: Sequence[Chunking]) -> RunConfig:
+    """Return the configuration with the metric that decides: it is computed, and tables and reports rank by it.
+
+    With a `context`, candidates are twice as many as fit into it. Raises ConfigError for a metric that the run does
+    not have.
     """
-    computed = {metric.name: metric for metric in config.ranking_metrics}
     default = f"hit_rate@{max(config.top_k)}"
+    if context is not None:
+        default = within = f"hit_rate@{context}tokens"
+        named = config.metrics or [metric.name for metric in config.ranking_metrics if metric.in_tables]
+        fitting = [-(-context // chunking.size) for chunking in chunkings if chunking.size is not None]
+        candidates = config.candidates or 2 * max(*config.top_k, *fitting)
+        config = config.model_copy(update={"metrics": (*named, within), "candidates": candidates})
+    computed = {metric.name: metric for metric in config.ranking_metrics}
     if default not in computed:
         default = next(name for name in (*config.main_metrics, *computed) if name in computed)
-    metric = Metric.parse(asked or default)
-    if metric.name not in computed:
-        hint = did_you_mean(metric.name, computed)
-        raise ConfigError(f"the run computes no {metric}. {hint} Add its rank to top_k, or name it in metrics.")
-    return metric.name
+    return config.model_copy(update={"main_metric": _computed(asked or config.main_metric or default, config)})
+
+
+def _computed(metric: str, config: RunConfig) -> str:
+    """Return the name of a metric that the run will have. Raises ConfigError for any other."""
+    name, computed = Metric.parse(metric).name, [metric.name for metric in config.ranking_metrics]
+    if name not in computed:
+        hint = did_you_mean(name, computed)
+        raise ConfigError(f"the run computes no {name}. {hint} Add its rank to top_k, or name it in metrics.")
+    return name
 
 
 def _questions(

@@ -67,9 +67,15 @@ def make_tables(results: Results) -> list[Table]:
 
 
 def _by_cut_off(metrics: Sequence[Metric]) -> list[list[Metric]]:
-    """Group metrics by the rank that they are cut at, ascending; those without a cut-off come last."""
-    cuts = sorted({metric.k for metric in metrics}, key=lambda k: math.inf if k is None else k)
-    return [[metric for metric in metrics if metric.k == k] for k in cuts]
+    """Group metrics by the rank that they are cut at, ascending; those without a cut-off come last.
+
+    Those that are cut at a number of tokens stand in the first group, before the others.
+    """
+    by_tokens = [metric for metric in metrics if metric.tokens is not None]
+    others = [metric for metric in metrics if metric.tokens is None]
+    cuts = sorted({metric.k for metric in others}, key=lambda k: math.inf if k is None else k)
+    first, *more = [[metric for metric in others if metric.k == k] for k in cuts] or [[]]
+    return [[*by_tokens, *first], *more]
 
 
 def _missing_table(results: Results) -> Table:

@@ -14,6 +14,7 @@ from evalkit.metrics.ranking import Judgements, judge
 from evalkit.results.records import CELL_KEYS, EVIDENCE_COLUMNS, GOLD_COLUMNS, Evidence
 from evalkit.runner.grid import Outcome
 from evalkit.tasks.kinds import kind_of
+from evalkit.tokenization import count_tokens
 from evalkit.types import FloatArray, IntArray, RetrievalTask, Run, Task
 
 
@@ -68,14 +69,19 @@ def _task_records(
     label = task.name, task.split
     if isinstance(task, RetrievalTask):
         judgements = Judgements.of(task.qrels, task.document_ids, ids)
+        by_tokens = any(metric.tokens is not None for metric in metrics)
+        lengths = np.array(count_tokens(task.contents) if by_tokens else [], dtype=np.int64)
         for cell, run in outcome.rankings.items():
             if (cell.task, cell.split) == label:
                 judged = judge(run, judgements)
                 for metric in metrics:
-                    if (own := metric.definition) is not None and metric.k is not None:
-                        values = own.per_query(judged, metric.k)
-                    else:
+                    own = metric.definition
+                    if own is None:
                         values = ir.values(metric.name, run.cut(depth), task.qrels, task.document_ids, ids)
+                    elif metric.tokens is not None:
+                        values = own.per_query(judge(run.within(metric.tokens, lengths), judgements), run.depth)
+                    else:
+                        values = own.per_query(judged, metric.k or run.depth)
                     yield cell, metric.name, values
     for cell, observed in outcome.values.items():
         if (cell.task, cell.split) == label:

@@ -37,6 +37,8 @@ _BY_THE_USER = {"trust_remote_code", "allow_pickle"}
 
 WHOLE_DEPTH = 1000
 """Documents that a metric of ir_measures looks at, as in trec_eval."""
+SHORT = 16
+"""Tokens that a document is taken to have at least, where as many are ranked as have a number of tokens together."""
 
 
 def split_list(text: str) -> list[str]:
@@ -235,11 +237,13 @@ class RunConfig(BaseModel):
         """Documents that are ranked of each query: as many as the metrics look at.
 
         Those of ir_measures look at the candidates where rerankers take part, else at `WHOLE_DEPTH`; some leave out
-        documents before they cut.
+        documents before they cut. Those that are cut at a number of tokens look at as many documents as have so many
+        if each has `SHORT` tokens.
         """
         whole = any(metric.definition is None for metric in self.ranking_metrics)
         without_cut = self.rerank_depth if self.has_rerankers else WHOLE_DEPTH
-        return max(*self.top_k, without_cut if whole else 0)
+        tokens = max((metric.tokens or 0 for metric in self.ranking_metrics), default=0)
+        return max(*self.top_k, without_cut if whole else 0, -(-tokens // SHORT))
 
     @property
     def rerank_depth(self) -> int:

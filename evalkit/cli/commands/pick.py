@@ -49,9 +49,12 @@ def pick(
     rerankers: Rerankers = None,
     chunk_size: Annotated[str, typer.Option(help="Tokens a chunk, comma-separated, or whole.")] = "512",
     chunk_overlap: Annotated[str, typer.Option(help="Tokens that chunks share, comma-separated.")] = "64",
+    context_tokens: Annotated[
+        int | None, typer.Option(help="Tokens handed on, at which chunk sizes are compared; default 2000.")
+    ] = None,
     require: Annotated[str, typer.Option(help="Such as 'latency_p95<50ms, dim<=512, licence~apache|mit'.")] = "",
     margin: Annotated[float, typer.Option(help="What a cheaper choice may be worse by, a fraction.")] = 0.02,
-    metric: Annotated[str | None, typer.Option(help="Default: hit_rate at the largest k.")] = None,
+    metric: Annotated[str | None, typer.Option(help="What decides; default: hit_rate at the largest k.")] = None,
     hybrid: Annotated[bool, typer.Option(help="Fuse each embedder with BM25, by ranks and by scores.")] = True,
     budget: Annotated[str | None, typer.Option(help="Time, such as 10m: choices are cut on samples to fit.")] = None,
     measure_queries: Annotated[int, typer.Option(help="Queries that are timed at most, for each choice.")] = 50,

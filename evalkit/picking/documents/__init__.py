@@ -1,6 +1,6 @@
 """A folder of documents: reading its files, and cutting them into chunks that know where they came from."""
 
-from evalkit.picking.documents._chunking import Chunk, Chunking, chunk_statistics, count_tokens, split
+from evalkit.picking.documents._chunking import Chunk, Chunking, chunk_statistics, split
 from evalkit.picking.documents._folder import Folder, Skipped, SourceFile, read_folder, with_texts
 
 __all__ = [
@@ -10,7 +10,6 @@ __all__ = [
     "Skipped",
     "SourceFile",
     "chunk_statistics",
-    "count_tokens",
     "read_folder",
     "split",
     "with_texts",

@@ -1,7 +1,7 @@
 """Chunks of documents, by LlamaIndex's SentenceSplitter, each with the characters it covers in its file."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from evalkit.errors import ConfigError, OptionalDependencyError
 from evalkit.picking.documents._folder import Folder, SourceFile
+from evalkit.tokenization import count_tokens
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,16 +83,6 @@ def split(folder: Folder, chunking: Chunking) -> tuple[Chunk, ...]:
             ) from error
         chunks += _placed(file, pieces)
     return tuple(chunks)
-
-
-def count_tokens(texts: Iterable[str]) -> list[int]:
-    """Return tokens of each text, counted as `Chunking` counts them."""
-    try:
-        from llama_index.core.utils import get_tokenizer
-    except ImportError:
-        raise OptionalDependencyError("counting tokens", "llama_index.core", "pick") from None
-    tokenize = get_tokenizer()
-    return [len(tokenize(text)) for text in texts]
 
 
 def _placed(file: SourceFile, pieces: Sequence[str]) -> list[Chunk]:
