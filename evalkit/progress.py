@@ -1,56 +1,144 @@
-"""A progress bar for long work: what is being done, texts a second, time left. Quiet where no terminal is."""
+"""Progress of long work: what is done, texts a second, time left. Bars on a terminal, elsewhere a line a minute."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from evalkit.contracts import Advance
 
-
-class _Rate(ProgressColumn):
-    """Finished units a second."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f} {task.fields['unit']}/s", style="progress.data.speed")
+LINE_EVERY = 60.0
+"""Seconds between two lines, where there is no terminal."""
+KNOWN = 0.05
+"""Once this share of the work is done, the time that it took corrects what was expected of the rest."""
 
 
 class Progress:
-    """Shows one bar at a time on standard error. Use as a context manager around the whole work."""
+    """Shows one step at a time on standard error, and how much of the whole is left once `expect` has told of it.
 
-    def __init__(self, console: Console | None = None) -> None:
-        console = console or Console(stderr=True)
+    Use it as a context manager around the whole work; one within another is the same.
+    """
+
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console or Console(stderr=True)
+        self._clock = clock
+        self._entered = 0
         self._bars = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeRemainingColumn(),
-            console=console,
+            _Count(),
+            _Left(self._left),
+            console=self._console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not self._console.is_terminal,
         )
+        self._whole = self._bars.add_task("in all", total=None, visible=False, unit="")
+        self._expected: dict[str, float] = {}
+        self._started = self._told = clock()
+        self._done = 0.0
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        self._entered += 1
+        if self._entered == 1:
+            self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        self._entered -= 1
+        if self._entered == 0:
+            self._bars.stop()
+
+    def expect(self, seconds: Mapping[str, float]) -> None:
+        """Take what is left to be done, by the description of the step, in seconds; in place of what was taken so
+        before.
+        """
+        self._expected = dict(seconds)
+        self._started, self._done = self._clock(), 0.0
+        self._bars.update(self._whole, total=sum(seconds.values()), completed=0, visible=True)
 
     @contextmanager
     def step(self, description: str, total: int, unit: str = "texts") -> Iterator[Advance]:
         """Give a bar for one step; the function it gives is called with the number of units finished."""
         bar = self._bars.add_task(description, total=total, unit=unit)
+        of_whole = self._expected.pop(description, 0.0)
+        finished, before = 0, self._done
+
+        def advance(more: int) -> None:
+            nonlocal finished
+            finished += more
+            self._bars.advance(bar, more)
+            self._move(before + of_whole * min(1.0, finished / max(total, 1)))
+            self._tell(f"{description}: {finished:,} of {total:,} {unit}")
+
+        self._tell(description)
         try:
-            yield lambda finished: self._bars.advance(bar, finished)
+            yield advance
+            self._move(before + of_whole)
         finally:
             self._bars.remove_task(bar)
+
+    def _move(self, done: float) -> None:
+        self._done = done
+        self._bars.update(self._whole, completed=done)
+
+    def _left(self) -> float | None:
+        """Return the seconds that all of the rest will take; None before it was told what is to be done."""
+        total = self._bars.tasks[0].total
+        if total is None:
+            return None
+        slower = (self._clock() - self._started) / self._done if self._done > KNOWN * total else 1.0
+        return (total - self._done) * slower
+
+    def _tell(self, what: str) -> None:
+        """Write a line, if there is no terminal and it is time for one."""
+        now = self._clock()
+        if self._console.is_terminal or not self._entered or now - self._told < LINE_EVERY:
+            return
+        self._told, left = now, self._left()
+        self._console.print(
+            f"{what}{'' if left is None else f'; about {in_words(left)} left in all'}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def in_words(seconds: float) -> str:
+    """Return a time for people, of two digits or so: "40 s", "3 min", "2.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+class _Count(ProgressColumn):
+    """Finished units of all, and units a second."""
+
+    def render(self, task: Task) -> Text:
+        if not task.fields["unit"]:
+            return Text("")
+        speed = task.finished_speed or task.speed
+        rate = "" if speed is None else f" {speed:,.0f} {task.fields['unit']}/s"
+        return Text(f"{task.completed:.0f}/{task.total:.0f}{rate}", style="progress.data.speed")
+
+
+class _Left(ProgressColumn):
+    """Time left: of a step by its speed, of the whole by what was expected of it."""
+
+    max_refresh = 0.5
+
+    def __init__(self, of_whole: Callable[[], float | None]) -> None:
+        super().__init__()
+        self._of_whole = of_whole
+
+    def render(self, task: Task) -> Text:
+        left = task.time_remaining if task.fields["unit"] else self._of_whole()
+        return Text("" if left is None else f"{timedelta(seconds=round(left))}", style="progress.remaining")

@@ -16,8 +16,10 @@ from evalkit.measure import Limits, MeasuringInterrupted, measure
 from evalkit.metrics.metric import Metric
 from evalkit.models.free_models import FreeModels, free_models
 from evalkit.models.llamaindex_class import load_llm
+from evalkit.picking._answer import in_short
 from evalkit.picking._budget import Fitted, fit
 from evalkit.picking._recommend import Recommendation, check_margin, recommend
+from evalkit.picking._recommendation import to_text
 from evalkit.picking._requirements import parse_requirements
 from evalkit.picking._snippets import llamaindex_code, sentence_transformers_code
 from evalkit.picking.chunkings import chunking_table, with_costs
@@ -35,7 +37,6 @@ from evalkit.picking.questions import (
     with_overlap,
 )
 from evalkit.picking.questions.generated import saved_or_made
-from evalkit.picking.recommendation import in_short, to_text
 from evalkit.progress import Progress
 from evalkit.reporting.table import to_markdown
 from evalkit.reporting.write import CHUNKINGS, RECOMMENDATION, Reports, write_results, write_run
@@ -63,6 +64,14 @@ class Pick:
     results: Results
     chunkings: pd.DataFrame
     recommendation: Recommendation
+
+    @property
+    def answer(self) -> list[str]:
+        """The answer in a few sentences: what, how sure, what it costs, what would change it."""
+        return list(self.results.provenance["pick"]["recommendation"])
+
+    def __repr__(self) -> str:
+        return f"Pick({' '.join(self.answer)})"
 
 
 def pick(
@@ -178,7 +187,7 @@ def pick(
             decide=asked.origin.decides,
             document_of={question.id: question.spans[0].file for question in asked.questions if question.spans},
         )
-        decided = {**results.provenance["pick"], "recommendation": in_short(found)}
+        decided = {**results.provenance["pick"], "recommendation": in_short(found, results)}
         texts = {chunk.id: chunk.text for each in chunks.values() for chunk in each}
         tokens = dict(zip(texts, count_tokens(texts.values()), strict=True))
         costs = with_costs(chunk_statistics(folder, chunks), tokens, results)

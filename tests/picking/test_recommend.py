@@ -8,9 +8,10 @@ import pytest
 from scipy import stats
 
 from evalkit.errors import ConfigError
+from evalkit.picking._answer import in_short
 from evalkit.picking._recommend import recommend
+from evalkit.picking._recommendation import to_text
 from evalkit.picking._requirements import parse_requirements
-from evalkit.picking.recommendation import in_short, to_text
 from evalkit.results import Results
 from evalkit.results.facts import NO_WEIGHTS, ModelFacts
 from evalkit.results.records import MEASUREMENT_COLUMNS, TRUNCATED_COLUMNS, Measurements
@@ -50,7 +51,7 @@ def results(latency: dict[str, float] = LATENCY, questions: slice = slice(None))
         for model, ms in latency.items()
     ]  # fmt: skip
     measured = Measurements(pd.DataFrame(rows, columns=MEASUREMENT_COLUMNS), pd.DataFrame(columns=TRUNCATED_COLUMNS))
-    return Results(records, {"seed": 0, "models": FACTS}, measurements=measured)
+    return Results(records, {"seed": 0, "models": FACTS, "failures": []}, measurements=measured)
 
 
 def decide(require: str = "", margin: float = 0.03, **more):
@@ -72,26 +73,27 @@ def test_the_cheapest_that_is_not_measurably_worse():
 def test_a_choice_rests_on_what_was_shown():
     """Of fewer questions less is shown."""
     assert (decide().basis, decide().tied) == ("as good and cheaper", 2)
-    assert in_short(decide())[0].startswith("Use middle")
+    assert in_short(decide(), results())[0].startswith("Use middle")
     tie = decide(questions=slice(0, None, 5))
     assert (tie.basis, tie.tied, tie.best.model, tie.choice.model) == ("cheapest of a tie", 3, "large", "small")
-    assert in_short(tie)[0] == "A tie of 3: the cheapest of them is small, chunks of 512/64."
-    assert "not shown to be equal" in in_short(tie)[1]
+    assert in_short(tie, results())[0] == "A tie of 3: the cheapest of them is small, chunks of 512/64."
+    assert "the best has 0.900 (large, chunks of 512/64)" in in_short(tie, results())[1]
+    assert "not shown to be equal" in to_text(tie, results())
 
 
 def test_nothing_is_chosen_where_nothing_is_told_apart():
     few = decide("latency_p95>5ms", questions=slice(0, 60))
     assert (few.best.model, few.choice, few.basis, few.tied) == ("large", None, None, 2)
-    assert in_short(few)[0] == "Not enough questions: 60 tell none of 2 choices apart."
-    assert f"About {few.needed:,.0f} questions would show" in in_short(few)[1]
+    assert in_short(few, results())[0] == "Not enough questions: 60 tell none of 2 choices apart."
+    assert f"About {few.needed:,.0f} questions would show a difference" in in_short(few, results())[1]
 
 
 def test_the_best_of_all_is_used():
     found = decide("licence~mit|large|none, latency_p95<90ms", latency={"large": 80.0, "bad": 1.0})
     assert (found.basis, found.tied) == ("better than all others", 1)
-    assert in_short(found)[0].startswith("Use large")
+    assert in_short(found, results())[0].startswith("Use large")
     only = decide("parameters>=100m")
-    assert "the only one that is allowed" in in_short(only)[1]
+    assert "the only one that is allowed" in in_short(only, results())[1]
 
 
 def test_the_pareto_set_leaves_out_what_another_beats():
@@ -116,6 +118,7 @@ def test_nothing_is_left():
     found = decide("dim<10")
     assert (found.best, found.choice, found.pareto) == (None, None, ())
     assert found.alternatives[0].choice.model == "middle"
+    assert in_short(found, results())[1:] == ["Without dim<10 it would be middle, chunks of 512/64."]
 
 
 def test_questions_that_do_not_decide_compare_and_recommend_nothing():
@@ -123,9 +126,9 @@ def test_questions_that_do_not_decide_compare_and_recommend_nothing():
     assert found.choice is None
     assert found.alternatives == ()
     assert [choice.model for choice in found.pareto] == ["large", "middle", "small", "bad"]
-    told = in_short(found)
+    told = in_short(found, results())
     assert told[0] == "No recommendation: these questions cannot say which model is best."
-    assert "columns question and quote" in told[2]
+    assert "(a CSV file: question, quote)" in told[2]
     assert "## Worth a look" in to_text(found, results())
 
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from evalkit.picking.pick import Pick
     from evalkit.results import Results
 
-SKIPPED_SHOWN = 20
-
 
 def pick(
     documents: Annotated[Path, typer.Argument(help="Folder of txt, md, html, pdf and docx files.")],
@@ -72,9 +70,10 @@ def pick(
     allow_pickle: AllowPickle = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reports/pick"),
     report: Annotated[bool, typer.Option("--report", help="Write report.html into it too.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print all tables, and what was left out.")] = False,
 ) -> None:
     """Choose a model, reranker and chunking for a folder of documents."""
-    not_keys = ("documents", "chunk_size", "chunk_overlap", "budget", "report")
+    not_keys = ("documents", "chunk_size", "chunk_overlap", "budget", "report", "verbose")
     keys = {key: value for key, value in locals().items() if value is not None and key not in (*not_keys, "not_keys")}
     from evalkit.cli.commands.shared import parse_budget
     from evalkit.errors import ReportError
@@ -107,41 +106,49 @@ def pick(
     reports = Reports(results, failed)
     if report:
         reports.make(REPORT, lambda: write_report({out.resolve().name: results}, out / REPORT))
-    print_run(reports)
-    if isinstance(picked, Pick):
-        reports.make("the recommendation on the terminal", lambda: _print_choice(picked))
+    if verbose:
+        print_run(reports)
+        reports.make("the tables of the pick on the terminal", lambda: _print_tables(picked))
+    made = questions is None and results.provenance["pick"]["questions"]["made"]
+    _print_answer(picked, out, made)
     exit_if_reports_failed(reports, out)
-    skipped = results.provenance["pick"]["documents"]["skipped"]
-    if skipped:
-        typer.echo(f"{len(skipped)} file(s) were not read (run.json names all, with the reasons):", err=True)
-    for each in skipped[:SKIPPED_SHOWN]:
-        typer.echo(f"  {each['name']}: {each['reason']}", err=True)
-    for reason in results.provenance["pick"]["why_these_models"]:
-        typer.echo(reason)
-    _tell_questions(results.provenance["pick"]["questions"], None if questions is not None else out)
-    chosen = isinstance(picked, Pick) and picked.recommendation.choice is not None
-    code = " (with the code for it)" if chosen else ""
-    typer.echo(f"Written to {out}: recommendation.md{code}, leaderboard.md, chunkings.csv and more")
     exit_if_cells_failed(results)
 
 
-def _print_choice(picked: "Pick") -> None:
+def _print_answer(picked: "Pick | Results", out: Path, made: bool) -> None:
+    """Print the answer, and where the rest is, a sentence a line."""
     from rich.console import Console
-    from rich.markdown import Markdown
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    answer: list[str] = getattr(picked, "answer", [])
+    for number, sentence in enumerate(answer):
+        console.print(Text(sentence, "bold" if number == 0 else ""))
+    edit = ", questions.jsonl (edit them)" if made else ""
+    console.print(Text(f"Written to {out}: recommendation.md{edit} and more."))
+
+
+def _print_tables(picked: "Pick | Results") -> None:
+    """Print the chunkings, which files were not read, why these models take part, and how questions were made."""
+    from rich.console import Console
 
     from evalkit.picking.chunkings import chunking_table
-    from evalkit.picking.recommendation import to_text
+    from evalkit.picking.pick import Pick
     from evalkit.reporting.terminal import print_tables
 
-    console = Console()
-    if picked.recommendation.shown is not None:
+    if isinstance(picked, Pick) and picked.recommendation.shown is not None:
         k = max(picked.results.provenance["top_k"])
-        print_tables([chunking_table(picked.chunkings, picked.recommendation.shown, k)], console)
-    console.print(Markdown(to_text(picked.recommendation, picked.results)))
+        print_tables([chunking_table(picked.chunkings, picked.recommendation.shown, k)], Console())
+    told = (picked.results if isinstance(picked, Pick) else picked).provenance["pick"]
+    for each in told["documents"]["skipped"]:
+        typer.echo(f"{each['name']} was not read: {each['reason']}")
+    for reason in told["why_these_models"]:
+        typer.echo(reason)
+    _tell_questions(told["questions"])
 
 
-def _tell_questions(questions: Mapping[str, Any], out: Path | None) -> None:
-    """Tell how many questions were made, and where they can be edited, if they were made now."""
+def _tell_questions(questions: Mapping[str, Any]) -> None:
+    """Tell how many questions were made, what was left out, and how they were edited."""
     if not questions["made"]:
         return
     dropped = sum(questions["drops"].values())
@@ -152,8 +159,6 @@ def _tell_questions(questions: Mapping[str, Any], out: Path | None) -> None:
     if "edited" in questions:
         changes = ", ".join(f"{number} {what}" for what, number in questions["edited"].items())
         typer.echo(f"They are used as they were edited: {changes}.")
-    if out is not None:
-        typer.echo(f"The questions are in {out}/questions.jsonl: edit them, and the next pick uses them as they are.")
 
 
 def _whole_numbers(text: str, option: str) -> list[int]:

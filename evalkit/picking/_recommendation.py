@@ -9,14 +9,10 @@ from evalkit.picking._validity import validity
 from evalkit.results import Results
 from evalkit.results.comparisons import FEWEST, LEVEL
 
-WITHHELD = (
-    "The questions were made from the documents without a language model, and such questions may put models in "
-    "another order than real ones do. What stands here are the scores on these questions, and what each choice costs."
-)
+WITHHELD = "They were made from the documents; such questions may put models in another order than real ones do."
 WHAT_TO_DO = (
-    "Write 20 questions that your users have asked or would ask, in their words and not in those of the documents, "
-    "each with the words of the documents that answer it: a CSV file with the columns question and quote, for "
-    "--questions. They are worth more than any number of made ones. Or let a language model write them, with --llm."
+    "Write 20 that your users would ask, in their words, each with the words that answer it (a CSV file: question, "
+    "quote), and give it with --questions; or let a language model write them, with --llm."
 )
 
 
@@ -26,7 +22,8 @@ def to_text(found: Recommendation, results: Results) -> str:
     `results` is the run that it was made from.
     """
     parts = [
-        _headline(found),
+        f"# {headline(found)}",
+        "" if found.decide else f"{WITHHELD} What stands here are the scores on them. {WHAT_TO_DO}",
         *_reasons(found),
         _pareto(found),
         _changes(found),
@@ -37,39 +34,32 @@ def to_text(found: Recommendation, results: Results) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def in_short(found: Recommendation) -> list[str]:
-    """Return the recommendation and what it rests on, in plain sentences."""
-    opening = [WITHHELD, WHAT_TO_DO] if not found.decide else _reasons(found)[:1]
-    return [f"{_headline(found).removeprefix('# ')}.", *opening]
-
-
 def named(choice: Choice) -> str:
     """Return a choice in words: "bge-small + ce-minilm, chunks of 512/64"."""
     chunks = "whole files" if choice.chunking == "whole" else f"chunks of {choice.chunking}"
     return f"{cell_name(choice.model, choice.reranker)}, {chunks}"
 
 
-def _headline(found: Recommendation) -> str:
+def headline(found: Recommendation) -> str:
+    """Return what to use, or why there is nothing to say, without a full stop."""
     if not found.decide:
-        return "# No recommendation: these questions cannot say which model is best"
+        return "No recommendation: these questions cannot say which model is best"
     if found.best is None and found.allowed:
-        return "# No choice finds the answer to any question"
+        return "No choice finds the answer to any question"
     if found.best is None:
-        return "# Nothing meets all requirements"
+        return "Nothing meets all requirements"
     if found.choice is None:
-        return f"# Not enough questions: {found.questions} tell none of {found.tied} choices apart"
+        return f"Not enough questions: {found.questions} tell none of {found.tied} choices apart"
     if found.basis == "cheapest of a tie":
-        return f"# A tie of {found.tied}: the cheapest of them is {named(found.choice)}"
-    return f"# Use {named(found.choice)}"
+        return f"A tie of {found.tied}: the cheapest of them is {named(found.choice)}"
+    return f"Use {named(found.choice)}"
 
 
 def _reasons(found: Recommendation) -> list[str]:
     parts = []
     choice, best = found.choice, found.best
-    if not found.decide:
-        parts += [WITHHELD, WHAT_TO_DO]
     if choice is not None and best is not None:
-        text = f"{found.metric} {choice.score:.3f} over {found.questions} questions; {_costs(choice)}."
+        text = f"{found.metric} {choice.score:.3f} over {found.questions} questions; {costs(choice)}."
         if choice is best and len(found.allowed) == 1:
             text += " It is the only one that is allowed."
         elif found.basis == "better than all others":
@@ -84,7 +74,7 @@ def _reasons(found: Recommendation) -> list[str]:
             )
         else:
             text += (
-                f" The best is {named(best)}: {best.score:.3f}; {_costs(best)}. The choice is "
+                f" The best is {named(best)}: {best.score:.3f}; {costs(best)}. The choice is "
                 f"{_apart(choice)} (95 % interval of the difference {choice.low:+.3f} to {choice.high:+.3f}), so it "
                 f"is not worse by the margin of {found.margin:g}, and it is cheaper."
             )
@@ -92,7 +82,7 @@ def _reasons(found: Recommendation) -> list[str]:
     elif best is not None and found.decide:
         parts.append(
             f"The highest score is that of {named(best)}: {found.metric} {best.score:.3f} over {found.questions} "
-            f"questions; {_costs(best)}. No other choice was shown to be worse. {_enough(found)}"
+            f"questions; {costs(best)}. No other choice was shown to be worse. {_enough(found)}"
         )
     left_out = [each for each in found.choices if not each.allowed]
     if left_out:
@@ -131,7 +121,7 @@ def _known(choice: Choice, requirement: str) -> str:
 def _pareto(found: Recommendation) -> str:
     if len(found.pareto) < 2:
         return ""
-    lines = [f"- {named(each)}: {found.metric} {each.score:.3f}; {_costs(each)}" for each in found.pareto]
+    lines = [f"- {named(each)}: {found.metric} {each.score:.3f}; {costs(each)}" for each in found.pareto]
     return "## Worth a look\n\nNone of these is beaten in quality, latency and cost at once.\n\n" + "\n".join(lines)
 
 
@@ -140,7 +130,7 @@ def _changes(found: Recommendation) -> str:
         return ""
     lines = [
         f"- {each.if_} it would be {named(each.choice)}: {found.metric} {each.choice.score:.3f}; "
-        f"{_costs(each.choice)}."
+        f"{costs(each.choice)}."
         for each in found.alternatives
     ]
     return "## What would change the answer\n\n" + "\n".join(lines)
@@ -201,7 +191,8 @@ def _apart(choice: Choice) -> str:
     return "as good" if points == 0 else f"{points:.3f} {'above' if choice.difference > 0 else 'below'} it"
 
 
-def _costs(choice: Choice) -> str:
+def costs(choice: Choice) -> str:
+    """Return what was measured of a choice: latency, bytes of vectors, memory, price."""
     values: Any = choice.values
     told = []
     for column, form, scale in (

@@ -1,0 +1,47 @@
+"""Tell the answer of a pick in a few sentences: what, how sure, what it costs, what would change it."""
+
+import math
+
+from evalkit.picking._recommend import Choice, Recommendation
+from evalkit.picking._recommendation import WHAT_TO_DO, WITHHELD, costs, headline, named
+from evalkit.results import Results
+from evalkit.results.comparisons import FEWEST
+
+
+def in_short(found: Recommendation, results: Results) -> list[str]:
+    """Return the answer, a sentence or two in each part; `results` is the run that it was made from."""
+    parts = [f"{headline(found)}."]
+    if not found.decide:
+        parts += [WITHHELD, WHAT_TO_DO]
+    elif found.shown is not None:
+        parts += [_how_sure(found, found.shown), f"It costs {costs(found.shown)}."]
+    parts += [f"{each.if_.capitalize()} it would be {named(each.choice)}." for each in found.alternatives[:1]]
+    return [*parts, *_not_there(results)]
+
+
+def _how_sure(found: Recommendation, shown: Choice) -> str:
+    has = f"{found.metric} is {shown.score:.3f} over {found.questions} questions"
+    if found.confirmed is not None and math.isfinite(found.confirmed.score):
+        low, high = found.confirmed.low, found.confirmed.high
+        has += f", {found.confirmed.score:.3f} ({low:.3f} to {high:.3f}) on questions that did not choose it"
+    if len(found.allowed) == 1:
+        return f"{has}; it is the only one that is allowed."
+    if found.basis == "better than all others":
+        return f"{has}: better than each of the others."
+    if found.best is not None and found.best is not shown:
+        has += f"; the best has {found.best.score:.3f} ({named(found.best)})"
+    if found.basis == "as good and cheaper":
+        return f"{has}, and no more than {found.margin:g} is lost."
+    if math.isfinite(found.needed) and found.questions >= FEWEST:
+        return f"{has}. About {found.needed:,.0f} questions would show a difference of {found.margin:g}."
+    return f"{has}. Ask more questions, and harder ones."
+
+
+def _not_there(results: Results) -> list[str]:
+    """Say what was not read and not run."""
+    skipped = len(results.provenance.get("pick", {}).get("documents", {}).get("skipped", ()))
+    failed = len(results.failures)
+    return [
+        *([f"{skipped} file{'s were' if skipped > 1 else ' was'} not read (run.json says why)."] if skipped else []),
+        *([f"{failed} cell{'s' if failed > 1 else ''} failed (leaderboard.md says why)."] if failed else []),
+    ]
