@@ -4,13 +4,14 @@ import math
 
 from evalkit.picking._recommend import Choice, Recommendation
 from evalkit.picking._recommendation import WHAT_TO_DO, WITHHELD, costs, headline, named
+from evalkit.picking.documents import told_tables
 from evalkit.results import Results
 from evalkit.results.comparisons import FEWEST
 
 
 def in_short(found: Recommendation, results: Results) -> list[str]:
     """Return the answer, a sentence or two in each part; `results` is the run that it was made from."""
-    parts = [f"{headline(found)}."]
+    parts = [f"{headline(found, results)}."]
     if not found.decide:
         parts += [WITHHELD, WHAT_TO_DO]
     elif found.shown is not None:
@@ -38,10 +39,14 @@ def _how_sure(found: Recommendation, shown: Choice) -> str:
 
 
 def _not_there(results: Results) -> list[str]:
-    """Say what was not read and not run."""
-    skipped = len(results.provenance.get("pick", {}).get("documents", {}).get("skipped", ()))
+    """Say which fields of tables were read, and what was not read and not run."""
+    documents = results.provenance.get("pick", {}).get("documents", {})
+    skipped = len(documents.get("skipped", ()))
     failed = len(results.failures)
+    tables = told_tables(documents)
+    more = f" (run.json has {len(tables) - 1} more)" if len(tables) > 1 else ""
     return [
+        *([f"{tables[0].removesuffix('.')}{more}."] if tables else []),
         *([f"{skipped} file{'s were' if skipped > 1 else ' was'} not read (run.json says why)."] if skipped else []),
         *([f"{failed} cell{'s' if failed > 1 else ''} failed (leaderboard.md says why)."] if failed else []),
     ]

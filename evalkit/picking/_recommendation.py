@@ -6,6 +6,7 @@ from typing import Any
 from evalkit.cell import cell_name
 from evalkit.picking._recommend import Choice, Recommendation
 from evalkit.picking._validity import validity
+from evalkit.picking.documents import Coverage
 from evalkit.results import Results
 from evalkit.results.comparisons import FEWEST, LEVEL
 
@@ -22,7 +23,7 @@ def to_text(found: Recommendation, results: Results) -> str:
     `results` is the run that it was made from.
     """
     parts = [
-        f"# {headline(found)}",
+        f"# {headline(found, results)}",
         "" if found.decide else f"{WITHHELD} What stands here are the scores on them. {WHAT_TO_DO}",
         *_reasons(found),
         _pareto(found),
@@ -40,8 +41,16 @@ def named(choice: Choice) -> str:
     return f"{cell_name(choice.model, choice.reranker)}, {chunks}"
 
 
-def headline(found: Recommendation) -> str:
-    """Return what to use, or why there is nothing to say, without a full stop."""
+def headline(found: Recommendation, results: Results) -> str:
+    """Return what to use, or why there is nothing to say, without a full stop.
+
+    Before that it says how much of the documents was read, if that is too little to go without saying.
+    """
+    coverage = results.provenance.get("pick", {}).get("documents", {}).get("coverage", {})
+    return ". ".join(filter(None, [Coverage(**coverage).warning, _answer(found)]))
+
+
+def _answer(found: Recommendation) -> str:
     if not found.decide:
         return "No recommendation: these questions cannot say which model is best"
     if found.best is None and found.allowed:

@@ -18,7 +18,7 @@ from evalkit.picking.documents import Chunking, read_folder, split
 from evalkit.integrations.llamaindex import EvalkitRetriever
 
 # Read and cut as they were measured: LlamaIndex's own readers add file metadata to what is cut and embedded.
-chunks = split(read_folder(Path("docs")), {chunking})
+chunks = split(read_folder(Path("docs"){how_read}), {chunking})
 nodes = [TextNode(id_=chunk.id, text=chunk.text) for chunk in chunks]
 retriever = EvalkitRetriever(
     nodes, {model!r}, {reranker!r}, similarity_top_k={k}, candidates={candidates}, device={device!r}, dtype={dtype!r}
@@ -33,7 +33,7 @@ from sentence_transformers import {classes}
 
 from evalkit.picking.documents import Chunking, read_folder, split
 
-chunks = [chunk.text for chunk in split(read_folder(Path("docs")), {chunking})]
+chunks = [chunk.text for chunk in split(read_folder(Path("docs"){how_read}), {chunking})]
 model = SentenceTransformer({model})
 {max_length}corpus = model.encode_document(chunks{document_prompt})
 question = "your question"
@@ -54,6 +54,7 @@ def llamaindex_code(choice: Choice, results: Results) -> str:
     run = results.provenance
     task = run["tasks"][0]["task"]
     return _LLAMAINDEX.format(
+        how_read=_how_read(run),
         chunking=_chunking(choice),
         model=results.spec_to_use(task, choice.chunking, choice.model),
         reranker=results.spec_to_use(task, choice.chunking, choice.reranker),
@@ -90,6 +91,7 @@ def sentence_transformers_code(choice: Choice, results: Results) -> str | None:
         rerank = _RERANK.format(k=k, reranker=model_behind)
     return _SENTENCE_TRANSFORMERS.format(
         classes="SentenceTransformer" if reranker is None else "CrossEncoder, SentenceTransformer",
+        how_read=_how_read(run),
         chunking=_chunking(choice),
         model=_arguments(model.name, run, options, truncate_dim=options.get("dim")),
         max_length=f"model.max_seq_length = {options['max_length']}\n" if "max_length" in options else "",
@@ -114,3 +116,9 @@ def _arguments(name: str, run: Mapping[str, Any], options: Mapping[str, Any], **
 def _chunking(choice: Choice) -> str:
     size, _, overlap = choice.chunking.partition("/")
     return f"Chunking({size}, {overlap})" if overlap else "Chunking.whole"
+
+
+def _how_read(run: Mapping[str, Any]) -> str:
+    """Return what was asked for in reading the folder, as arguments behind its path."""
+    documents = run["pick"]["documents"]
+    return "".join(f", {key}={documents[key]!r}" for key in ("include", "fields") if documents.get(key))

@@ -77,6 +77,8 @@ class Pick:
 def pick(
     documents: str | Path,
     *,
+    include: str | Sequence[str] = (),
+    fields: str | Sequence[str] = (),
     questions: str | Path | None = None,
     llm: "str | LLM | None" = None,
     passages: int = 50,
@@ -94,7 +96,8 @@ def pick(
 ) -> Pick:
     """Choose a model, a reranker and a chunking for one's own documents, by one's own questions.
 
-    `documents` is a folder (see `documents.read_folder`), `questions` a file (see `questions.read_questions`).
+    `documents` is a folder (see `documents.read_folder`, also for `include` and `fields`), `questions` a file (see
+    `questions.read_questions`).
     Without one, a language model writes them, `llm` (an object of LlamaIndex, or `llamaindex:MODULE.CLASS?…`), on so
     many `passages` (see `questions.generate_questions`); without either they are made from the documents (see
     `questions.questions_from_documents`), and nothing is recommended by them. What was made is in `out`, and is used
@@ -144,7 +147,7 @@ def pick(
     participants = participants_of(config)
     if hybrid:
         participants = participants.with_hybrids()
-    read = read_folder(Path(documents))
+    read = read_folder(Path(documents), include=include, fields=fields)
     folder, asked = searched(read, _questions(questions, llm, passages, read, config))
     chunks = {chunking: split(folder, chunking) for chunking in chunkings}
     if asked.origin.made:
@@ -303,11 +306,7 @@ def _provenance(
     return {
         "budget": None if fitted is None else {"told": fitted.told, "cut": _cut(fitted)},
         "why_these_models": [] if free is None else list(free.reasons),
-        "documents": {
-            "files": len(folder.files),
-            "skipped": [{"name": each.name, "reason": each.reason} for each in folder.skipped],
-            "content_hash": folder.content_hash,
-        },
+        "documents": folder.facts(),
         "questions": {
             "origin": questions.origin,
             "made": questions.origin.made,

@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 
 
 def pick(
-    documents: Annotated[Path, typer.Argument(help="Folder of txt, md, html, pdf and docx files.")],
+    documents: Annotated[Path, typer.Argument(help="Folder of documents; the formats are in docs/how/documents.md.")],
+    include: Annotated[str | None, typer.Option(help="Read these as text too, such as '*.log,*.tex'.")] = None,
+    fields: Annotated[
+        str | None, typer.Option(help="Fields of tables that are read, comma-separated; default: all with letters.")
+    ] = None,
     models: Annotated[
         str | None, typer.Option(help="Specs or names, comma-separated; default: what is free and here.")
     ] = None,
@@ -133,6 +137,7 @@ def _print_tables(picked: "Pick | Results") -> None:
     from rich.console import Console
 
     from evalkit.picking.chunkings import chunking_table
+    from evalkit.picking.documents import told_tables
     from evalkit.picking.pick import Pick
     from evalkit.reporting.terminal import print_tables
 
@@ -142,6 +147,8 @@ def _print_tables(picked: "Pick | Results") -> None:
     told = (picked.results if isinstance(picked, Pick) else picked).provenance["pick"]
     for each in told["documents"]["skipped"]:
         typer.echo(f"{each['name']} was not read: {each['reason']}")
+    for sentence in told_tables(told["documents"]):
+        typer.echo(sentence)
     for reason in told["why_these_models"]:
         typer.echo(reason)
     _tell_questions(told["questions"])

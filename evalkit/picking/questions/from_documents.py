@@ -25,12 +25,12 @@ from evalkit.picking.questions._question import Origin, Question, QuestionSet, S
 from evalkit.picking.questions._quotes import small_letters
 from evalkit.picking.questions.overlap import overlap
 
-VERSION = 2
+VERSION = 3
 """Of the rules below; part of the provenance."""
 COUNT = 100
 """Questions made if not said otherwise."""
-HEADING = regex.compile(r"^#{1,6}[ \t]+(?:[\d.]+[ \t]+)?(?P<heading>\S.*?)[ \t#¶]*$", regex.MULTILINE)
-"""A heading of Markdown, or of HTML as it was read, without its number."""
+HEADING = re.compile(r"(?:[\d.]+\s+)?(?P<asked>\S.*?)[\s#¶]*", re.DOTALL)
+"""The words of a heading, and what is asked of them: not its number, and not the mark that links to it."""
 BOUNDARY, BOUNDARY_OF_SMALL = (
     regex.compile(
         rf"""(?P<end>(?:(?<!\b\p{{L}})[.!?]+(?=[\p{{Pe}}\p{{Pf}}"']*(?:\s|$)){not_before}"""
@@ -39,7 +39,7 @@ BOUNDARY, BOUNDARY_OF_SMALL = (
     )
     for not_before in (r"""(?![\p{Pe}\p{Pf}"']*\s+\p{Ll})""", "")
 )
-"""The end of a sentence, by Unicode's marks of all languages (STerm), or of a paragraph or heading.
+"""The end of a sentence, by Unicode's marks of all languages (STerm), or of a paragraph, or of a comment in code.
 
 ., ! and ? end one before a blank, but not after a single letter, as in abbreviations, nor, but where all letters are
 small, before a small one.
@@ -97,31 +97,38 @@ def made_from(folder: Folder, count: int, seed: int) -> dict[str, object]:
 
 
 def _headings(file: SourceFile) -> Iterator[Candidate]:
-    found = list(HEADING.finditer(file.text))
-    ends = [*(heading.start() for heading in found[1:]), len(file.text)]
-    for heading, end in zip(found, ends, strict=False):  # without a heading there is an end too many
-        span = _stripped(file, heading.end(), end)
+    ends = [*(heading.start for heading in file.headings[1:]), len(file.text)]
+    for heading, end in zip(file.headings, ends, strict=False):  # without a heading there is an end too many
+        span = _stripped(file, heading.end, end)
         answer = file.text[span.start : span.end]
-        yield Candidate("heading", heading["heading"], span, answer, answer)
+        if found := HEADING.fullmatch(heading.words):
+            yield Candidate("heading", found["asked"], span, answer, answer)
 
 
 def _sentences(file: SourceFile) -> Iterator[Candidate]:
     """Yield the sentences that share the fewest words with what is around them."""
     found = []
-    start = 0
-    boundaries = BOUNDARY_OF_SMALL if file.text.islower() else BOUNDARY
-    for boundary in boundaries.finditer(file.text):
-        if boundary["end"]:
-            asked = _stripped(file, start, boundary.end())
+    for asked in _sentence_spans(file):
+        text = " ".join(file.text[asked.start : asked.end].split())
+        if len(words(text)) >= SHORTEST and _is_prose(text):
             span = _stripped(file, max(0, asked.start - AROUND), min(len(file.text), asked.end + AROUND))
             rest = f"{file.text[span.start : asked.start]} {file.text[asked.end : span.end]}"
-            text = " ".join(file.text[asked.start : asked.end].split())
-            if len(words(text)) >= SHORTEST and _is_prose(text):
-                answer = file.text[span.start : span.end]
-                found.append((overlap(text, rest), Candidate("sentence", text, span, answer, rest)))
-        start = boundary.end()
+            answer = file.text[span.start : span.end]
+            found.append((overlap(text, rest), Candidate("sentence", text, span, answer, rest)))
     found.sort(key=lambda each: each[0])
     return (candidate for _, candidate in found[: int(np.ceil(FAR * len(found)))])
+
+
+def _sentence_spans(file: SourceFile) -> Iterator[Span]:
+    """Yield the sentences between headings."""
+    boundaries = BOUNDARY_OF_SMALL if file.text.islower() else BOUNDARY
+    starts = [0, *(heading.end for heading in file.headings)]
+    ends = [*(heading.start for heading in file.headings), len(file.text)]
+    for start, end in zip(starts, ends, strict=True):
+        for boundary in boundaries.finditer(file.text, start, end):
+            if boundary["end"]:
+                yield _stripped(file, start, boundary.end())
+            start = boundary.end()
 
 
 def _stripped(file: SourceFile, start: int, end: int) -> Span:

@@ -13,7 +13,7 @@ from evalkit.picking.documents import Skipped, read_folder
 from evalkit.tasks import DataWarning
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00"
-PICTURE = "not one of .txt, .md, .markdown, .html, .htm, .pdf, .docx"
+PICTURE = "no format that is read; if it is text, --include"
 
 
 def texts(folder):
@@ -83,13 +83,13 @@ def test_every_file_that_is_not_read_is_named_with_a_reason(tmp_path):
     assert {name: reason for name, reason in reasons(folder).items() if name not in damaged} == {
         ".git/": "hidden",
         ".hidden.txt": "hidden",
-        "README": f"no suffix: {PICTURE}",
+        "README": f"no suffix: {PICTURE} and its name",
         "blank.md": "no text in it",
         "link.txt": "a symbolic link",
         "m\\udcfcll.txt": "its name is not UTF-8. Rename it",
         "noise.txt": "not UTF-8, and in no encoding that can be told. Save it as UTF-8",
         "outside": "a symbolic link",
-        "photo.png": f".png: {PICTURE}",
+        "photo.png": f".png: {PICTURE} '*.png'",
         "photo.txt": "binary data, not text",
         "pipe.txt": "not a regular file",
         "scan.pdf": "no text on any page: a scan, or pictures. Recognise its text first (OCR)",
@@ -169,8 +169,8 @@ def test_no_folder_an_empty_folder_and_a_folder_of_pictures(tmp_path):
     shown = ", ".join(f"{number:02}.png" for number in range(10))
     assert str(caught.value) == (
         f"{tmp_path}: 2 problem(s) in the data:\n"
-        f"  - .png: {PICTURE} (12): {shown} and 2 more\n"
-        f"  - .jpg: {PICTURE} (1): a.jpg\n"
+        f"  - .png: {PICTURE} '*.png' (12): {shown} and 2 more\n"
+        f"  - .jpg: {PICTURE} '*.jpg' (1): a.jpg\n"
         "Nothing here can be read. Give a folder with documents."
     )
 
