@@ -24,7 +24,7 @@ from evalkit.models._word_files import read_fasttext, read_glove, read_word2vec
 from evalkit.models.registry import expand, families, parse_spec, resolve
 from evalkit.models.registry.selection import parse_fusions
 from evalkit.picking._requirements import parse_requirements
-from evalkit.picking.documents import read_folder
+from evalkit.picking.documents import FORMATS, read_folder
 from evalkit.picking.questions import read_questions
 from evalkit.results import Results
 from evalkit.results.published import read_published
@@ -251,7 +251,7 @@ def test_documents(tmp_path_factory):
     """Files of every kind that is read, with bytes that are no such thing: listed as skipped, or read as text."""
 
     @settings(FUZZ, max_examples=40)
-    @given(st.sampled_from([".txt", ".md", ".html", ".pdf", ".docx"]), st.binary(max_size=200))
+    @given(st.sampled_from(sorted(FORMATS)), st.binary(max_size=200))
     def fuzzed(suffix, content):
         folder = tmp_path_factory.mktemp("documents")
         (folder / "sound.txt").write_text("cats sleep")

@@ -44,7 +44,9 @@ class Coverage:
         if others := sum(count for _, count in kinds[_KINDS_TOLD:]):
             told.append(f"{others} other{'s' if others > 1 else ''}")
         were = "was" if self.files == 1 else "were"
-        return f"Only {self.files} of {self.files_there} files ({share} of the bytes) {were} read: not {', '.join(told)}"
+        return (
+            f"Only {self.files} of {self.files_there} files ({share} of the bytes) {were} read: not {', '.join(told)}"
+        )
 
 
 def coverage_of(entries: Sequence[Entry], read: Container[str]) -> Coverage:

@@ -94,5 +94,6 @@ def epub(path, *chapters, encrypted=()):
         if encrypted:
             found = "".join(f'<e:CipherReference URI="{name}"/>' for name in encrypted)
             file.writestr(
-                "META-INF/encryption.xml", f'<encryption xmlns:e="http://www.w3.org/2001/04/xmlenc#">{found}</encryption>'
+                "META-INF/encryption.xml",
+                f'<encryption xmlns:e="http://www.w3.org/2001/04/xmlenc#">{found}</encryption>',
             )

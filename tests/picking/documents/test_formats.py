@@ -162,7 +162,10 @@ def test_a_notebook_is_its_cells(tmp_path):
 
 @pytest.mark.parametrize(
     ("notebook", "reason"),
-    [([], "no Jupyter notebook"), ({"nbformat": 3}, "a notebook of format 3. Convert it: jupyter nbconvert --to notebook")],
+    [
+        ([], "no Jupyter notebook"),
+        ({"nbformat": 3}, "a notebook of format 3. Convert it: jupyter nbconvert --to notebook"),
+    ],
 )
 def test_what_is_no_notebook(tmp_path, notebook, reason):
     (tmp_path / "a.ipynb").write_text(json.dumps(notebook))
@@ -197,9 +200,7 @@ def test_records_of_json(tmp_path, suffix):
     lines = json.dumps(rows) if suffix == "json" else "\n".join(map(json.dumps, rows)) + "\n\n"
     (tmp_path / f"a.{suffix}").write_text(lines)
     file = only(tmp_path)
-    assert file.text == (
-        "text: Cats sleep.\nmeta.by: Ann, Bob\n\ntext: Grüße\nparts.title: A\nparts.title: B"
-    )
+    assert file.text == ("text: Cats sleep.\nmeta.by: Ann, Bob\n\ntext: Grüße\nparts.title: A\nparts.title: B")
     assert file.left_out == ("id", "meta.year")
     assert only(tmp_path, fields="meta").text == "meta.by: Ann, Bob\nmeta.year: 2024"
 
@@ -246,7 +247,11 @@ def test_a_spreadsheet_is_its_sheets(tmp_path):
 
 
 def test_slides(tmp_path):
-    pptx(tmp_path / "a.pptx", ("Cats", "They sleep.\vA lot.", ["a", "b"], "Say it slowly."), ("Dogs", "Bark.", None, ""))
+    pptx(
+        tmp_path / "a.pptx",
+        ("Cats", "They sleep.\vA lot.", ["a", "b"], "Say it slowly."),
+        ("Dogs", "Bark.", None, ""),
+    )
     file = only(tmp_path)
     assert file.text == "# Cats\n\nThey sleep.\nA lot.\n\na b\n\nSay it slowly.\n\n# Dogs\n\nBark."
     assert headings(file) == [("Cats", "# Cats"), ("Dogs", "# Dogs")]

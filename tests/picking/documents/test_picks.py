@@ -55,10 +55,10 @@ def write_rst(folder: Path) -> None:
         (folder / f"{name}.rst").write_text(PAGE.format(title=title, line="=" * len(title), text=text))
 
 
-def pick(folder: Path, out: Path, questions: Path | None = None, **keys):
+def pick(folder: Path, out: Path, questions: Path | None = None):
     return package.pick(
-        folder, questions=questions, models="bm25,tfidf", hybrid=False, chunk_size=64, chunk_overlap=0, top_k="1",
-        device="cpu", measure_seconds=0.1, out=out, **keys,
+        folder, questions=questions, models="bm25", chunk_size=64, chunk_overlap=0, top_k="1", device="cpu",
+        measure_seconds=0.1, out=out,
     )  # fmt: skip
 
 
@@ -116,8 +116,8 @@ def test_the_headline_says_first_that_most_cannot_be_read(tmp_path, evalkit):
         "what is under water,The cellar is flooded in every spring.\n"
     )
     status, out, err = evalkit(
-        "pick", docs, "--include", "*.log", "--questions", tmp_path / "questions.csv", "--models", "bm25,tfidf",
-        "--no-hybrid", "--chunk-size", "64", "--chunk-overlap", "0", "--device", "cpu", "--measure-seconds", "0.1",
+        "pick", docs, "--include", "*.log", "--questions", tmp_path / "questions.csv", "--models", "bm25",
+        "--chunk-size", "64", "--chunk-overlap", "0", "--device", "cpu", "--measure-seconds", "0.1",
         "--out", tmp_path / "out", "--report",
     )  # fmt: skip
     assert status == 0, err
