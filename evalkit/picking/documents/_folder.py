@@ -5,7 +5,7 @@ import json
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ class Folder:
     files: tuple[SourceFile, ...]
     skipped: tuple[Skipped, ...]
     content_hash: str
-    coverage: Coverage = Coverage()
+    coverage: Coverage = field(default_factory=Coverage)
     include: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
 

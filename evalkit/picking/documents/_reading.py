@@ -22,8 +22,8 @@ def read_plain(path: Path) -> Text:
 
 _SOURCE_CODE = (
     ".bash", ".c", ".cc", ".cfg", ".cpp", ".cs", ".go", ".graphql", ".h", ".hpp", ".ini", ".java", ".jl", ".js",
-    ".jsx", ".kt", ".lua", ".mjs", ".php", ".pl", ".proto", ".ps1", ".py", ".pyi", ".r", ".rb", ".rs", ".scala", ".sh",
-    ".sql", ".svelte", ".swift", ".tf", ".toml", ".ts", ".tsx", ".vue", ".yaml", ".yml",
+    ".jsx", ".kt", ".lua", ".mjs", ".php", ".pl", ".proto", ".ps1", ".py", ".pyi", ".r", ".rb", ".rs", ".scala",
+    ".sh", ".sql", ".svelte", ".swift", ".tf", ".toml", ".ts", ".tsx", ".vue", ".yaml", ".yml",
 )  # fmt: skip
 FORMATS: Mapping[str, Callable[[Path], Text | Records]] = {
     **dict.fromkeys((".txt", ".text", *_SOURCE_CODE), read_plain),

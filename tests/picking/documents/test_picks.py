@@ -10,7 +10,7 @@ import evalkit as package
 from evalkit.results import Results
 
 GERMAN = {
-    "heizung.txt": "Die Heizung schaltet sich im Sommer von selbst ab. Der Drehknopf links regelt die Wärme im Zimmer.",
+    "heizung.txt": "Die Heizung schaltet sich im Sommer von selbst ab. Der Drehknopf regelt die Wärme im Zimmer.",
     "lueftung.txt": "Der Filter der Lüftung muss alle sechs Monate gewechselt werden, sonst riecht die Luft muffig.",
     "garten.txt": "Den Schlauch für den Garten findet man im Schuppen, der Schlüssel hängt hinter der Küchentür.",
 }
