@@ -46,7 +46,7 @@ def _not_there(results: Results) -> list[str]:
     tables = told_tables(documents)
     more = f" (run.json has {len(tables) - 1} more)" if len(tables) > 1 else ""
     return [
-        *([f"{tables[0].removesuffix('.')}{more}."] if tables else []),
+        *([f"{tables[0]}{more}."] if tables else []),
         *([f"{skipped} file{'s were' if skipped > 1 else ' was'} not read (run.json says why)."] if skipped else []),
         *([f"{failed} cell{'s' if failed > 1 else ''} failed (leaderboard.md says why)."] if failed else []),
     ]

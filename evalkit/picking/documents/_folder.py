@@ -143,12 +143,12 @@ def with_texts(folder: Folder, texts: Mapping[str, str]) -> Folder:
 
 
 def told_tables(facts: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each set of fields that was read of tables, by a folder's `facts`: "Of faq.csv …"."""
+    """Return a sentence, without a full stop, for each set of fields that was read of tables, by a folder's `facts`."""
     files: defaultdict[str, list[str]] = defaultdict(list)
     for table in facts.get("tables", ()):
         left_out = f", not {_some(table['left_out'])}" if table["left_out"] else ""
         files[f"the fields {_some(table['read'])} were read{left_out}"].append(table["name"])
-    return [f"Of {_some(names)} {fields}." for fields, names in files.items()]
+    return [f"Of {_some(names)} {fields}" for fields, names in files.items()]
 
 
 def _some(names: Sequence[str]) -> str:

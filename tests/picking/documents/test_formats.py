@@ -376,3 +376,11 @@ def test_office_files_of_old_and_with_a_password(tmp_path, suffix):
     assert why_not(tmp_path) == f"in the form that Office had up to 2003. Save it as {suffix}"
     (tmp_path / f"a{suffix}").write_bytes(ole + "EncryptedPackage".encode("utf-16-le"))
     assert why_not(tmp_path) == "encrypted: it needs a password"
+
+
+def test_the_page_names_every_suffix_and_every_package():
+    page = (ROOT / "docs" / "how" / "documents.md").read_text()
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("| .")]
+    assert sorted(suffix for row in rows for suffix in row[1].split()) == sorted(FORMATS)
+    needed = {package for module in NEEDS.values() for package in packages_distributions()[module]}
+    assert {row[3].strip() for row in rows} - {""} == {package.lower() for package in needed}
