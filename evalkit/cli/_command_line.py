@@ -15,6 +15,7 @@ from evalkit.cli.commands.exchange import export_app, import_app
 from evalkit.cli.commands.gate import baseline, gate
 from evalkit.cli.commands.listings import models, tasks
 from evalkit.cli.commands.pick import pick
+from evalkit.cli.commands.questions import questions
 from evalkit.cli.commands.report import compare, report
 from evalkit.cli.commands.run import run
 from evalkit.cli.commands.shared import EXIT_USAGE
@@ -54,7 +55,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, report, compare, baseline, gate, pick, models, tasks):
+for command in (run, report, compare, baseline, gate, pick, questions, models, tasks):
     app.command()(command)
 app.add_typer(export_app, name="export")
 app.add_typer(import_app, name="import")

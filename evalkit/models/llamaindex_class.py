@@ -14,7 +14,7 @@ from evalkit.models._loading import complete_weights
 from evalkit.models._trust import guarded
 from evalkit.models.registry.families import Family, Kind
 from evalkit.models.registry.options import Options
-from evalkit.models.registry.spec import parse_options, refuse_secrets
+from evalkit.models.registry.spec import parse_options
 from evalkit.secrets import hide
 
 if TYPE_CHECKING:
@@ -69,24 +69,14 @@ def _made(component: type[BaseModel], name: str, arguments: Mapping[str, Any]) -
         raise ModelNotFoundError(f"{name} cannot be made: {type(error).__name__}: {hide(str(error))}") from None
 
 
-def load_llm(text: str) -> "LLM":
-    """Return the language model that `llamaindex:module.Class?argument=value` names.
+def make_llm(text: str) -> "LLM":
+    """Return the language model that `module.Class?argument=value` names.
 
-    Raises SpecError for anything else, OptionalDependencyError without LlamaIndex, and ModelNotFoundError if the
-    class refuses its arguments.
+    Raises SpecError if it is none, and ModelNotFoundError if the class refuses its arguments.
     """
-    refuse_secrets(text)
-    head, _, query = text.strip().partition("?")
-    prefix, _, name = head.partition(":")
-    if prefix != "llamaindex" or not name:
-        raise SpecError(
-            f"{text!r} names no language model. Write llamaindex:MODULE.CLASS?argument=value, such as "
-            "'llamaindex:llama_index.llms.ollama.Ollama?model=llama3.1'."
-        )
-    try:
-        from llama_index.core.llms import LLM
-    except ModuleNotFoundError:
-        raise OptionalDependencyError("a language model", "llama_index.core", "pick") from None
+    from llama_index.core.llms import LLM
+
+    name, _, query = text.partition("?")
     found = find_class(name, {LLM: "language model"})
     arguments = read_arguments(found, cast(ComponentOptions, parse_options(text, ComponentOptions, query)))
     return cast("LLM", _made(found, name, arguments))

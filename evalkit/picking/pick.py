@@ -4,7 +4,6 @@ import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -15,7 +14,6 @@ from evalkit.errors import ConfigError, did_you_mean
 from evalkit.measure import Limits, MeasuringInterrupted, measure
 from evalkit.metrics.metric import Metric
 from evalkit.models.free_models import FreeModels, free_models
-from evalkit.models.llamaindex_class import load_llm
 from evalkit.picking._answer import in_short
 from evalkit.picking._budget import Fitted, fit
 from evalkit.picking._recommend import Recommendation, check_margin, recommend
@@ -24,19 +22,8 @@ from evalkit.picking._requirements import parse_requirements
 from evalkit.picking._snippets import llamaindex_code, sentence_transformers_code
 from evalkit.picking.chunkings import chunking_table, with_costs
 from evalkit.picking.documents import Chunk, Chunking, Folder, chunk_statistics, read_folder, split
-from evalkit.picking.questions import (
-    Origin,
-    QuestionSet,
-    from_documents,
-    generate_questions,
-    generated,
-    make_task,
-    questions_from_documents,
-    read_questions,
-    searched,
-    with_overlap,
-)
-from evalkit.picking.questions.generated import saved_or_made
+from evalkit.picking.questions import QuestionSet, make_task, searched, with_overlap
+from evalkit.picking.questions.kept import get_questions
 from evalkit.progress import Progress
 from evalkit.reporting.table import to_markdown
 from evalkit.reporting.write import CHUNKINGS, RECOMMENDATION, Reports, write_results, write_run
@@ -50,7 +37,7 @@ from evalkit.types import RetrievalTask
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
 
-QUESTIONS, ANSWERS = "questions.jsonl", "answers.jsonl"
+QUESTIONS = "questions.jsonl"
 CONTEXT_TOKENS = 2000
 """Where chunk sizes are compared, what a choice hands on has so many tokens at most, if not said otherwise."""
 MEASURED = "measured"
@@ -97,11 +84,10 @@ def pick(
     """Choose a model, a reranker and a chunking for one's own documents, by one's own questions.
 
     `documents` is a folder (see `documents.read_folder`, also for `include` and `fields`), `questions` a file (see
-    `questions.read_questions`).
-    Without one, a language model writes them, `llm` (an object of LlamaIndex, or `llamaindex:MODULE.CLASS?…`), on so
-    many `passages` (see `questions.generate_questions`); without either they are made from the documents (see
-    `questions.questions_from_documents`), and nothing is recommended by them. What was made is in `out`, and is used
-    again, as it was edited.
+    `questions.read_questions`). Without one, a language model writes them, `llm` (an object of LlamaIndex, or its name,
+    see `language_models.load_llm`), on so many `passages` (see `questions.generate_questions`); without either they are
+    made from the documents (see `questions.questions_from_documents`), and nothing is recommended by them. What was
+    made is in `out`, and is used again, as it was edited.
 
     Each of the chunk sizes is taken with each overlap, in tokens; None: whole files. `require` and `margin` are those
     of `_recommend`; `metric` decides, and tables rank by it. Without one that is hit rate at the largest k; but where
@@ -148,7 +134,9 @@ def pick(
     if hybrid:
         participants = participants.with_hybrids()
     read = read_folder(Path(documents), include=include, fields=fields)
-    folder, asked = searched(read, _questions(questions, llm, passages, read, config))
+    kept = None if config.out is None else config.out / QUESTIONS
+    asked = get_questions(read, questions, llm, passages=passages, seed=config.seed, path=kept)
+    folder, asked = searched(read, asked)
     chunks = {chunking: split(folder, chunking) for chunking in chunkings}
     if asked.origin.made:
         asked = with_overlap(asked, chunks[chunkings[0]])
@@ -249,34 +237,6 @@ def _computed(metric: str, config: RunConfig) -> str:
     return name
 
 
-def _questions(
-    given: str | Path | None, llm: "str | LLM | None", passages: int, folder: Folder, config: RunConfig
-) -> QuestionSet:
-    """Return the questions: given, generated, or from the documents. What is made is kept in `out` and used again."""
-    if given is not None:
-        if llm is not None:
-            raise ConfigError("both questions and a language model to write them: give one of the two.")
-        return read_questions(Path(given), folder)
-    if llm is None:
-        origin, made_from = Origin.FROM_DOCUMENTS, from_documents.made_from(folder, from_documents.COUNT, config.seed)
-        make = partial(questions_from_documents, folder, seed=config.seed)
-    else:
-        model = load_llm(llm) if isinstance(llm, str) else llm
-        origin, made_from = (
-            Origin.GENERATED,
-            generated.made_from(folder, model, passages, generated.PER_PASSAGE, config.seed),
-        )
-        make = partial(_generated, folder, model, passages, config)
-    # Made first of all: they can be reviewed and edited while the rest is computed.
-    return make() if config.out is None else saved_or_made(config.out / QUESTIONS, folder, origin, made_from, make)
-
-
-def _generated(folder: Folder, llm: "LLM", passages: int, config: RunConfig) -> QuestionSet:
-    with Progress() as progress, progress.step("questions", passages, "passages") as advance:
-        answers = None if config.out is None else config.out / ANSWERS
-        return generate_questions(folder, llm, passages=passages, seed=config.seed, answers=answers, advance=advance)
-
-
 def _chunkings(size: int | Sequence[int] | None, overlap: int | Sequence[int]) -> list[Chunking]:
     if size is None:
         return [Chunking.whole]
@@ -313,6 +273,7 @@ def _provenance(
             "decides": questions.origin.decides,
             "caution": questions.origin.caution,
             "count": len(questions.questions),
+            "unanswerable": len(questions.unanswerable),
             "drops": dict(questions.drops),
             **questions.provenance,
         },

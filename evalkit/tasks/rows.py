@@ -131,6 +131,8 @@ QUESTIONS = Fields(
         "quote": (),
         "file": ("filename",),
         "taken_out": (),  # a question that was made from the documents
+        "generated": (),  # one that a language model wrote
+        "unanswerable": (),  # one that the documents do not answer
         "reference": ("groundtruth", "groundtruths", "referenceanswer"),  # Ragas' answers, which are in no document
         "retrieved": ("retrievedcontexts",),  # what a system found, which need not be the answer: not read
     },

@@ -45,7 +45,7 @@ def pick(
     ] = None,
     llm: Annotated[
         str | None,
-        typer.Option(help="Language model that writes the questions: llamaindex:MODULE.CLASS?argument=value."),
+        typer.Option(help="Language model that writes questions: auto, seq2seq:PATH, llamaindex:MODULE.CLASS?…."),
     ] = None,
     passages: Annotated[int, typer.Option(help="Passages that it writes questions on.")] = 50,
     rerankers: Rerankers = None,
@@ -76,7 +76,7 @@ def pick(
     report: Annotated[bool, typer.Option("--report", help="Write report.html into it too.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print all tables, and what was left out.")] = False,
 ) -> None:
-    """Choose a model, reranker and chunking for a folder of documents."""
+    """Choose a model, reranker and chunking for your documents."""
     not_keys = ("documents", "chunk_size", "chunk_overlap", "budget", "report", "verbose")
     keys = {key: value for key, value in locals().items() if value is not None and key not in (*not_keys, "not_keys")}
     from evalkit.cli.commands.shared import parse_budget

@@ -59,7 +59,7 @@ def run(
     report: Annotated[bool, typer.Option("--report", help="Write report.html too; needs the extra report.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and what it costs.")] = False,
 ) -> None:
-    """Run models on tasks, with rerankers, and write the leaderboards."""
+    """Run models on tasks, with rerankers, and write leaderboards."""
     asked = locals().items()
     given = {key: value for key, value in asked if key not in ("suite", "report", "dry_run") and value is not None}
     from evalkit.errors import ReportError

@@ -5,13 +5,14 @@ import io
 import posixpath
 import re
 import tokenize
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from evalkit.errors import ConfigError
 from evalkit.picking.documents import Folder
-from evalkit.picking.questions._question import Origin, Question, QuestionSet, Span
+from evalkit.picking.questions._question import FORMULA, Origin, Question, QuestionSet, Span
 from evalkit.picking.questions._quotes import Quotes
 from evalkit.tasks.checks import Problems
 from evalkit.tasks.layouts import is_dataset
@@ -20,6 +21,8 @@ from evalkit.tasks.reading import read_rows
 from evalkit.tasks.rows import QUESTIONS, Row
 
 QUOTED = ("passage", "quote")
+MARKS = {"": False, "no": False, "false": False, "yes": True, "true": True}
+"""What a mark may be, such as `unanswerable`: a spreadsheet writes true in the language of whoever uses it."""
 _HOP = re.compile(r"\s*<\d+-hop>\s*")
 """What Ragas writes before each passage of a question that needs several."""
 
@@ -29,11 +32,65 @@ def read_questions(path: Path, folder: Folder) -> QuestionSet:
 
     A passage or quote is searched in the documents, as `Quotes` does; with a `file` beside it, in that file only; a
     `file` alone is answered by all of it. Several passages, as Ragas has them in `reference_contexts`, all answer the
-    question. `id` is optional (else the line's number); further columns are tags. With a question that is `taken_out`
-    (see `taken_out.searched`), the set is from the documents.
+    question; so do those of several rows with the same `id`, question and tags. `id` is optional (else the line's
+    number); further columns are tags. A question that is `unanswerable` has no answer, and is not asked.
+
+    With a question that is `taken_out` (see `_from_documents.searched`), the set is from the documents; with one that
+    is `generated`, a language model wrote it.
 
     Raises ConfigError if there is no such file, DataError with all that is wrong in it: questions without text or
     answer, repeated ids, unknown files, quotes that are not found (with the nearest passage), or in several places.
+    """
+    problems = Problems(path)
+    rows = list(read_answers(path, folder, problems))
+    for row in rows:
+        for fault in row.faults:
+            problems.add(f"{problems.place(path)}: {fault}", row.place, fatal=True)
+    if not rows:
+        problems.add("no questions in it", fatal=True)
+    problems.settle(None)
+    return _questions_of(rows, problems.notes)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A row of a table of questions, as it was read: a question and its answer, where it stands, what is wrong."""
+
+    place: str
+    question: Question
+    generated: bool
+    unanswerable: bool
+    faults: Sequence[str]
+
+
+Tell = Callable[[str], None]
+"""Notes a fault of the row that is read."""
+
+
+def _questions_of(rows: Sequence[Answered], notes: tuple[str, ...]) -> QuestionSet:
+    """Return the set that rows make: those of one id are one question."""
+    questions: dict[str, Question] = {}
+    for row in rows:
+        first = questions.get(row.question.id)
+        spans = (*first.spans, *row.question.spans) if first else row.question.spans
+        questions[row.question.id] = replace(row.question, spans=spans)
+    if any(question.taken_out for question in questions.values()):
+        origin = Origin.FROM_DOCUMENTS
+    else:
+        origin = Origin.GENERATED if any(row.generated for row in rows) else Origin.GIVEN
+    without = {row.question.id for row in rows if row.unanswerable}
+    return QuestionSet(
+        tuple(question for question in questions.values() if question.id not in without),
+        origin,
+        notes=notes,
+        unanswerable=tuple(question for question in questions.values() if question.id in without),
+    )
+
+
+def read_answers(path: Path, folder: Folder, problems: Problems) -> Iterator[Answered]:
+    """Yield the rows of a table of questions, each with its faults; what is wrong with all of it goes to `problems`.
+
+    Raises ConfigError if there is no such file, or it is a data set of another kind.
     """
     if reason := no_file(path):
         raise ConfigError(f"{path}: {reason}. Give a .csv, .tsv or .jsonl file of questions.")
@@ -42,40 +99,51 @@ def read_questions(path: Path, folder: Folder) -> QuestionSet:
             f"{path}: a LlamaIndex EmbeddingQAFinetuneDataset, which brings its own passages in the place of "
             f"documents. It is a task: `evalkit run --tasks {path}`."
         )
-    problems = Problems(path)
-    questions: dict[str, Question] = {}
+    seen: dict[str, Answered] = {}
     texts = {file.name: file.text for file in folder.files}
     skipped = {each.name: each.reason for each in folder.skipped}
     quotes = Quotes(texts)
     for row in read_rows(path, QUESTIONS, problems):
+        faults: list[str] = []
+        tell = faults.append
         text = _cell(row, "question")
         if not text:
             several = isinstance(row.get("question"), list | dict)
-            row.report(
+            tell(
                 "a question that is no text but a list (of messages?); write it as text"
                 if several
-                else "a question with no text",
-                fatal=True,
+                else "a question with no text"
             )
-        spans = _spans(row, texts, quotes, skipped)
+        unanswerable = _mark(row, "unanswerable", tell)
+        spans = _no_spans(row, tell) if unanswerable else _spans(row, texts, quotes, skipped, tell)
         identifier = _cell(row, "id") or str(row.line)
-        if identifier in questions:
-            problems.add("repeated question id", repr(identifier), fatal=True)
         tags = {column: tag for column, value in row.rest().items() if (tag := _plain(value))}
-        questions[identifier] = Question(identifier, text, spans, tags, _taken_out(row))
-    if not questions:
-        problems.add("no questions in it", fatal=True)
-    problems.settle(None)
-    made = any(question.taken_out for question in questions.values())
-    origin = Origin.FROM_DOCUMENTS if made else Origin.GIVEN
-    return QuestionSet(tuple(questions.values()), origin, notes=problems.notes)
+        question = Question(identifier, text, spans, tags, _mark(row, "taken_out", tell))
+        place, generated = f"{row.unit} {row.line}", _mark(row, "generated", tell)
+        answered = Answered(place, question, generated, unanswerable, faults)
+        before = seen.setdefault(identifier, answered)
+        if before is not answered and (unanswerable or not _is_another_answer(answered, before)):
+            tell(f"repeated question id {identifier!r}, which {before.place} has")
+        yield answered
 
 
-def _taken_out(row: Row) -> bool:
-    written = _cell(row, "taken_out").lower()
-    if written not in ("", "true", "false"):
-        row.report(f"taken_out is {written!r}; write true or false, or leave it out", fatal=True)
-    return written == "true"
+def _is_another_answer(row: Answered, first: Answered) -> bool:
+    """Tell whether a row has another answer to the question of the first row with its id."""
+    same = replace(row.question, spans=first.question.spans) == first.question and row.generated == first.generated
+    return same and row.question.spans != first.question.spans
+
+
+def _mark(row: Row, field: str, tell: Tell) -> bool:
+    written = _cell(row, field).lower()
+    if written not in MARKS:
+        tell(f"{field} is {written!r}; write yes or no, or leave it out")
+    return MARKS.get(written, False)
+
+
+def _no_spans(row: Row, tell: Tell) -> tuple[Span, ...]:
+    if any(row.get(field) for field in (*QUOTED, "file")):
+        tell("is unanswerable, and has an answer; leave one of them out")
+    return ()
 
 
 def _cell(row: Row, field: str) -> str:
@@ -84,7 +152,13 @@ def _cell(row: Row, field: str) -> str:
 
 def _plain(value: object) -> str:
     """Return a value as text; "" if there is none, or it is not plain."""
-    return str(value).strip() if isinstance(value, str | int | float) else ""
+    return _typed(str(value)) if isinstance(value, str | int | float) else ""
+
+
+def _typed(text: str) -> str:
+    """Return a text without the apostrophe that keeps a spreadsheet from taking it for a formula."""
+    text = text.strip()
+    return text[1:] if text.startswith("'") and FORMULA.match(text, 1) else text
 
 
 def _passages(row: Row, field: str) -> list[str]:
@@ -108,23 +182,25 @@ def _printed_strings(printed: str) -> list[str]:
         return []
 
 
-def _spans(row: Row, texts: Mapping[str, str], quotes: Quotes, skipped: Mapping[str, str]) -> tuple[Span, ...]:
+def _spans(
+    row: Row, texts: Mapping[str, str], quotes: Quotes, skipped: Mapping[str, str], tell: Tell
+) -> tuple[Span, ...]:
     written = _cell(row, "file")
     file = posixpath.normpath(written.replace("\\", "/")) if written and written not in texts else written
     quoted = {field: passages for field in QUOTED if (passages := _passages(row, field))}
     if len(quoted) > 1:
-        row.report("has a passage and a quote; leave one of them out", fatal=True)
+        tell("has a passage and a quote; leave one of them out")
         return ()
     if not (quoted or file):
-        row.report("needs one of passage, quote and file", fatal=True)
+        tell("needs one of passage, quote and file")
         return ()
     if file and file not in texts:
-        row.report(f"the file {written!r} {_why_absent(file, texts, skipped)}", fatal=True)
+        tell(f"the file {written!r} {_why_absent(file, texts, skipped)}")
         return ()
     if not quoted:
         return (Span(file, 0, len(texts[file])),)
     (passages,) = quoted.values()
-    return tuple(span for passage in passages for span in _places(row, passage, quotes, file))
+    return tuple(span for passage in passages for span in _places(passage, quotes, file, tell))
 
 
 def _why_absent(file: str, texts: Mapping[str, str], skipped: Mapping[str, str]) -> str:
@@ -137,7 +213,7 @@ def _why_absent(file: str, texts: Mapping[str, str], skipped: Mapping[str, str])
     return "is not in the folder" + (f". Is {by_name[near]!r} meant?" if near else "")
 
 
-def _places(row: Row, passage: str, quotes: Quotes, file: str) -> tuple[Span, ...]:
+def _places(passage: str, quotes: Quotes, file: str, tell: Tell) -> tuple[Span, ...]:
     """Tell where a passage is in the documents; notes if that is nowhere, or in several places."""
     found = quotes.find(passage, file)
     if not found:
@@ -147,7 +223,7 @@ def _places(row: Row, passage: str, quotes: Quotes, file: str) -> tuple[Span, ..
         else:
             there = quotes.nearest(passage, file) or quotes.nearest(passage)
         of = f"in {file!r}" if file else "in the documents"
-        row.report(f"the passage or quote is not {of}" + (there and f"; {there}"), fatal=True)
+        tell(f"the passage or quote is not {of}" + (there and f"; {there}"))
     elif len(found) > 1:
-        row.report("the passage or quote is in several places; quote more, or name its file", fatal=True)
+        tell("the passage or quote is in several places; quote more, or name its file")
     return found

@@ -1,12 +1,18 @@
 """Questions about a folder of documents, with the places that answer them, and writing them to a file."""
 
+import csv
+import io
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from evalkit.picking.documents import Folder
+
+FORMULA = re.compile(r"[=+\-@]")
+"""How a cell begins that a spreadsheet takes for a formula; an apostrophe before it stops that, and is read away."""
 
 
 class Origin(StrEnum):
@@ -50,7 +56,7 @@ class Span:
 class Question:
     """A question; each of `spans` answers it. `tags` name slices it belongs to.
 
-    One that is `taken_out` is a piece of the documents, which are searched without it (see `taken_out.searched`).
+    One that is `taken_out` is a piece of the documents, which are searched without it (see `searched`).
     """
 
     id: str
@@ -65,7 +71,8 @@ class QuestionSet:
     """Questions, how they were got, and what was left out on the way.
 
     `provenance` is plain data (JSON): all that made the questions what they are. `drops` counts the questions that
-    filters left out, by reason. `notes` say what was decided in reading their file, a sentence each.
+    filters left out, by reason. `notes` say what was decided in reading their file, a sentence each. `unanswerable`
+    are questions that the documents do not answer: no ranking of passages is right for them, so they are not asked.
     """
 
     questions: tuple[Question, ...]
@@ -73,23 +80,49 @@ class QuestionSet:
     provenance: Mapping[str, object] = field(default_factory=dict)
     drops: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    unanswerable: tuple[Question, ...] = ()
 
 
 def write_questions(questions: QuestionSet, folder: Folder, path: Path) -> None:
-    """Write a JSON object a line for each question: id, question, file, quote and the tags.
+    """Write a row for each place that answers a question: id, question, file, quote, marks and the tags.
 
-    Reading it again gives the same questions, as the user's own. Only the first span of a question is written: each
-    of them answers it.
+    A table that spreadsheets open if the file's name ends in .csv, else a JSON object a line. Reading it again gives
+    the same questions; that a language model wrote them is kept in `generated`.
     """
-    texts = {file.name: file.text for file in folder.files}
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for question in questions.questions:
-        span = question.spans[0]
-        answer = {"file": span.file}
-        if (span.start, span.end) != (0, len(texts[span.file])):
-            answer["quote"] = texts[span.file][span.start : span.end]
-        taken_out = {"taken_out": True} if question.taken_out else {}
-        row = {"id": question.id, "question": question.text, **answer, **taken_out, **question.tags}
-        lines.append(json.dumps(row, ensure_ascii=False))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = list(_rows(questions, folder))
+    if path.suffix.lower() != ".csv":
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        return
+    columns = dict.fromkeys(("id", "question", "file", "quote"))
+    for row in rows:
+        columns |= dict.fromkeys(row)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(columns), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({column: _cell(column, value) for column, value in row.items()} for row in rows)
+    # Excel takes a file without the mark for one of the machine's old encoding.
+    path.write_text(table.getvalue(), encoding="utf-8-sig")
+
+
+def _rows(questions: QuestionSet, folder: Folder) -> Iterator[dict[str, object]]:
+    texts = {file.name: file.text for file in folder.files}
+    generated = {"generated": True} if questions.origin is Origin.GENERATED else {}
+    for question in (*questions.questions, *questions.unanswerable):
+        asked = {"id": question.id, "question": question.text}
+        marks = {**({"taken_out": True} if question.taken_out else {}), **generated, **question.tags}
+        for span in question.spans:
+            answer = {"file": span.file}
+            if (span.start, span.end) != (0, len(texts[span.file])):
+                answer["quote"] = texts[span.file][span.start : span.end]
+            yield {**asked, **answer, **marks}
+        if not question.spans:
+            yield {**asked, "unanswerable": True, **marks}
+
+
+def _cell(column: str, value: object) -> str:
+    """Return a value as no formula; a quote on one line, since blanks in it do not count."""
+    text = "yes" if value is True else str(value)
+    if column == "quote":
+        text = " ".join(text.split())
+    return f"'{text}" if FORMULA.match(text) else text

@@ -1,4 +1,6 @@
-"""A chat server on loopback that speaks OpenAI's API, and a LlamaIndex model that asks it by OpenAI's own client."""
+"""A chat server on loopback that speaks OpenAI's API, and lists models as Ollama does too; and a LlamaIndex model
+that asks it by OpenAI's own client.
+"""
 
 import json
 import threading
@@ -10,7 +12,10 @@ from llama_index.core.llms import CompletionResponse, CompletionResponseGen, Cus
 
 
 class ChatServer(ThreadingHTTPServer):
-    """Answers each prompt by `reply`, which gives text, or a status to fail with; notes every prompt."""
+    """Answers each prompt by `reply`, which gives text, or a status to fail with; notes every prompt and key.
+
+    `listed` holds what it answers to other paths.
+    """
 
     daemon_threads = True
 
@@ -18,6 +23,8 @@ class ChatServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.reply = reply
         self.prompts: list[str] = []
+        self.keys: list[str | None] = []
+        self.listed: dict[str, object] = {}
 
     @property
     def url(self) -> str:
@@ -30,11 +37,17 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def do_GET(self):
+        self.server.keys.append(self.headers["Authorization"])
+        there = self.path in self.server.listed
+        self._send(200 if there else 404, self.server.listed.get(self.path, {}))
+
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         assert self.path == "/v1/chat/completions", self.path
         prompt = body["messages"][-1]["content"]
         self.server.prompts.append(prompt)
+        self.server.keys.append(self.headers["Authorization"])
         reply = self.server.reply(prompt)
         failed = isinstance(reply, int)
         message = {"role": "assistant", "content": "" if failed else reply}
@@ -42,8 +55,11 @@ class Handler(BaseHTTPRequestHandler):
             "id": "1", "object": "chat.completion", "created": 0, "model": body["model"],
             "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
         }  # fmt: skip
+        self._send(reply if failed else 200, content)
+
+    def _send(self, status, content):
         data = json.dumps(content).encode()
-        self.send_response(reply if failed else 200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -51,8 +67,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(reply):
+def serving(reply, listed=()):
     server = ChatServer(reply)
+    server.listed.update(listed)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -179,7 +179,7 @@ def test_the_file_is_read_as_it_was_written(folder, tmp_path):
 def test_taken_out_is_true_or_false(folder, tmp_path):
     row = {"question": "what does a cat want", "file": "cats.md", "taken_out": "perhaps"}
     (tmp_path / "questions.jsonl").write_text(json.dumps(row))
-    with pytest.raises(DataError, match="taken_out is 'perhaps'; write true or false"):
+    with pytest.raises(DataError, match="taken_out is 'perhaps'; write yes or no"):
         read_questions(tmp_path / "questions.jsonl", folder)
 
 

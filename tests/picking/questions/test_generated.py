@@ -10,7 +10,7 @@ from chat import Chat, serving
 
 import evalkit as package
 from evalkit.errors import ApiError, ConfigError, ModelNotFoundError, SpecError
-from evalkit.models.llamaindex_class import load_llm
+from evalkit.models.language_models import load_llm
 from evalkit.picking.documents import read_folder
 from evalkit.picking.questions import generate_questions
 from evalkit.results import Results
@@ -31,7 +31,8 @@ def docs(tmp_path):
 
 
 def passage(prompt: str) -> str:
-    return prompt.partition('"""\n')[2].rpartition('\n"""')[0]
+    """The first passage that a prompt shows."""
+    return prompt.partition('"""\n')[2].partition('\n"""')[0]
 
 
 def good(prompt: str) -> str:
@@ -40,7 +41,7 @@ def good(prompt: str) -> str:
     quote = re.search(r"sleeps \d+ hours", passage(prompt))[0]
     food = re.search(r"eats [^.]*\.", passage(prompt))[0]
     rest = f"For how long does a {beast} in {place} rest?"
-    return f"Q: {rest}\nA: {quote}\n\nQ: Which diet keeps {beast}s alive?\nA: {food}"
+    return f"Kind: fact\nQ: {rest}\nA: {quote}\n\nKind: fact\nQ: Which diet keeps {beast}s alive?\nA: {food}"
 
 
 def generated(docs, reply, **more):
@@ -66,7 +67,7 @@ def test_questions_with_the_words_that_answer_them(docs):
     assert sorted(map(passage, server.prompts)) == sorted(texts.values())
     made = found.provenance
     assert made["llm"]["model"] == "tiny"
-    assert (made["seed"], made["passages"], made["per_passage"], made["version"]) == (0, 50, 2, 1)
+    assert (made["seed"], made["passages"], made["per_passage"], made["version"]) == (0, 50, 2, 2)
     assert "Q: the question" in made["prompt"]
     assert "sk-recognisable" not in json.dumps(made)
 
@@ -80,7 +81,7 @@ def test_passages_are_drawn_by_the_seed_and_evenly(docs):
     assert again[0] == again[1]
 
 
-FIT = "Q: What fills the stomach of the first animal?\nA: roots a day"
+FIT = "Kind: fact\nQ: What fills the stomach of the first animal?\nA: roots a day"
 
 
 @pytest.mark.parametrize(
@@ -99,13 +100,13 @@ FIT = "Q: What fills the stomach of the first animal?\nA: roots a day"
         ("Q: How long is a night of rest there?\nA:", "its answer is not in the passage"),
         ("A: sleeps 8 hours", "preamble, or other text"),
         ("Q: What more do we learn about such animals?\nA: Nothing else is known of it.", "answer in several places"),
-        (f"{FIT}\nQ: What fills the stomach of that first animal?\nA: roots a day", "near-duplicate"),
+        (f"{FIT}\nKind: fact\nQ: What fills the stomach of that first animal?\nA: roots a day", "near-duplicate"),
         ("```json\n", "preamble, or other text"),
     ],
 )
 def test_what_is_left_out_is_counted_with_its_reason(bad, reason, docs):
     def reply(prompt):
-        return f"{bad}\n{FIT}" if "badger" in prompt else ""
+        return f"Kind: fact\n{bad}\n{FIT}" if "badger" in passage(prompt) else ""
 
     found, _ = generated(docs, reply)
     assert [question.text for question in found.questions] == ["What fills the stomach of the first animal?"]
@@ -122,7 +123,8 @@ def test_decorated_lines_are_read(line, docs):
     answer = line.replace("Question", "Answer").replace("Q", "A").format('"roots   a\tday."')
 
     def reply(prompt):
-        return f"{line.format(asked)}\n{answer}" if "badger" in prompt else ""
+        kind = line.replace("Question", "Kind").replace("Q", "Kind").format("fact")
+        return f"{kind}\n{line.format(asked)}\n{answer}" if "badger" in passage(prompt) else ""
 
     found, _ = generated(docs, reply)
     assert [(each.text, each.spans[0].file) for each in found.questions] == [(asked, "badgers.txt")]
@@ -148,7 +150,7 @@ def test_a_failure_loses_nothing_and_names_no_key(docs, tmp_path):
     answers = tmp_path / "answers.jsonl"
 
     def failing(prompt):
-        return 500 if "heron" in prompt else good(prompt)
+        return 500 if "heron" in passage(prompt) else good(prompt)
 
     with serving(failing) as server:
         llm = Chat(api_base=server.url)
@@ -216,9 +218,9 @@ def test_the_command_generates_reuses_and_respects_edits(docs, tmp_path, evalkit
         questions.unlink()
         assert evalkit(*command, "--passages", "2")[0] == 0
         assert len(questions.read_text().splitlines()) == 4
-        assert len(server.prompts) == 3, "what it said is kept"
+        assert len(server.prompts) == 4, "what it said is kept; of one passage other kinds are asked now"
         run = (out / "run.json").read_text()
-        assert "sk-recognisable" not in run + questions.read_text() + (out / "answers.jsonl").read_text()
+        assert "sk-recognisable" not in run + questions.read_text() + (out / "questions.answers.jsonl").read_text()
         assert evalkit("pick", docs, "--llm", spec, "--questions", questions, *PICK)[0] == 2
 
 
@@ -246,7 +248,11 @@ def test_questions_of_unknown_making_are_not_written_over(docs, tmp_path, evalki
 @pytest.mark.parametrize(
     ("spec", "error", "told"),
     [
-        ("gpt-4", SpecError, "names no language model. Write llamaindex:MODULE.CLASS?argument=value"),
+        (
+            "gpt-4",
+            SpecError,
+            "names no language model. Write auto, for one of a server on this machine; seq2seq:PATH; or llamaindex:",
+        ),
         ("llamaindex:chat.Nobody", SpecError, "no class chat.Nobody"),
         ("llamaindex:chat.ChatServer", SpecError, "chat.ChatServer is no language model"),
         ("llamaindex:chat.Chat?colour=red", SpecError, "unknown option 'colour'"),

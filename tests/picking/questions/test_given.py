@@ -35,7 +35,7 @@ def test_all_faults_at_once(tmp_path):
     file = written(
         tmp_path / "q.jsonl",
         {"id": "x", "question": "?", "file": "a.txt"},
-        {"id": "x", "question": "?", "file": "nowhere.txt"},
+        {"id": "x", "question": "??", "file": "nowhere.txt"},
         {"question": "?", "file": "c.png"},
         {"question": " ", "quote": "Five"},
         {"question": "?", "quote": "not there"},
@@ -47,7 +47,7 @@ def test_all_faults_at_once(tmp_path):
         read_questions(file, FOLDER)
     assert caught.value.problems == (
         "q.jsonl: the file 'nowhere.txt' is not in the folder (1): line 2",
-        "repeated question id (1): 'x'",
+        "q.jsonl: repeated question id 'x', which line 1 has (1): line 2",
         "q.jsonl: the file 'c.png' was skipped: a picture (1): line 3",
         "q.jsonl: a question with no text (1): line 4",
         "q.jsonl: the passage or quote is not in the documents (1): line 5",

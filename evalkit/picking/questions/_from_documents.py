@@ -79,7 +79,7 @@ def questions_from_documents(folder: Folder, *, count: int = COUNT, seed: int = 
         why = "; ".join(f"{number} {reason}" for reason, number in drops.items()) or "no headings and no sentences"
         raise ConfigError(f"no question can be made from the documents in {folder.path}: {why}. Give --questions.")
     questions = [
-        Question(f"q{number}", candidate.text, (candidate.span,), {"kind": candidate.kind}, taken_out=True)
+        Question(f"q{number}", candidate.text, candidate.spans, {"kind": candidate.kind}, taken_out=True)
         for number, candidate in enumerate(kept, start=1)
     ]
     return QuestionSet(tuple(questions), Origin.FROM_DOCUMENTS, made_from(folder, count, seed), dict(drops))
@@ -102,7 +102,7 @@ def _headings(file: SourceFile) -> Iterator[Candidate]:
         span = _stripped(file, heading.end, end)
         answer = file.text[span.start : span.end]
         if found := HEADING.fullmatch(heading.words):
-            yield Candidate("heading", found["asked"], span, answer, answer)
+            yield Candidate("heading", found["asked"], (span,), (answer,), answer)
 
 
 def _sentences(file: SourceFile) -> Iterator[Candidate]:
@@ -114,7 +114,7 @@ def _sentences(file: SourceFile) -> Iterator[Candidate]:
             span = _stripped(file, max(0, asked.start - AROUND), min(len(file.text), asked.end + AROUND))
             rest = f"{file.text[span.start : asked.start]} {file.text[asked.end : span.end]}"
             answer = file.text[span.start : span.end]
-            found.append((overlap(text, rest), Candidate("sentence", text, span, answer, rest)))
+            found.append((overlap(text, rest), Candidate("sentence", text, (span,), (answer,), rest)))
     found.sort(key=lambda each: each[0])
     return (candidate for _, candidate in found[: int(np.ceil(FAR * len(found)))])
 
@@ -164,7 +164,8 @@ def _chosen(candidates: Sequence[Candidate], count: int, seed: int) -> list[Cand
     by_turn: list[tuple[int, int, int]] = []
     taken: defaultdict[tuple[str, str], list[Span]] = defaultdict(list)
     for number in order.tolist():
-        span, group = candidates[number].span, (candidates[number].span.file, candidates[number].kind)
+        (span,) = candidates[number].spans
+        group = span.file, candidates[number].kind
         if not any(span.start < other.end and other.start < span.end for other in taken[group]):
             by_turn.append((turn[group], len(by_turn), number))
             turn[group] += 1
