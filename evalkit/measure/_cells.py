@@ -1,6 +1,12 @@
-"""Measure every cell of a grid: each model once, in a process of its own, and each reranker on its own candidates."""
+"""Measure every cell of a grid: each model in a process of its own, and each reranker on its own candidates.
+
+Models take turns, A B C A B C, and time a part of the queries in each: what another process takes from one of them
+for a while then shows as a spread. A turn more is a start more, since all models loaded at once would take the memory
+of all. One whose start is paid for, or takes longer than what is timed, has all its queries in one turn.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -12,7 +18,9 @@ import pandas as pd
 from evalkit.cell import NO_RERANKER, Cell
 from evalkit.compute import Compute
 from evalkit.measure._child import Job, attempt, in_child, kept_or_measured
-from evalkit.measure._timing import FirstStage, FirstWork, Limits, Measured, SecondStage, SecondWork, fused
+from evalkit.measure._rounds import TURNS, Limits, Turn
+from evalkit.measure._stages import Measured, figures, fused
+from evalkit.measure._timing import FirstWork, SecondWork
 from evalkit.models.facts import look_up
 from evalkit.models.registry.options import ApiOptions
 from evalkit.models.registry.reference import ModelRef
@@ -46,14 +54,15 @@ def measure(
     """Tell what each cell costs: a row a task, first stage (fusions too) and reranker ("none" too); see
     `Measurements`.
 
-    Single queries are answered as `LiveCell` answers them, one at a time, warm, within `limits`. What is timed never
-    comes from the store; the corpus's vectors, which are searched, do. A model is loaded in a fresh process, where
+    Single queries are answered as `LiveCell` answers them, one at a time, warm, within `limits`, those of all tasks
+    side by side; a query that several tasks have is embedded once for all of them. What is timed never comes from the
+    store; the corpus's vectors, which are searched, do. A model is loaded in a fresh process in each turn, where
     its memory is read; one that the caller made, or that is behind an API, is measured here, and its memory is NaN.
     An API gets few queries and documents, paid for by the context's account. A model that fails does not raise:
     `note` says why.
 
     `tasks` are the run's, with all their queries: which relevant documents are cut is told of all of them, however
-    few queries are timed. Without a store the corpus is encoded once more.
+    few queries are timed. Without a store the corpus is encoded once more in each turn.
 
     What was measured of each model is kept in the folder `kept`, if there is one, and not measured again. Raises
     MeasuringInterrupted after Ctrl-C.
@@ -72,7 +81,7 @@ def measure(
         if isinstance(measured, Measured)
     ]
     handed_on = tuple(
-        (row, stage.queries, tuple(of_query[:candidates] for of_query in stage.found)) for row, _, stage in parts
+        (row, stage.asked, tuple(of_query[:candidates] for of_query in stage.found)) for row, _, stage in parts
     )
     second: dict[str, Measured | str] = dict.fromkeys(rerankers, NOT_MEASURED)
     if parts and not interrupted:
@@ -93,9 +102,9 @@ def measure(
         stages = [ahead.stages[row], *([] if behind is None else [behind.stages[place[row, label]]])]
         peak = ahead.peak_megabytes + (0 if behind is None else behind.peak_megabytes)
         known = all(model.charges_are_known for model in [*ahead_models, *behind_models])
-        charged = 1000 * sum(stage.usd_per_query for stage in stages) if known else np.nan
-        figures = {**_figures(*stages), "peak_memory_mb": peak, "usd_per_thousand_queries": charged}
-        rows.append({**cell, **figures, "note": ""})
+        charged = 1000 * sum(stage.usd / len(stage.asked) for stage in stages) if known else np.nan
+        told = {**figures(*stages), "peak_memory_mb": peak, "usd_per_thousand_queries": charged}
+        rows.append({**cell, **told, "note": ""})
         for reader, stage in zip((label, reranker), stages, strict=False):
             cut = stage.reading.cut if stage.reading else ()
             truncated |= dict.fromkeys((task.name, task.split, reader, *pair) for pair in cut)
@@ -112,14 +121,21 @@ def _each(
     progress: Progress,
     of_model: Callable[[ModelRef, FirstWork | SecondWork], Measured | str],
 ) -> tuple[dict[str, Measured | str], bool]:
-    """Tell what was measured of each model, or why it was not; and whether Ctrl-C came."""
+    """Tell what was measured of each model, or why it was not; and whether Ctrl-C came. One alone has one turn."""
     found: dict[str, Measured | str] = dict.fromkeys(models, NOT_MEASURED)
-    for label, model in models.items():
+    turns = TURNS if len(models) > 1 else 1
+    for number, (label, model) in product(range(turns), models.items()):
+        earlier = found[label]
+        if number > 0 and (isinstance(earlier, str) or earlier.complete):
+            continue
         try:
             with progress.step(f"measuring {label}", 1, "models"):
-                found[label] = of_model(model, work[label])
+                now = of_model(model, replace(work[label], turn=Turn(number, turns)))
         except KeyboardInterrupt:
             return found, True
+        if isinstance(earlier, Measured) and isinstance(now, Measured):
+            now = earlier.then(now)
+        found[label] = now
     return found, False
 
 
@@ -154,7 +170,7 @@ def _fused(
         fused([part.stages[row] for part in measured], fusion.fusion, task, candidates, compute)
         for row, task in enumerate(tasks)
     )
-    return Measured(sum(part.peak_megabytes for part in measured), stages)
+    return Measured(sum(part.peak_megabytes for part in measured), stages, complete=True)
 
 
 def _prices(ahead: Sequence[ModelRef], behind: Sequence[ModelRef]) -> dict[str, float | str]:
@@ -165,32 +181,4 @@ def _prices(ahead: Sequence[ModelRef], behind: Sequence[ModelRef]) -> dict[str, 
     return {
         "usd_per_million_tokens": sum(asked) if asked else np.nan,
         "price_note": "; ".join(dict.fromkeys(notes)),
-    }
-
-
-def _figures(ahead: FirstStage, behind: SecondStage | None = None) -> dict[str, float]:
-    """Return the figures of a cell, by column."""
-    n = len(ahead.queries if behind is None else behind.rerank)
-    embed, search = 1000 * np.array(ahead.embed[:n]), 1000 * np.array(ahead.search[:n])
-    rerank = np.full(n, np.nan) if behind is None else 1000 * np.array(behind.rerank)
-    # The stages of one query are added before any percentile: those of the sum are not the sum of theirs.
-    latency = np.nan_to_num(embed) + search + np.nan_to_num(rerank)
-    documents, pairs = ahead.reading, behind.reading if behind else None
-    return {
-        "embed_p50_ms": float(np.median(embed)),
-        "search_p50_ms": float(np.median(search)),
-        "rerank_p50_ms": float(np.median(rerank)),
-        "latency_p50_ms": float(np.median(latency)),
-        "latency_p95_ms": float(np.percentile(latency, 95)),
-        "queries": n,
-        "documents_per_second": ahead.documents_per_second,
-        "index_seconds": ahead.index_seconds,
-        "dim": ahead.dim,
-        "vector_bytes": ahead.vector_bytes,
-        "corpus_bytes": ahead.vector_bytes * ahead.documents,
-        "tokens_p50": documents.p50 if documents else np.nan,
-        "tokens_p95": documents.p95 if documents else np.nan,
-        "tokens_max": documents.largest if documents else np.nan,
-        "documents_truncated": documents.truncated if documents else np.nan,
-        "pairs_truncated": pairs.truncated if pairs else np.nan,
     }

@@ -25,7 +25,9 @@ from pydantic import TypeAdapter
 from evalkit.compute import Compute
 from evalkit.errors import EvalkitError
 from evalkit.measure._memory import start_counting
-from evalkit.measure._timing import FirstWork, Limits, Measured, SecondWork
+from evalkit.measure._rounds import Limits
+from evalkit.measure._stages import Measured
+from evalkit.measure._timing import FirstWork, SecondWork
 from evalkit.models.registry import ModelSpec, build, families
 from evalkit.runner.context import RunContext
 from evalkit.runner.provenance import package_versions
@@ -59,7 +61,8 @@ def kept_or_measured(
     file = folder / f"{fingerprint(made_from)}.json"
     if file.is_file():
         found = json.loads(file.read_text(encoding="utf-8"))
-        return Measured(found["peak_megabytes"], tuple(map(TypeAdapter(work.stage).validate_python, found["stages"])))
+        stages = tuple(map(TypeAdapter(work.stage).validate_python, found["stages"]))
+        return Measured(found["peak_megabytes"], stages, found["complete"])
     measured = work.do(model, label, context, limits, before)
     folder.mkdir(parents=True, exist_ok=True)
     new = file.with_suffix(".new")

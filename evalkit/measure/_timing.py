@@ -1,87 +1,32 @@
-"""What is measured of one model, in whichever process it is loaded. Nothing that is timed comes from a store."""
+"""What is measured of one model, in whichever process it is loaded. Nothing that is timed comes from a store.
+
+The tasks of a model are timed side by side, query by query: A B C A B C. A query is embedded once for all tasks that
+it is embedded alike for, such as the chunkings of a folder.
+"""
 
 import math
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import issparse
 
 from evalkit.compute import Compute
-from evalkit.contracts import Embedder, ListReranker, Reranker, Retriever, Vectors
+from evalkit.contracts import Embedder, Fittable, ListReranker, PromptedByTask, Reranker, Retriever, Vectors
 from evalkit.errors import ConfigError
 from evalkit.measure._memory import peak_megabytes
+from evalkit.measure._rounds import Limits, Turn, clock, for_seconds
+from evalkit.measure._stages import FirstStage, FoundRows, Measured, SecondStage, found_rows
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid.encoding import for_task, prepared
-from evalkit.runner.grid.live import Found, LiveModel, fuse_lists, second_stage
-from evalkit.runner.grid.truncation import Reading, read_documents, read_pairs
-from evalkit.search.ranking import Fusion, id_ranks
+from evalkit.runner.grid.live import Found, LiveModel, second_stage
+from evalkit.runner.grid.truncation import read_documents, read_pairs
 from evalkit.spending import Paid
-from evalkit.types import RetrievalTask, Run
+from evalkit.types import RetrievalTask
 
-LEAST_QUERIES = 3
-"""Timed however long they take."""
-WARM_UP = 3
-"""Queries answered before the first one that is timed: by then everything is loaded, and caches are warm."""
-FIRST_DOCUMENTS, MOST_DOCUMENTS = 8, 256
-"""Encoded to warm up and to learn the speed, and then timed at most."""
-PAID_QUERIES, PAID_DOCUMENTS = 5, 16
-"""The most that is asked of a paid API."""
-
-Item = TypeVar("Item")
-FoundRows = tuple[tuple[int, float], ...]
-"""What was found for a query, best first: rows of the corpus, and scores."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much is timed: at most `queries`, for about `seconds` a stage, drawn with `seed`."""
-
-    queries: int = 50
-    seconds: float = 5.0
-    seed: int = 0
-    documents: int = MOST_DOCUMENTS
-    warm_up: int = WARM_UP
-
-
-@dataclass(frozen=True)
-class FirstStage:
-    """A model on a task. `embed` and `search` are the seconds of each query.
-
-    `embed` is NaN where a query has no vector. `queries` are the texts, and `found` what was found for each: rows of
-    the corpus, and scores.
-    """
-
-    documents: int
-    documents_per_second: float
-    index_seconds: float
-    dim: float
-    vector_bytes: float
-    reading: Reading | None
-    queries: tuple[str, ...]
-    embed: tuple[float, ...]
-    search: tuple[float, ...]
-    found: tuple[FoundRows, ...]
-    usd_per_query: float
-
-
-@dataclass(frozen=True)
-class SecondStage:
-    """A reranker behind a model on a task: the seconds of each query."""
-
-    rerank: tuple[float, ...]
-    reading: Reading | None
-    usd_per_query: float
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What came of a model: the memory it took at most, in megabytes, and a stage for each part of the work."""
-
-    peak_megabytes: float
-    stages: tuple[Any, ...]
+FIRST_DOCUMENTS = 8
+"""Encoded to warm up and to learn the speed."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +35,13 @@ class FirstWork:
 
     tasks: tuple[RetrievalTask, ...]
     candidates: int
+    turn: Turn = Turn()  # noqa: RUF009 - it is frozen
     stage: ClassVar[type] = FirstStage
 
     @property
     def identity(self) -> dict[str, object]:
         """What it depends on, as plain data."""
-        return {"tasks": _identities(self.tasks), "candidates": self.candidates}
+        return {"tasks": _identities(self.tasks), "candidates": self.candidates, "turn": vars(self.turn)}
 
     def do(
         self, model: Embedder | Retriever, label: str, context: RunContext, limits: Limits, before: float | None
@@ -104,29 +50,40 @@ class FirstWork:
         if isinstance(model, Paid):
             if isinstance(model, Embedder) and context.store is None:
                 raise ConfigError(f"without a store, measuring {label!r} would pay for the whole corpus again.")
-            limits = _paid(limits)
-        rates = [_rates(model, task, context.compute, limits) for task in self.tasks]
+            limits = limits.paid
+        compute = context.compute
+        rates = [_rates(model, task, compute, limits, self.turn) for task in self.tasks]
         # Before the corpus's vectors come into memory: those are counted in bytes, for any engine.
-        peak = peak_megabytes(context.compute, before)
-        stages = [
-            _answers(model, task, rate, self.candidates, context, limits)
-            for task, rate in zip(self.tasks, rates, strict=True)
-        ]
-        return Measured(peak, tuple(stages))
+        peak = peak_megabytes(compute, before)
+        started = clock(compute)
+        live = [LiveModel.start(task.corpus, for_task(model, task.name), context) for task in self.tasks]
+        turn = _turn(self.turn, model, clock(compute) - started, limits)
+        answers = _answered(model, live, self.tasks, self.candidates, compute, limits, turn)
+        stages = tuple(
+            FirstStage(
+                len(task.corpus), rate.documents_per_second, rate.index_seconds, rate.dim, rate.vector_bytes,
+                read_documents(of_task.model, task) if turn.number == 0 else None,
+                tuple(answer.asked), tuple(answer.embed), tuple(answer.search), tuple(answer.found),
+                answer.usd,
+            )
+            for task, rate, of_task, answer in zip(self.tasks, rates, live, answers, strict=True)
+        )  # fmt: skip
+        return Measured(peak, stages, complete=turn.of == 1)
 
 
 @dataclass(frozen=True)
 class SecondWork:
-    """A reranker gets what first stages found: for each task, by model, queries and what was found for each."""
+    """A reranker gets what models found: a task, rows of its queries, and what was found for each of them."""
 
     tasks: tuple[RetrievalTask, ...]
-    parts: tuple[tuple[int, tuple[str, ...], tuple[FoundRows, ...]], ...]
+    parts: tuple[tuple[int, tuple[int, ...], tuple[FoundRows, ...]], ...]
+    turn: Turn = Turn()  # noqa: RUF009 - it is frozen
     stage: ClassVar[type] = SecondStage
 
     @property
     def identity(self) -> dict[str, object]:
         """What it depends on, as plain data."""
-        return {"tasks": _identities(self.tasks), "parts": self.parts}
+        return {"tasks": _identities(self.tasks), "parts": self.parts, "turn": vars(self.turn)}
 
     def do(
         self,
@@ -138,35 +95,29 @@ class SecondWork:
     ) -> Measured:
         """Measure `model`, as in `FirstWork.do`."""
         if isinstance(model, Paid):
-            limits = _paid(limits)
+            limits = limits.paid
         context = replace(context, store=None)
-        stages = []
-        for row, task in enumerate(self.tasks):
-            reranker = prepared(model, task.name, [document.content for document in task.corpus])
-            for number, (of_task, queries, rows) in enumerate(self.parts):
-                if of_task == row:
-                    candidates = [tuple((task.corpus[at], score) for at, score in of_query) for of_query in rows]
-                    # Blanks at the end change nothing but the text: what a model keeps of queries is not met again.
-                    asked = [query + " " * number for query in queries]
-                    stages.append(_reranked(reranker, task, asked, candidates, context, limits))
-        return Measured(peak_megabytes(context.compute, before), tuple(stages))
+        started = clock(context.compute)
+        rerankers = [
+            prepared(model, task.name, [document.content for document in task.corpus]) for task in self.tasks
+        ]
+        turn = _turn(self.turn, model, clock(context.compute) - started, limits)
+        behind = [
+            _Behind(rerankers[row], self.tasks[row], number, asked, found, limits.queries)
+            for number, (row, asked, found) in enumerate(self.parts)
+        ]
+        _rerank(model, behind, context, limits, turn)
+        peak = peak_megabytes(context.compute, before)
+        return Measured(peak, tuple(each.stage(read=turn.number == 0) for each in behind), complete=turn.of == 1)
 
 
 def _identities(tasks: Sequence[RetrievalTask]) -> list[list[str]]:
     return [[task.content_hash, *(query.id for query in task.queries)] for task in tasks]
 
 
-def _paid(limits: Limits) -> Limits:
-    return replace(limits, queries=min(limits.queries, PAID_QUERIES), documents=PAID_DOCUMENTS, warm_up=1)
-
-
-def clock(compute: Compute) -> float:
-    """Return seconds, once the device has done all it was given."""
-    if compute.device == "cuda":
-        import torch
-
-        torch.cuda.synchronize()
-    return time.perf_counter()
+def _turn(turn: Turn, model: object, starting: float, limits: Limits) -> Turn:
+    """Return the turn, or in place of the first the only one, where another start would be paid for or take long."""
+    return Turn() if turn.number == 0 and (isinstance(model, Paid) or starting > limits.seconds) else turn
 
 
 @dataclass(frozen=True)
@@ -177,7 +128,7 @@ class _Rates:
     vector_bytes: float
 
 
-def _rates(model: Embedder | Retriever, task: RetrievalTask, compute: Compute, limits: Limits) -> _Rates:
+def _rates(model: Embedder | Retriever, task: RetrievalTask, compute: Compute, limits: Limits, turn: Turn) -> _Rates:
     """Tell how fast a model encodes documents; a retriever indexes them."""
     contents = [document.content for document in task.corpus]
     started = clock(compute)
@@ -194,7 +145,7 @@ def _rates(model: Embedder | Retriever, task: RetrievalTask, compute: Compute, l
     model.encode(first, "document")
     started = clock(compute)
     model.encode(first, "document")
-    expected = limits.seconds * len(first) / (clock(compute) - started)
+    expected = limits.seconds / turn.of * len(first) / (clock(compute) - started)
     sample = sample[: max(FIRST_DOCUMENTS, min(limits.documents, int(expected)))]
     started = clock(compute)
     vectors = model.encode(sample, "document")
@@ -213,125 +164,123 @@ def _vector_bytes(model: Embedder, vectors: Vectors) -> float:
     return float(math.ceil(vectors.shape[1] * bits / 8))
 
 
-def _answers(
+@dataclass
+class _Answers:
+    """What came of the queries of a task, as in `FirstStage`; `usd` of all of them."""
+
+    asked: list[int] = field(default_factory=list)
+    embed: list[float] = field(default_factory=list)
+    search: list[float] = field(default_factory=list)
+    found: list[FoundRows] = field(default_factory=list)
+    usd: float = 0.0
+
+
+def _answered(
     model: Embedder | Retriever,
-    task: RetrievalTask,
-    rates: _Rates,
+    live: Sequence[LiveModel],
+    tasks: Sequence[RetrievalTask],
     candidates: int,
-    context: RunContext,
+    compute: Compute,
     limits: Limits,
-) -> FirstStage:
-    live = LiveModel.start(task.corpus, for_task(model, task.name), context)
-    for query in _for_seconds([_warm_up(task)] * limits.warm_up, limits.seconds, least=1):
-        live.search(query, live.embed(query), candidates)
-    rng = np.random.default_rng(limits.seed)
-    rows = rng.permutation(len(task.queries))[: limits.queries]
-    before = _spent(model)
-    asked, embed, search, answers = [], [], [], []
-    for text in _for_seconds([task.queries[row].text for row in rows], limits.seconds):
-        start = clock(context.compute)
-        embedded = live.embed(text)
-        middle = clock(context.compute)
-        answers.append(_rows(live.search(text, embedded, candidates)))
-        end = clock(context.compute)
-        asked.append(text)
-        embed.append(np.nan if embedded is None else middle - start)
-        search.append(end - (start if embedded is None else middle))
-    return FirstStage(
-        len(task.corpus),
-        rates.documents_per_second,
-        rates.index_seconds,
-        rates.dim,
-        rates.vector_bytes,
-        read_documents(live.model, task),
-        tuple(asked),
-        tuple(embed),
-        tuple(search),
-        tuple(answers),
-        (_spent(model) - before) / len(asked),
-    )
+    turn: Turn,
+) -> list[_Answers]:
+    """Time the queries of each task, those of all tasks side by side."""
+    answers = [_Answers() for _ in tasks]
+
+    def ask(text: str, of_tasks: Sequence[int], query: int | None) -> None:
+        """Answer a query in each of the tasks; without a row it is a warm-up, of which nothing is kept."""
+        spent, started = _spent(model), clock(compute)
+        embedded = live[of_tasks[0]].embed(text)
+        embed, usd = clock(compute) - started, _spent(model) - spent
+        for number in of_tasks:
+            started = clock(compute)
+            run = live[number].search(text, embedded, candidates)
+            search = clock(compute) - started
+            if query is not None:
+                answer = answers[number]
+                answer.asked.append(query)
+                answer.embed.append(np.nan if embedded is None else embed)
+                answer.search.append(search)
+                answer.found.append(found_rows(run))
+                answer.usd += usd
+
+    alike = _embedded_alike(model, tasks)
+    seconds = limits.seconds / turn.of * len(tasks)
+    for _ in for_seconds(range(limits.warm_up), seconds, least=1):
+        for of_tasks in alike:
+            ask(_warm_up(tasks[of_tasks[0]]), of_tasks, None)
+    drawn = [_drawn(tasks[of_tasks[0]], limits) for of_tasks in alike]
+    for place in for_seconds(turn.queries(range(max(map(len, drawn)))), seconds, turn.least):
+        for of_tasks, rows in zip(alike, drawn, strict=True):
+            if place < len(rows):
+                ask(tasks[of_tasks[0]].queries[rows[place]].text, of_tasks, rows[place])
+    return answers
 
 
-def fused(
-    stages: Sequence[FirstStage], fusion: Fusion, task: RetrievalTask, candidates: int, compute: Compute
-) -> FirstStage:
-    """Return a fusion of models that were measured by themselves: their times add up, as where one runs after the
-    other.
-
-    Which documents are read only in part is told of its models. A weight that is still to be chosen is taken as one
-    half: it changes what is found, not how long that takes.
-    """
-    if fusion.method == "weighted" and fusion.weight is None:
-        fusion = replace(fusion, weight=0.5)
-    id_rank = id_ranks([document.id for document in task.corpus])
-    n = min(len(stage.queries) for stage in stages)
-    seconds, answers = [], []
-    for query in range(n):
-        lists = [stage.found[query] for stage in stages]
-        started = clock(compute)
-        answers.append(_rows(fuse_lists([_run(of_model) for of_model in lists], fusion, id_rank, candidates)))
-        seconds.append(clock(compute) - started)
-    dense = [stage for stage in stages if not np.isnan(stage.dim)]
-    return FirstStage(
-        len(task.corpus),
-        1 / sum(1 / stage.documents_per_second for stage in dense) if dense else np.nan,
-        sum(stage.index_seconds for stage in stages),
-        sum(stage.dim for stage in dense) if dense else np.nan,
-        sum(stage.vector_bytes for stage in dense) if dense else np.nan,
-        None,
-        stages[0].queries[:n],
-        tuple(map(sum, zip(*(stage.embed[:n] for stage in dense), strict=True))) if dense else (math.nan,) * n,
-        tuple(map(sum, zip(seconds, *(stage.search[:n] for stage in stages), strict=True))),
-        tuple(answers),
-        sum(stage.usd_per_query for stage in stages),
-    )
+def _embedded_alike(model: Embedder | Retriever, tasks: Sequence[RetrievalTask]) -> list[list[int]]:
+    """Put together the numbers of tasks with the same queries, of which this model makes the same vectors."""
+    together: dict[tuple[object, ...], list[int]] = {}
+    for number, task in enumerate(tasks):
+        corpus = number if isinstance(model, Fittable) else None
+        prompts = task.name if isinstance(model, PromptedByTask) else None
+        together.setdefault((corpus, prompts, *(query.text for query in task.queries)), []).append(number)
+    return list(together.values())
 
 
-def _rows(run: Run) -> FoundRows:
-    """Tell what a run of one query has found."""
-    pairs = zip(run.documents[0].tolist(), run.scores[0].tolist(), strict=True)
-    return tuple((row, score) for row, score in pairs if row >= 0)
+def _drawn(task: RetrievalTask, limits: Limits) -> list[int]:
+    """Draw rows of the task's queries, in a random order."""
+    rows = np.random.default_rng(limits.seed).permutation(len(task.queries))[: limits.queries]
+    return [int(row) for row in rows]
 
 
-def _run(found: FoundRows) -> Run:
-    """Return the run that `_rows` was made of; it may be of nothing."""
-    rows = np.array([row for row, _ in found], dtype=np.int64)
-    return Run(rows[None, :], np.array([score for _, score in found], dtype=np.float64)[None, :])
+class _Behind:
+    """A reranker behind one model on a task: its candidates, and what came of reranking them."""
+
+    def __init__(
+        self,
+        reranker: Embedder | Reranker | ListReranker,
+        task: RetrievalTask,
+        number: int,
+        rows: Sequence[int],
+        found: Sequence[FoundRows],
+        most: int,
+    ) -> None:
+        self.reranker, self.task, self.rows = reranker, task, rows[:most]
+        # Blanks at the end change nothing but the text: what a model keeps of queries is not met again.
+        self.texts = [task.queries[row].text + " " * number for row in rows]
+        self.candidates: list[tuple[Found, ...]] = [
+            tuple((task.corpus[at], score) for at, score in of_query) for of_query in found
+        ]
+        self.asked: list[int] = []
+        self.seconds: list[float] = []
+        self.usd = 0.0
+
+    def stage(self, read: bool) -> SecondStage:
+        """Return what was measured; `read` tells of all candidates which are read only in part."""
+        pairs = [
+            (text, document.content)
+            for text, of_query in zip(self.texts, self.candidates, strict=True)
+            for document, _ in of_query
+        ]
+        reading = read_pairs(self.reranker, self.task, pairs) if read else None
+        return SecondStage(tuple(self.asked), tuple(self.seconds), reading, self.usd)
 
 
-def _reranked(
-    reranker: Embedder | Reranker | ListReranker,
-    task: RetrievalTask,
-    queries: Sequence[str],
-    found: Sequence[tuple[Found, ...]],
-    context: RunContext,
-    limits: Limits,
-) -> SecondStage:
-    for query in _for_seconds([_warm_up(task)] * limits.warm_up, limits.seconds, least=1):
-        second_stage(reranker, query, found[0], context)
-    before = _spent(reranker)
-    seconds = []
-    for query, candidates in _for_seconds(list(zip(queries, found, strict=True))[: limits.queries], limits.seconds):
-        started = clock(context.compute)
-        second_stage(reranker, query, candidates, context)
-        seconds.append(clock(context.compute) - started)
-    pairs = [
-        (query, document.content) for query, of_query in zip(queries, found, strict=True) for document, _ in of_query
-    ]
-    return SecondStage(
-        tuple(seconds),
-        read_pairs(reranker, task, pairs),
-        (_spent(reranker) - before) / len(seconds),
-    )
-
-
-def _for_seconds(items: Sequence[Item], seconds: float, least: int = LEAST_QUERIES) -> Iterator[Item]:
-    """Yield the items until about so many seconds have passed, but the first few in any case."""
-    started = time.perf_counter()
-    for number, item in enumerate(items):
-        if number >= least and time.perf_counter() - started > seconds:
-            return
-        yield item
+def _rerank(model: object, behind: Sequence[_Behind], context: RunContext, limits: Limits, turn: Turn) -> None:
+    """Time the queries behind each model, those of all side by side."""
+    compute, seconds = context.compute, limits.seconds / turn.of * len(behind)
+    for _ in for_seconds(range(limits.warm_up), seconds, least=1):
+        for each in behind:
+            second_stage(each.reranker, _warm_up(each.task), each.candidates[0], context)
+    most = max(len(each.rows) for each in behind)
+    for place in for_seconds(turn.queries(range(most)), seconds, turn.least):
+        for each in behind:
+            if place < len(each.rows):
+                spent, started = _spent(model), clock(compute)
+                second_stage(each.reranker, each.texts[place], each.candidates[place], context)
+                each.seconds.append(clock(compute) - started)
+                each.asked.append(each.rows[place])
+                each.usd += _spent(model) - spent
 
 
 def _warm_up(task: RetrievalTask) -> str:

@@ -70,11 +70,18 @@ class Evidence:
 CELLS, TRUNCATED = "measurements.csv", "truncated.csv"
 MEASUREMENT_COLUMNS = [
     *CELL_KEYS,
-    "embed_p50_ms", "search_p50_ms", "rerank_p50_ms", "latency_p50_ms", "latency_p95_ms", "queries",
+    "embed_p50_ms", "search_p50_ms", "rerank_p50_ms",
+    "latency_p50_ms", "latency_p50_low_ms", "latency_p50_high_ms",
+    "latency_p95_ms", "latency_p95_low_ms", "latency_p95_high_ms", "queries",
     "documents_per_second", "index_seconds", "peak_memory_mb", "dim", "vector_bytes", "corpus_bytes",
     "tokens_p50", "tokens_p95", "tokens_max", "documents_truncated", "pairs_truncated",
     "usd_per_million_tokens", "usd_per_thousand_queries", "price_note", "note",
 ]  # fmt: skip
+SPREADS = {
+    "latency_p50_ms": ("latency_p50_low_ms", "latency_p50_high_ms"),
+    "latency_p95_ms": ("latency_p95_low_ms", "latency_p95_high_ms"),
+}
+"""The columns of what was measured in rounds, and those of the lowest and the highest round."""
 TEXTS = (*CELL_KEYS, "price_note", "note")
 TRUNCATED_COLUMNS = ["task", "split", "model", "query", "document"]
 
@@ -88,7 +95,10 @@ class Measurements:
 
     - `embed_p50_ms`, `search_p50_ms`, `rerank_p50_ms`: milliseconds of each stage of a single query; a retriever has
       no embedding, a first stage alone no reranking. `latency_p50_ms`, `latency_p95_ms`: of their sum for the same
-      query, over `queries` queries.
+      query, over `queries` queries: the shortest time within which that share of them was answered.
+    - `latency_p95_low_ms`, `latency_p95_high_ms`, and so of p50: the same of the lowest and of the highest of the six
+      rounds in which queries that follow each other are put together (fewer than six queries are a round each). With
+      97 % confidence the median of all rounds is between them. NaN of a single query.
     - `documents_per_second`: documents that the model encodes a second, in batches. `index_seconds`: to encode the
       corpus at that rate, and to learn from it where the model does; for a retriever, to index it.
     - `peak_memory_mb`: megabytes (10^6 bytes) that the model, and the reranker, need at most, each in a process of

@@ -2,7 +2,8 @@
 
 from evalkit.compute import Compute
 from evalkit.measure._child import kept_or_measured
-from evalkit.measure._timing import FirstWork, Limits, SecondWork
+from evalkit.measure._rounds import Limits
+from evalkit.measure._timing import FirstWork, SecondWork
 from evalkit.models.registry import build, parse_spec
 from evalkit.runner.context import RunContext
 from evalkit.tasks import load_task
@@ -38,7 +39,7 @@ def test_a_reranker_s_too(tmp_path):
 
     def second(score):
         found = ((0, score), (5, 0.5))
-        return SecondWork((task,), ((0, (task.queries[0].text, task.queries[1].text), (found, found)),))
+        return SecondWork((task,), ((0, (0, 1), (found, found)),))
 
     once = kept(tmp_path, second(1.0))
     assert kept(tmp_path, second(1.0)) == once

@@ -8,7 +8,7 @@ from fakes import retrieval_task
 
 from evalkit.compute import Compute
 from evalkit.measure import Limits, measure
-from evalkit.measure import _timing as work
+from evalkit.measure import _rounds as work
 from evalkit.models.registry.selection import choose_participants
 from evalkit.runner.context import RunContext
 from evalkit.spending import Spending
