@@ -17,11 +17,12 @@ import pandas as pd
 
 from evalkit.cell import NO_RERANKER, Cell
 from evalkit.compute import Compute
-from evalkit.measure._child import Job, attempt, in_child, kept_or_measured
+from evalkit.measure._child import SERVER, Job, attempt, in_child, kept_or_measured, libraries_of
 from evalkit.measure._rounds import TURNS, Limits, Turn
 from evalkit.measure._stages import Measured, figures, fused
 from evalkit.measure._timing import FirstWork, SecondWork
 from evalkit.models.facts import look_up
+from evalkit.models.registry import ModelSpec
 from evalkit.models.registry.options import ApiOptions
 from evalkit.models.registry.reference import ModelRef
 from evalkit.models.registry.selection import FusionSpec, Participants
@@ -40,6 +41,18 @@ class MeasuringInterrupted(KeyboardInterrupt):
     def __init__(self, measurements: Measurements) -> None:
         super().__init__()
         self.measurements = measurements
+
+
+def prepare(participants: Participants) -> None:
+    """Start to import what the models need, in the process that measures them, while this one does other things.
+
+    That takes longer than to measure a small model. Nothing is timed yet.
+    """
+    models = [*participants.models.values(), *participants.rerankers.values()]
+    specs = [model.spec for model in models if model.spec is not None and _has_own_process(model.spec)]
+    libraries = dict.fromkeys(library for spec in specs for library in libraries_of(spec))
+    if libraries:
+        SERVER.prepare(list(libraries))
 
 
 def measure(
@@ -148,10 +161,15 @@ def _measured(
 ) -> Measured | str:
     """Tell what was measured, or the reason why it could not be."""
     spec = model.spec
-    if spec is not None and not isinstance(spec.options, ApiOptions):
+    if spec is not None and _has_own_process(spec):
         root = None if context.store is None else str(context.store.root)
         return in_child(Job(spec, model.label, work, context.compute, root, limits, kept))
     return attempt(lambda: kept_or_measured(kept, work, context.load(model), model.label, context, limits, None))
+
+
+def _has_own_process(spec: ModelSpec) -> bool:
+    """Tell whether a model is measured in a process of its own: not where it is behind an API."""
+    return not isinstance(spec.options, ApiOptions)
 
 
 def _fused(

@@ -61,7 +61,7 @@ def kept_or_measured(
     file = folder / f"{fingerprint(made_from)}.json"
     if file.is_file():
         found = json.loads(file.read_text(encoding="utf-8"))
-        stages = tuple(map(TypeAdapter(work.stage).validate_python, found["stages"]))
+        stages: tuple[Any, ...] = tuple(map(TypeAdapter(work.stage).validate_python, found["stages"]))
         return Measured(found["peak_megabytes"], stages, found["complete"])
     measured = work.do(model, label, context, limits, before)
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def in_child(job: Job) -> Measured | str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / JOB).write_bytes(pickle.dumps((job, os.getcwd(), dict(os.environ))))
-        status, said = SERVER.perform(folder, _libraries(job.spec))
+        status, said = SERVER.perform(folder, libraries_of(job.spec))
         if (folder / RESULT).is_file():
             result: Measured | str = pickle.loads((folder / RESULT).read_bytes())
             return result
@@ -127,6 +127,12 @@ class Server:
         self._process = None
         self._errors.seek(0)
         return status, self._errors.read().decode(errors="replace")
+
+    def prepare(self, libraries: Sequence[str]) -> None:
+        """Have libraries imported, and do not wait for it."""
+        process = self._process = self._process or self._started()
+        with suppress(BrokenPipeError):  # the next job tells why
+            print(json.dumps(["", *libraries]), file=process.stdin, flush=True)
 
     def stop(self) -> None:
         """End the process and what it has started, if there is one."""
@@ -163,6 +169,7 @@ def attempt(work: Callable[[], Measured]) -> Measured | str:
 def serve() -> None:
     """Have the job done that each line of the standard input names, a folder and libraries, and write its status.
 
+    A line without a folder names libraries for jobs to come.
     Where a process cannot be forked once libraries are in it, this one does the job itself, and ends.
     """
     forks = sys.platform == "linux"
@@ -171,6 +178,8 @@ def serve() -> None:
         for library in libraries:
             with suppress(ImportError):  # the job says it better
                 import_module(library)
+        if not name:
+            continue
         if not forks:
             _work(Path(name))
             return
@@ -202,7 +211,7 @@ def _work(folder: Path) -> NoReturn:
 
 
 def _perform(job: Job) -> Measured:
-    for library in _libraries(job.spec):
+    for library in libraries_of(job.spec):
         import_module(library)
     before = start_counting()
     store = None if job.store is None else Store(job.store)
@@ -211,7 +220,7 @@ def _perform(job: Job) -> Measured:
     return kept_or_measured(job.kept, job.work, model, job.label, context, job.limits, before)
 
 
-def _libraries(spec: ModelSpec) -> list[str]:
+def libraries_of(spec: ModelSpec) -> list[str]:
     """List the modules that the family needs, whose memory is not counted as the model's."""
     modules = (families()[spec.family].module or "").split()
     return [*modules, *(["torch"] if _TORCH.intersection(modules) else [])]

@@ -34,7 +34,9 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is timed: at most `queries`, for about `seconds` a stage of a task, drawn with `seed`."""
+    """How much is timed: at most `queries`, for about `seconds` a stage of a task, drawn with `seed`; at most
+    `documents`, for about `seconds` in all tasks together.
+    """
 
     queries: int = 50
     seconds: float = 5.0

@@ -52,7 +52,8 @@ class FirstWork:
                 raise ConfigError(f"without a store, measuring {label!r} would pay for the whole corpus again.")
             limits = limits.paid
         compute = context.compute
-        rates = [_rates(model, task, compute, limits, self.turn) for task in self.tasks]
+        seconds = limits.seconds / self.turn.of / len(self.tasks)
+        rates = [_rates(model, task, compute, limits, seconds) for task in self.tasks]
         # Before the corpus's vectors come into memory: those are counted in bytes, for any engine.
         peak = peak_megabytes(compute, before)
         started = clock(compute)
@@ -128,8 +129,10 @@ class _Rates:
     vector_bytes: float
 
 
-def _rates(model: Embedder | Retriever, task: RetrievalTask, compute: Compute, limits: Limits, turn: Turn) -> _Rates:
-    """Tell how fast a model encodes documents; a retriever indexes them."""
+def _rates(
+    model: Embedder | Retriever, task: RetrievalTask, compute: Compute, limits: Limits, seconds: float
+) -> _Rates:
+    """Tell how fast a model encodes documents, of so many as take about `seconds`; a retriever indexes them."""
     contents = [document.content for document in task.corpus]
     started = clock(compute)
     model = prepared(model, task.name, contents)
@@ -145,7 +148,7 @@ def _rates(model: Embedder | Retriever, task: RetrievalTask, compute: Compute, l
     model.encode(first, "document")
     started = clock(compute)
     model.encode(first, "document")
-    expected = limits.seconds / turn.of * len(first) / (clock(compute) - started)
+    expected = seconds * len(first) / (clock(compute) - started)
     sample = sample[: max(FIRST_DOCUMENTS, min(limits.documents, int(expected)))]
     started = clock(compute)
     vectors = model.encode(sample, "document")
@@ -213,7 +216,10 @@ def _answered(
     for place in for_seconds(turn.queries(range(max(map(len, drawn)))), seconds, turn.least):
         for of_tasks, rows in zip(alike, drawn, strict=True):
             if place < len(rows):
-                ask(tasks[of_tasks[0]].queries[rows[place]].text, of_tasks, rows[place])
+                # What comes right after the model is slower than what follows: each of the tasks in turn.
+                first = place // turn.of % len(of_tasks)
+                rotated = [*of_tasks[first:], *of_tasks[:first]]
+                ask(tasks[of_tasks[0]].queries[rows[place]].text, rotated, rows[place])
     return answers
 
 

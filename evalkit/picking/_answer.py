@@ -2,8 +2,17 @@
 
 import math
 
-from evalkit.picking._recommend import Choice, Recommendation
-from evalkit.picking._recommendation import WHAT_TO_DO, WITHHELD, costs, headline, named
+from evalkit.picking._choice import Choice
+from evalkit.picking._recommend import Recommendation
+from evalkit.picking._recommendation import (
+    MEASURE_AGAIN,
+    WHAT_TO_DO,
+    WITHHELD,
+    costs,
+    headline,
+    named,
+    not_decided,
+)
 from evalkit.picking.documents import told_tables
 from evalkit.results import Results
 from evalkit.results.comparisons import FEWEST
@@ -14,8 +23,12 @@ def in_short(found: Recommendation, results: Results) -> list[str]:
     parts = [f"{headline(found, results)}."]
     if not found.decide:
         parts += [WITHHELD, WHAT_TO_DO]
+    elif found.undecided is not None:
+        return [*parts, *not_decided(found.undecided, found), *_not_there(results)]
     elif found.shown is not None:
         parts += [_how_sure(found, found.shown), f"It costs {costs(found.shown)}."]
+    elif found.in_doubt:
+        parts.append(MEASURE_AGAIN)
     parts += [f"{each.if_.capitalize()} it would be {named(each.choice)}." for each in found.alternatives[:1]]
     return [*parts, *_not_there(results)]
 

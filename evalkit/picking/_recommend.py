@@ -2,15 +2,16 @@
 
 How it is decided:
 
-1. A choice is a model, a reranker (or none) and a chunking. Those that a requirement rules out, or of which it cannot
-   be told, are left out, each with the reason.
+1. A choice is a model, a reranker (or none) and a chunking. Those that a requirement rules out, or of which what it
+   asks for is not known, are left out, each with the reason. Where a limit is within the spread of what was measured,
+   all that follows is done twice, with such choices and without. If that makes a difference, nothing is chosen.
 2. The best is the one with the highest mean of the metric among those that are left.
 3. Every other is compared with it on the same questions. It is good enough if the lower bound of the paired 95 %
    interval of (choice - best) is above -margin: non-inferiority (Piaggio et al. 2012, CONSORT extension).
-4. The cheapest of the best and the good enough is the choice: by price, then latency p95, then bytes of the corpus's
-   vectors. If it is the best, and some of the others cannot be told apart from it, they are tied, and the cheapest of
-   the tied is named as no more than that. If none of the others can be told apart from it, the questions are too few
-   to name any.
+4. The cheapest of the best and the good enough is the choice: by price, then latency p95 where its spread leaves no
+   doubt which is faster, then bytes of the corpus's vectors, then the score (see `_choice`). If it is the best, and
+   some of the others cannot be told apart from it, they are tied, and the cheapest of the tied is named as no more
+   than that. If none of the others can be told apart from it, the questions are too few to name any.
 5. The score on new questions of a choice that is no tie's is estimated: it is chosen without the questions that it is
    scored on (`stats.selection`).
 
@@ -30,7 +31,8 @@ from scipy.special import stdtrit
 
 from evalkit.cell import NO_RERANKER
 from evalkit.errors import ConfigError
-from evalkit.picking._requirements import Requirement
+from evalkit.picking._choice import Choice, Costs, cheapest
+from evalkit.picking._requirements import Requirement, is_known
 from evalkit.results import Results
 from evalkit.results.comparisons import LEVEL
 from evalkit.results.facts import NO_WEIGHTS, cell_facts, parts_of
@@ -39,41 +41,6 @@ from evalkit.stats.paired import compare_means, queries_needed, smallest_differe
 from evalkit.stats.selection import Choose, Confirmed, confirm
 from evalkit.stats.step_down import told_apart
 from evalkit.types import FloatArray, IntArray
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A cell as something to use. `values` holds what was measured and is known of it, by column; NaN: not known.
-
-    `difference` is choice - best over the same questions (fractions), with the bounds of its 95 % interval,
-    `p_corrected`, and `sd` of one question's difference; NaN for the best itself and for one that is left out.
-    `unmet` and `untold` hold the requirements that rule it out, as the user wrote them.
-    """
-
-    chunking: str
-    model: str
-    reranker: str
-    score: float
-    values: Mapping[str, object]
-    unmet: tuple[str, ...] = ()
-    untold: tuple[str, ...] = ()
-    difference: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    p_corrected: float = math.nan
-    sd: float = math.nan
-
-    @property
-    def allowed(self) -> bool:
-        """Whether it keeps to all requirements."""
-        return not self.unmet and not self.untold
-
-    @property
-    def cost(self) -> tuple[float, float, float]:
-        """What it is ordered by, cheapest first: USD a thousand queries, latency p95 in ms, bytes of vectors."""
-        columns = ("usd_per_thousand_queries", "latency_p95_ms", "corpus_bytes")
-        return tuple(_or_infinite(self.values.get(column)) for column in columns)  # type: ignore[return-value]
-
 
 Basis = Literal["as good and cheaper", "better than all others", "cheapest of a tie"]
 """What a choice rests on: it was shown to lose no more than the margin against the best, or it was shown to be the
@@ -90,13 +57,25 @@ class Alternative:
 
 
 @dataclass(frozen=True)
+class Undecided:
+    """A limit is within the spread of what was measured `of` a choice, and that makes a difference: what would be
+    chosen if all such limits were kept to, and what if none were; None for nothing.
+    """
+
+    of: Choice
+    if_kept: Choice | None
+    if_not: Choice | None
+
+
+@dataclass(frozen=True)
 class Recommendation:
     """The decision and what it rests on.
 
     `choices` has all cells with a score, best first; `pareto` those allowed that no other one beats in quality,
     latency and cost at once. `choice` is None if the requirements leave nothing that finds anything, if nothing is
-    told apart from the best, or if the questions do not `decide`; `basis` says what it rests on, `tied` counts the
-    best and those not told apart from it, `confirmed` is its score on new questions, None in a tie.
+    told apart from the best, if it is `undecided`, or if the questions do not `decide`; `basis` says what it rests
+    on, `tied` counts the best and those not told apart from it, `confirmed` is its score on new questions, None in a
+    tie.
 
     `detectable` is the smallest difference from the best that the questions show with 80 % power, for the choice that
     is hardest to tell from it; `needed` the number of questions at which it would be the margin. NaN where no
@@ -117,12 +96,18 @@ class Recommendation:
     tied: int
     basis: Basis | None
     confirmed: Confirmed | None
+    undecided: Undecided | None = None
     decide: bool = True
 
     @property
     def allowed(self) -> tuple[Choice, ...]:
         """The choices that keep to all requirements, best first."""
         return tuple(each for each in self.choices if each.allowed)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether there are choices of which it cannot be told if they keep to a limit, and nothing else against."""
+        return any(each.may_be_allowed and not each.allowed for each in self.choices)
 
     @property
     def shown(self) -> Choice | None:
@@ -166,19 +151,20 @@ def recommend(
             Choice(
                 split, model, reranker, float(np.mean(values[:, column])), of_cell,
                 tuple(text for text, verdict in verdicts if verdict == "unmet"),
-                tuple(text for text, verdict in verdicts if verdict == "cannot be told"),
+                tuple(text for text, verdict in verdicts if verdict == "not known"),
+                tuple(text for text, verdict in verdicts if verdict == "within the spread"),
             )
         )  # fmt: skip
     seed = results.provenance["seed"]
     found = _decide(choices, values, requirements, metric, margin, seed)
     if not decide:
-        return replace(found, choice=None, basis=None, alternatives=(), decide=False)
+        return replace(found, choice=None, basis=None, alternatives=(), undecided=None, decide=False)
     are_fractions = values.min() >= 0 and values.max() <= 1
     if found.basis in (None, "cheapest of a tie") or not are_fractions:
         return found
     groups = None if document_of is None else [document_of[str(question)] for question in table.index]
     of_allowed = _eligible(choices)
-    rule = _rule(values[:, of_allowed], [choices[number].cost for number in of_allowed], margin, found.basis)
+    rule = _rule(values[:, of_allowed], Costs.of([choices[number] for number in of_allowed]), margin, found.basis)
     return replace(found, confirmed=confirm(values[:, of_allowed], rule, groups, seed=seed))
 
 
@@ -205,6 +191,9 @@ def _decide(
     compared = _against_best(choices, values, allowed, apart, seed)
     eligible = [compared[number] for number in allowed]
     best, choice, basis = _chosen(eligible, margin)
+    undecided = _undecided(choices, values, choice, margin, seed)
+    if undecided is not None:
+        choice, basis = None, None
     others = sorted(
         (each for each in compared if each.allowed and each is not best), key=lambda each: each.score, reverse=True
     )
@@ -220,7 +209,7 @@ def _decide(
         metric, margin, len(values), tuple(sorted(compared, key=lambda each: each.score, reverse=True)),
         best, choice, _pareto(eligible), tuple(alternatives),
         smallest_difference(sd, len(values)), queries_needed(margin, sd), int(np.sum(np.triu(apart <= LEVEL, 1))),
-        len(_tied(eligible, best)), basis, None,
+        len(_tied(eligible, best)), basis, None, undecided,
     )  # fmt: skip
 
 
@@ -262,7 +251,9 @@ def _against_best(
 
 def _first(choices: Sequence[Choice], allowed: Sequence[int]) -> int:
     """Return the best of those allowed; of equals the cheapest."""
-    return min(allowed, key=lambda number: (-choices[number].score, choices[number].cost))
+    top = max(choices[number].score for number in allowed)
+    found = cheapest([choices[number] for number in allowed if choices[number].score == top])
+    return next(number for number in allowed if choices[number] is found)
 
 
 def _tied(allowed: Sequence[Choice], best: Choice | None) -> list[Choice]:
@@ -275,20 +266,40 @@ def _chosen(allowed: Sequence[Choice], margin: float) -> tuple[Choice | None, Ch
     if not allowed:
         return None, None, None
     best = allowed[_first(allowed, range(len(allowed)))]
-    choice = min((each for each in allowed if each is best or each.low > -margin), key=lambda each: each.cost)
+    choice = cheapest([each for each in allowed if each is best or each.low > -margin])
     if choice is not best:
         return best, choice, "as good and cheaper"
     tied = _tied(allowed, best)
     if len(tied) == 1:
         return best, best, "better than all others"
     if len(tied) < len(allowed):
-        return best, min(tied, key=lambda each: each.cost), "cheapest of a tie"
+        return best, cheapest(tied), "cheapest of a tie"
     return best, None, None
 
 
-def _rule(values: FloatArray, costs: Sequence[tuple[float, ...]], margin: float, basis: Basis) -> Choose:
+def _chosen_of(choices: Sequence[Choice], values: Any, margin: float, seed: int) -> Choice | None:
+    """Return what is chosen of those that are allowed, from the values of all."""
+    allowed = _eligible(choices)
+    compared = _against_best(choices, values, allowed, _told_apart(values, allowed, seed), seed)
+    return _chosen([compared[number] for number in allowed], margin)[1]
+
+
+def _undecided(
+    choices: Sequence[Choice], values: Any, if_not: Choice | None, margin: float, seed: int
+) -> Undecided | None:
+    """Tell what would be chosen if the doubtful choices were allowed; None if the same as without them, `if_not`."""
+    doubtful = [each for each in choices if each.may_be_allowed and not each.allowed]
+    if not doubtful:
+        return None
+    if_kept = _chosen_of([replace(each, doubtful=()) for each in choices], values, margin, seed)
+    if (if_kept and if_kept.name) == (if_not and if_not.name):
+        return None
+    first = max(doubtful, key=lambda each: (if_kept is not None and each.name == if_kept.name, each.score))
+    return Undecided(first, if_kept, if_not)
+
+
+def _rule(values: FloatArray, costs: Costs, margin: float, basis: Basis) -> Choose:
     """Return how a choice is made, as arithmetic: by Student's intervals in place of the bootstrap's."""
-    by_cost = np.argsort(sorted(range(len(costs)), key=costs.__getitem__))
 
     def choose(counts: IntArray) -> int:
         n = int(counts.sum())
@@ -301,7 +312,8 @@ def _rule(values: FloatArray, costs: Sequence[tuple[float, ...]], margin: float,
         error = np.sqrt(np.maximum(counts @ difference**2 / n - mean**2, 0) / max(n - 1, 1))
         good = mean - stdtrit(max(n - 1, 1), 0.975) * error > -margin
         good[best] = True
-        return int(np.where(good, by_cost, len(costs)).argmin())
+        alike = costs.cheapest(np.flatnonzero(good))
+        return int(alike[means[alike].argmax()])
 
     return choose
 
@@ -309,21 +321,21 @@ def _rule(values: FloatArray, costs: Sequence[tuple[float, ...]], margin: float,
 def _pareto(allowed: Sequence[Choice]) -> tuple[Choice, ...]:
     """Return those that no other is at least as good as in all three and better in one, best first.
 
-    The cost is the price where any has one, else the bytes of vectors. What is not known counts as the worst.
+    The three are the score, latency, and the price where any has one, else the bytes of vectors. Latencies whose
+    spreads overlap count as the same, what is not known as the worst.
     """
-    priced = any(_or_infinite(each.values.get("usd_per_thousand_queries")) > 0 for each in allowed)
-    column = "usd_per_thousand_queries" if priced else "corpus_bytes"
+    priced = any(each.usd > 0 for each in allowed)
 
-    def place(each: Choice) -> tuple[float, float, float]:
-        return -each.score, each.cost[1], _or_infinite(each.values.get(column))
+    def cost(each: Choice) -> float:
+        return each.usd if priced else each.bytes
 
-    def beaten(each: Choice) -> bool:
-        own = place(each)
-        return any(
-            place(other) != own and all(a <= b for a, b in zip(place(other), own, strict=True)) for other in allowed
-        )
+    def beats(one: Choice, other: Choice) -> bool:
+        as_good = one.score >= other.score and cost(one) <= cost(other) and not other.is_faster_than(one)
+        better = one.score > other.score or cost(one) < cost(other) or one.is_faster_than(other)
+        return as_good and better
 
-    return tuple(sorted((each for each in allowed if not beaten(each)), key=lambda each: each.score, reverse=True))
+    unbeaten = (each for each in allowed if not any(beats(other, each) for other in allowed))
+    return tuple(sorted(unbeaten, key=lambda each: each.score, reverse=True))
 
 
 def _other_margins(
@@ -333,12 +345,13 @@ def _other_margins(
     if best is None or choice is None:
         return []
     found = []
-    cheaper = [each for each in compared if each.allowed and each.low <= -margin and each.cost < choice.cost]
-    if cheaper:
-        next_ = max(cheaper, key=lambda each: each.low)
-        found.append(Alternative(f"with a margin above {-next_.low:.3f} in place of {margin:g}", next_))
+    allowed = [each for each in compared if each.allowed]
+    for low in sorted((each.low for each in allowed if each.low <= -margin), reverse=True):
+        looser = cheapest([each for each in allowed if each is best or each.low >= low])
+        if looser is not choice:
+            found.append(Alternative(f"with a margin above {-low:.3f} in place of {margin:g}", looser))
+            break
     if choice is not best and choice.low < 0:
-        allowed = [each for each in compared if each.allowed]
         tighter = _chosen(allowed, -choice.low)[1]
         if tighter is not None and tighter is not choice:
             found.append(Alternative(f"with a margin of {-choice.low:.3f} or less in place of {margin:g}", tighter))
@@ -360,20 +373,15 @@ def _without_each(
             replace(
                 each,
                 unmet=tuple(other for other in each.unmet if other != text),
-                untold=tuple(other for other in each.untold if other != text),
+                unknown=tuple(other for other in each.unknown if other != text),
+                doubtful=tuple(other for other in each.doubtful if other != text),
             )
             for each in choices
         ]
-        allowed = _eligible(freed)
-        compared = _against_best(freed, values, allowed, _told_apart(values, allowed, seed), seed)
-        other = _chosen([compared[number] for number in allowed], margin)[1]
-        if other is not None and (choice is None or _name(other) != _name(choice)):
+        other = _chosen_of(freed, values, margin, seed)
+        if other is not None and (choice is None or other.name != choice.name):
             found.append(Alternative(f"without {text}", other))
     return found
-
-
-def _name(choice: Choice) -> tuple[str, str, str]:
-    return choice.chunking, choice.model, choice.reranker
 
 
 def _values(results: Results, cell: tuple[str, str, str]) -> dict[str, object]:
@@ -384,7 +392,7 @@ def _values(results: Results, cell: tuple[str, str, str]) -> dict[str, object]:
     if values and not values["note"]:
         if str(values["price_note"]).startswith("local"):
             values["usd_per_million_tokens"] = 0.0
-        if math.isnan(_or_infinite(values["embed_p50_ms"], math.nan)):  # it has no vectors, so none take room
+        if not is_known(values["embed_p50_ms"]):  # it has no vectors, so none take room
             values.update(dim=0.0, vector_bytes=0.0, corpus_bytes=0.0)
     known = [facts for label in cell[1:] if label != NO_RERANKER for facts in parts_of(label, results.provenance)]
     values["licence"] = tuple(each.licence for each in known if each.licence != NO_WEIGHTS)
@@ -397,7 +405,3 @@ def _scores(results: Results, cell: tuple[str, str, str]) -> dict[str, object]:
     scores = results.scores
     rows = scores[(scores[["split", "model", "reranker"]].astype(str) == list(cell)).all(axis=1)]
     return dict(zip(rows["metric"].astype(str), rows["score"].astype(float), strict=True))
-
-
-def _or_infinite(value: object, otherwise: float = math.inf) -> float:
-    return float(value) if isinstance(value, int | float) and not math.isnan(value) else otherwise

@@ -4,9 +4,12 @@ import math
 from typing import Any
 
 from evalkit.cell import cell_name
-from evalkit.picking._recommend import Choice, Recommendation
+from evalkit.picking._choice import LATENCY, Choice
+from evalkit.picking._recommend import Recommendation, Undecided
+from evalkit.picking._requirements import parse_requirements, spread_of
 from evalkit.picking._validity import validity
 from evalkit.picking.documents import Coverage
+from evalkit.reporting.table import in_brackets
 from evalkit.results import Results
 from evalkit.results.comparisons import FEWEST, LEVEL
 
@@ -14,6 +17,10 @@ WITHHELD = "They were made from the documents; such questions may put models in 
 WHAT_TO_DO = (
     "Write 20 that your users would ask, in their words, each with the words that answer it (a CSV file: question, "
     "quote), and give it with --questions; or let a language model write them, with --llm."
+)
+MEASURE_AGAIN = (
+    "To tell, measure again on a machine that does nothing else, on more queries and for longer (--measure-queries "
+    "200 --measure-seconds 20); what was encoded is kept. Or move the limit."
 )
 
 
@@ -53,8 +60,13 @@ def headline(found: Recommendation, results: Results) -> str:
 def _answer(found: Recommendation) -> str:
     if not found.decide:
         return "No recommendation: these questions cannot say which model is best"
+    if found.undecided is not None:
+        of = found.undecided.of
+        return f"Not decided: it cannot be told whether {named(of)} meets {' and '.join(of.doubtful)}"
     if found.best is None and found.allowed:
         return "No choice finds the answer to any question"
+    if found.best is None and found.in_doubt:
+        return "Of no choice can it be told that it meets all requirements"
     if found.best is None:
         return "Nothing meets all requirements"
     if found.choice is None:
@@ -85,9 +97,11 @@ def _reasons(found: Recommendation) -> list[str]:
             text += (
                 f" The best is {named(best)}: {best.score:.3f}; {costs(best)}. The choice is "
                 f"{_apart(choice)} (95 % interval of the difference {choice.low:+.3f} to {choice.high:+.3f}), so it "
-                f"is not worse by the margin of {found.margin:g}, and it is cheaper."
+                f"is not worse by the margin of {found.margin:g}, and it is {_cheaper(choice, best)}."
             )
         parts.append(text)
+    elif found.undecided is not None:
+        parts.append(" ".join(not_decided(found.undecided, found)))
     elif best is not None and found.decide:
         parts.append(
             f"The highest score is that of {named(best)}: {found.metric} {best.score:.3f} over {found.questions} "
@@ -97,7 +111,25 @@ def _reasons(found: Recommendation) -> list[str]:
     if left_out:
         lines = [f"- {named(each)} ({found.metric} {each.score:.3f}): {_why_not(each)}" for each in left_out]
         parts.append("Left out by the requirements:\n\n" + "\n".join(lines))
+        if found.undecided is None and found.in_doubt:
+            parts.append(MEASURE_AGAIN)
     return parts
+
+
+def not_decided(undecided: Undecided, found: Recommendation) -> list[str]:
+    """Say what cannot be told, what hangs on it, and what to do."""
+    return [
+        f"Of {named(undecided.of)} it {_doubts(undecided.of)}.",
+        f"If every limit that is in doubt is kept to, {_would_be(undecided.if_kept, found)}; "
+        f"if none is, {_would_be(undecided.if_not, found)}.",
+        MEASURE_AGAIN,
+    ]
+
+
+def _would_be(choice: Choice | None, found: Recommendation) -> str:
+    if choice is None:
+        return "nothing would be chosen"
+    return f"the choice would be {named(choice)}, {found.metric} {choice.score:.3f}"
 
 
 def _tie(found: Recommendation, best: Choice) -> str:
@@ -114,17 +146,45 @@ def _enough(found: Recommendation) -> str:
     return "Ask more questions, and harder ones."
 
 
+def _cheaper(choice: Choice, best: Choice) -> str:
+    """Say what makes a choice cheaper than the best."""
+    if choice.usd < best.usd:
+        return "cheaper"
+    if choice.is_faster_than(best):
+        return "faster"
+    if choice.bytes < best.bytes:
+        return "smaller: its vectors take fewer bytes, and which of the two is faster cannot be told"
+    return "the cheapest of those that are not"
+
+
 def _why_not(choice: Choice) -> str:
     reasons = [f"not {text} ({_known(choice, text)})" for text in choice.unmet]
-    reasons += [f"cannot be told whether {text}: it is not known" for text in choice.untold]
+    reasons += [f"cannot be told whether {text}: it is not known" for text in choice.unknown]
+    return "; ".join([*reasons, *([_doubts(choice)] if choice.doubtful else [])])
+
+
+def _doubts(choice: Choice) -> str:
+    """Say of what was measured why it cannot be told whether the choice meets a requirement."""
+    reasons = []
+    for text in choice.doubtful:
+        column = _column(text)
+        low, high = spread_of(column, choice.values)
+        rounds = (
+            f"and {low:.3g} to {high:.3g} ms in the rounds that it was measured in"
+            if math.isfinite(high)
+            else "of a single query"
+        )
+        reasons.append(f"cannot be told whether {text}: it is {choice.known(column):.3g} ms, {rounds}")
     return "; ".join(reasons)
 
 
 def _known(choice: Choice, requirement: str) -> str:
-    from evalkit.picking._requirements import parse_requirements
-
-    value: Any = choice.values.get(parse_requirements(requirement)[0].column)
+    value: Any = choice.values.get(_column(requirement))
     return " and ".join(map(str, value)) if isinstance(value, tuple) else f"it is {value:.4g}"
+
+
+def _column(requirement: str) -> str:
+    return parse_requirements(requirement)[0].column
 
 
 def _pareto(found: Recommendation) -> str:
@@ -205,14 +265,15 @@ def costs(choice: Choice) -> str:
     values: Any = choice.values
     told = []
     for column, form, scale in (
-        ("latency_p95_ms", "p95 {:.3g} ms a query", 1),
+        (LATENCY, "p95 {:.3g} ms a query", 1),
         ("corpus_bytes", "{:.3g} MB of vectors", 1e-6),
         ("peak_memory_mb", "{:.3g} MB of memory", 1),
     ):
         value = values.get(column)
         known = value is not None and not math.isnan(value)
         without = column == "corpus_bytes" and value == 0
-        told.append("no vectors" if without else form.format(value * scale) if known else "")
+        text = "no vectors" if without else form.format(value * scale) if known else ""
+        told.append(text + (in_brackets(*choice.latency, "{:.3g}") if column == LATENCY and known else ""))
     usd = values.get("usd_per_thousand_queries")
     if usd is not None and usd > 0:
         told.append(f"{usd:.3g} USD a thousand queries")

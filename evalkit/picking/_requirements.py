@@ -5,15 +5,16 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from evalkit.errors import ConfigError, UnknownNameError, did_you_mean
 from evalkit.metrics import ir
 from evalkit.metrics.metric import Metric
 from evalkit.metrics.ranking import ranking_metrics
+from evalkit.results.records import SPREADS
 from evalkit.runner.config import split_list
 
-Verdict = Literal["met", "unmet", "cannot be told"]
+Verdict = Literal["met", "unmet", "not known", "within the spread"]
 
 
 @dataclass(frozen=True)
@@ -70,20 +71,42 @@ class Requirement:
         return _is_metric(self.column)
 
     def verdict(self, values: Mapping[str, object]) -> Verdict:
-        """Tell whether a choice with these values, by column, keeps to it; what is not known cannot be told."""
+        """Tell whether a choice with these values, by column, keeps to it.
+
+        What was measured in rounds neither keeps to it nor breaks it where some rounds do the one and some the other:
+        then the limit is within the spread.
+        """
         found = values.get(self.column)
         if isinstance(self.value, tuple):
             if not isinstance(found, tuple) or None in found:
-                return "cannot be told"
+                return "not known"
             # Each model of the choice has a licence; all must fit.
             fits = [any(self._fits(part, wanted) for wanted in self.value) for part in found]
             return "met" if all(fits) else "unmet"
-        if not isinstance(found, int | float) or math.isnan(found):
-            return "cannot be told"
-        return "met" if _COMPARE[self.operator](float(found), self.value) else "unmet"
+        if not is_known(found):
+            return "not known"
+        low, high = spread_of(self.column, values)
+        at_ends = [_COMPARE[self.operator](end, self.value) for end in (low, high)]
+        if at_ends[0] != at_ends[1] or (self.operator == "=" and low < self.value < high):
+            return "within the spread"
+        return "met" if at_ends[0] else "unmet"
 
     def _fits(self, found: str, wanted: str) -> bool:
         return wanted in found.lower() if self.operator == "~" else wanted == found.lower()
+
+
+def is_known(value: object) -> TypeGuard[float]:
+    """Tell whether a value is a number."""
+    return isinstance(value, int | float) and not math.isnan(value)
+
+
+def spread_of(column: str, values: Mapping[str, object]) -> tuple[float, float]:
+    """Return the lowest and the highest round of a value that is known, by its column.
+
+    Both are the value itself where it was not measured in rounds. Of a single query they are 0 and infinity.
+    """
+    low, high = (values.get(end) for end in SPREADS.get(column, (column, column)))
+    return (float(low), float(high)) if is_known(low) and is_known(high) else (0.0, math.inf)
 
 
 def parse_requirements(text: str) -> tuple[Requirement, ...]:

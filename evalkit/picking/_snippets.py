@@ -6,7 +6,7 @@ from typing import Any
 from evalkit.cell import NO_RERANKER
 from evalkit.models.registry import parse_spec
 from evalkit.models.registry.selection import is_fusion
-from evalkit.picking._recommend import Choice
+from evalkit.picking._choice import Choice
 from evalkit.results import Results
 
 _LLAMAINDEX = """\

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from evalkit.cell import cell_name
-from evalkit.picking._recommend import Choice
+from evalkit.picking._choice import Choice
 from evalkit.reporting.measurements import SCALES, as_number
 from evalkit.reporting.table import Table, TableCell
 from evalkit.results import Results

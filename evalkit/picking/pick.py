@@ -11,7 +11,7 @@ import pandas as pd
 
 from evalkit.compute import choose_compute
 from evalkit.errors import ConfigError, did_you_mean
-from evalkit.measure import Limits, MeasuringInterrupted, measure
+from evalkit.measure import Limits, MeasuringInterrupted, measure, prepare
 from evalkit.metrics.metric import Metric
 from evalkit.models.free_models import FreeModels, free_models
 from evalkit.picking._answer import in_short
@@ -141,6 +141,7 @@ def pick(
     if asked.origin.made:
         asked = with_overlap(asked, chunks[chunkings[0]])
     tasks = _tasks(folder, chunks, asked, config)
+    prepare(participants)
     fitted = None
     try:
         fitted = None if budget is None else fit(config, participants, tasks, context, metric, budget)

@@ -1,7 +1,7 @@
 """Tables of what cells cost, and of where their misses come from."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ from evalkit.reporting._significance import asked
 from evalkit.reporting.table import Table, TableCell
 from evalkit.results import Results
 from evalkit.results.misses import attribute
+from evalkit.results.records import SPREADS
 
 COSTS: Mapping[str, str] = {
     "latency_p50_ms": "p50 ms",
@@ -60,14 +61,16 @@ def _measured(task: str, split: str, cells: pd.DataFrame) -> Table:
         (
             TableCell(cell["model"]),
             TableCell("–" if cell["reranker"] == NO_RERANKER else cell["reranker"]),
-            *(TableCell(as_number(SCALES.get(column, 1) * cell[column])) for column in shown),
+            *(TableCell(_with_spread(cell, column)) for column in shown),
         )
         for cell in told
     ]
     fewest, most = cells["queries"].min(), cells["queries"].max()
     notes = [
         "Milliseconds of single queries, warm, one at a time: medians, but for p95"
-        + ("." if pd.isna(most) else f", of {_range(int(fewest), int(most))} queries."),
+        + ("." if pd.isna(most) else f", of {_range(int(fewest), int(most))} queries.")
+        + " In brackets: the lowest and the highest of the rounds that they were timed in; where those of two "
+        "overlap, neither was shown to be faster.",
         "Memory: beyond the libraries'. Cut: longer than the model reads. –: there is none, or it is not known.",
         *dict.fromkeys(f"{cell['model']}: {cell['price_note']}." for cell in told if "USD" in cell["price_note"]),
         *(f"{cell_name(cell['model'], cell['reranker'])}: {cell['note']}" for cell in told if cell["note"]),
@@ -105,6 +108,13 @@ def _lost(task: Mapping[str, Any], losses: pd.DataFrame, k: int, candidates: int
         "is in one of the parts beside. Cut: longer than the model reads.",
         text_columns=2,
     )
+
+
+def _with_spread(cell: Mapping[Hashable, Any], column: str) -> str:
+    """Write what was measured, and in brackets the lowest and the highest round."""
+    number = as_number(SCALES.get(column, 1) * cell[column])
+    low, high = (cell[end] for end in SPREADS[column]) if column in SPREADS else (math.nan, math.nan)
+    return number if math.isnan(low) else f"{number} ({as_number(low)}–{as_number(high)})"
 
 
 def _range(fewest: int, most: int) -> str:

@@ -21,7 +21,7 @@ from evalkit.models.registry import build, parse_spec
 from evalkit.models.registry.reference import ModelRef
 from evalkit.models.registry.selection import FusionSpec, Participants, RrfOptions, WeightedOptions, choose
 from evalkit.reporting._tables import make_tables
-from evalkit.reporting.measurements import measurement_tables
+from evalkit.reporting.measurements import as_number, measurement_tables
 from evalkit.reporting.table import to_markdown
 from evalkit.results import Results
 from evalkit.results.records import MEASUREMENT_COLUMNS, Measurements
@@ -346,10 +346,14 @@ def test_a_table_of_costs(children):
     (table,) = measurement_tables(children)
     assert table.columns[:4] == ("Model", "Reranker", "p50 ms", "p95 ms")
     assert "USD/1000 queries" not in table.columns, "all are free"
-    shown = {row[0].text: dict(zip(table.columns, (cell.text for cell in row), strict=True)) for row in table.rows}
+    alone = [row for row in table.rows if row[1].text == "–"]
+    shown = {row[0].text: dict(zip(table.columns, (cell.text for cell in row), strict=True)) for row in alone}
     assert (shown[MINILM]["dim"], shown[MINILM]["bytes a vector"]) == ("384", "1,536")
     assert (shown["bm25"]["dim"], shown["bm25"]["embed ms"]) == ("–", "–")
     assert "of 4 queries." in table.note
+    cells = children.measurements.cells.set_index(["model", "reranker"])
+    low, high = cells.loc[(MINILM, "none"), ["latency_p95_low_ms", "latency_p95_high_ms"]]
+    assert shown[MINILM]["p95 ms"].endswith(f" ({as_number(low)}–{as_number(high)})")
     assert "glove:none.txt + tfidf: no file 'none.txt'" in to_markdown([table])
 
 

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from evalkit.errors import ConfigError
+from evalkit.measure._rounds import percentile, spread
 from evalkit.picking._answer import in_short
 from evalkit.picking._recommend import recommend
 from evalkit.picking._recommendation import to_text
@@ -37,7 +38,13 @@ def hits() -> dict[str, np.ndarray]:
     }
 
 
-def results(latency: dict[str, float] = LATENCY, questions: slice = slice(None)) -> Results:
+def results(
+    latency: dict[str, float] = LATENCY,
+    questions: slice = slice(None),
+    rounds: dict[str, tuple[float, float]] | None = None,
+    corpus_bytes: dict[str, float] | None = None,
+) -> Results:
+    rounds = {**{model: (0.95 * ms, 1.05 * ms) for model, ms in latency.items()}, **(rounds or {})}
     records = pd.concat(
         pd.DataFrame({"task": "docs", "split": "512/64", "model": model, "reranker": "none",
                       "id": [f"q{row}" for row in range(QUESTIONS)][questions], "metric": "hit_rate@5",
@@ -46,7 +53,9 @@ def results(latency: dict[str, float] = LATENCY, questions: slice = slice(None))
     )  # fmt: skip
     rows = [
         {"task": "docs", "split": "512/64", "model": model, "reranker": "none", "latency_p95_ms": ms,
-         "embed_p50_ms": ms, "dim": 384.0, "corpus_bytes": 1e6, "usd_per_thousand_queries": 0.0,
+         "latency_p95_low_ms": rounds[model][0], "latency_p95_high_ms": rounds[model][1],
+         "embed_p50_ms": ms, "dim": 384.0, "corpus_bytes": (corpus_bytes or {}).get(model, 1e6),
+         "usd_per_thousand_queries": 0.0,
          "price_note": "local: no price", "note": ""}
         for model, ms in latency.items()
     ]  # fmt: skip
@@ -104,7 +113,7 @@ def test_the_pareto_set_leaves_out_what_another_beats():
 
 def test_requirements_rule_out_and_unknown_is_not_met():
     found = decide("latency_p95<10ms, licence~mit|apache")
-    left_out = {choice.model: (choice.unmet, choice.untold) for choice in found.choices}
+    left_out = {choice.model: (choice.unmet, choice.unknown) for choice in found.choices}
     assert left_out["large"] == (("latency_p95<10ms",), ())
     assert left_out["small"] == ((), ("licence~mit|apache",))
     assert found.choice.model == "bad"
@@ -112,6 +121,80 @@ def test_requirements_rule_out_and_unknown_is_not_met():
         ("without latency_p95<10ms", "middle"),
         ("without licence~mit|apache", "small"),
     }
+
+
+def test_a_limit_within_the_spread_decides_nothing():
+    """middle is the choice if it keeps to the limit, small if not: so none of the two is."""
+    found = decide("latency_p95<25ms", rounds={"middle": (18.0, 31.0)}, margin=0.03)
+    assert (found.choice, found.basis, found.confirmed) == (None, None, None)
+    undecided = found.undecided
+    assert (undecided.of.model, undecided.if_kept.model, undecided.if_not.model) == ("middle", "middle", "small")
+    headline, *rest = in_short(found, results())
+    reason = " ".join(rest)
+    assert headline == ("Not decided: it cannot be told whether middle, chunks of 512/64 meets latency_p95<25ms.")
+    assert "it is 20 ms, and 18 to 31 ms in the rounds that it was measured in" in reason
+    assert "If every limit that is in doubt is kept to, the choice would be middle" in reason
+    assert "if none is, the choice would be small" in reason
+    assert "measure again on a machine that does nothing else" in reason
+    assert to_text(found, results()).startswith(f"# {headline[:-1]}\n\n{reason}")
+    # On either side of the limit it is decided.
+    assert decide("latency_p95<25ms", rounds={"middle": (18.0, 24.9)}).choice.model == "middle"
+    assert decide("latency_p95<25ms", rounds={"middle": (25.0, 31.0)}).choice.model == "small"
+
+
+def test_a_limit_within_the_spread_of_what_is_not_chosen_is_only_told():
+    found = decide(
+        "latency_p95<1.5ms", latency={**LATENCY, "small": 50.0}, rounds={"bad": (0.9, 1.1), "small": (1, 60)}
+    )
+    assert found.undecided.if_not.model == "bad"
+    found = decide("latency_p95<90ms", rounds={"large": (70.0, 95.0)})
+    assert (found.undecided, found.choice.model) == (None, "middle")
+    assert "large, chunks of 512/64 (hit_rate@5 0.900): cannot be told whether latency_p95<90ms" in to_text(
+        found, results()
+    )
+    nothing = decide("latency_p95<1.0ms, latency_p95>0.5ms", questions=slice(0, 60))
+    assert (nothing.choice, nothing.best) == (None, None)
+
+
+def test_questions_that_do_not_decide_leave_no_doubt_to_tell():
+    found = recommend(
+        results(rounds={"middle": (18.0, 31.0)}), parse_requirements("latency_p95<25ms"), metric="hit_rate@5",
+        margin=0.03, decide=False,
+    )  # fmt: skip
+    assert (found.undecided, found.choice) == (None, None)
+    assert in_short(found, results())[0].startswith("No recommendation")
+
+
+def test_latencies_whose_spreads_overlap_are_the_same_and_bytes_decide():
+    """large and middle are as good: the faster is the choice if that was shown, else the one with fewer bytes."""
+    slower = {"large": 21.0, "middle": 20.0, "small": 99.0, "bad": 99.0}
+    apart = {"large": (20.6, 21.4), "middle": (19.6, 20.4)}
+    overlap = {"large": (20.3, 21.4), "middle": (19.6, 20.4)}
+    smaller = {"large": 1e6, "middle": 4e6}
+    assert decide(latency=slower, rounds=apart, corpus_bytes=smaller).choice.model == "middle"
+    found = decide(latency=slower, rounds=overlap, corpus_bytes=smaller)
+    assert (found.choice.model, found.best.model) == ("large", "large")
+    found = decide(latency=slower, rounds=overlap, corpus_bytes={"large": 4e6, "middle": 1e6})
+    assert found.choice.model == "middle"
+    assert "which of the two is faster cannot be told" in to_text(found, results())
+    assert decide(latency=slower, rounds=overlap).choice.model == "large", "all costs the same, it has more hits"
+
+
+def test_noise_in_latency_does_not_turn_the_choice_round():
+    """Two models that are as fast, measured again and again: the order of their p95 changes, the choice does not."""
+    rng = np.random.default_rng(0)
+    orders, chosen = set(), set()
+    for _ in range(20):
+        latency, rounds = dict(LATENCY), {}
+        for model in ("large", "middle"):
+            times = 20 * rng.lognormal(sigma=0.2, size=50)
+            latency[model] = percentile(times, 95)
+            rounds[model] = spread(times, 95)
+        found = decide(latency=latency, rounds=rounds, corpus_bytes={"large": 4e6})
+        orders.add(latency["large"] < latency["middle"])
+        chosen.add(found.choice.model)
+    assert orders == {True, False}
+    assert chosen == {"middle"}, "it has fewer bytes"
 
 
 def test_nothing_is_left():

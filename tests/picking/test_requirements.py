@@ -28,18 +28,38 @@ def test_units_become_those_of_the_measurements(text, value):
 @pytest.mark.parametrize(
     ("text", "values", "verdict"),
     [
-        ("latency_p95<50ms", {"latency_p95_ms": 49.9}, "met"),
-        ("latency_p95<50ms", {"latency_p95_ms": 50.0}, "unmet"),
-        ("latency_p95<50ms", {"latency_p95_ms": math.nan}, "cannot be told"),
-        ("latency_p95<50ms", {}, "cannot be told"),
+        ("dim<=50", {"dim": 50.0}, "met"),
+        ("dim<50", {"dim": 50.0}, "unmet"),
+        ("latency_p95<50ms", {"latency_p95_ms": math.nan}, "not known"),
+        ("latency_p95<50ms", {}, "not known"),
         ("licence~apache|mit", {"licence": ("Apache-2.0", "MIT")}, "met"),
         ("licence~apache|mit", {"licence": ("Apache-2.0", "CC-BY-NC-4.0")}, "unmet"),
-        ("licence~apache|mit", {"licence": ("MIT", None)}, "cannot be told"),
+        ("licence~apache|mit", {"licence": ("MIT", None)}, "not known"),
         ("licence=mit", {"licence": ("MIT-0",)}, "unmet"),
         ("licence~mit", {"licence": ()}, "met"),
     ],
 )
 def test_what_is_not_known_is_not_met(text, values, verdict):
+    assert parse_requirements(text)[0].verdict(values) == verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high", "verdict"),
+    [
+        ("latency_p95<50ms", 30, 49.9, "met"),
+        ("latency_p95<50ms", 30, 50, "within the spread"),
+        ("latency_p95<=50ms", 30, 50, "met"),
+        ("latency_p95<50ms", 49.9, 60, "within the spread"),
+        ("latency_p95<50ms", 50, 60, "unmet"),
+        ("latency_p95>50ms", 49.9, 60, "within the spread"),
+        ("latency_p95>50ms", 50.1, 60, "met"),
+        ("latency_p95=50ms", 40, 60, "within the spread"),
+        ("latency_p95=50ms", 51, 60, "unmet"),
+        ("latency_p95<50ms", math.nan, math.nan, "within the spread"),
+    ],
+)
+def test_a_limit_within_the_spread_is_neither_met_nor_unmet(text, low, high, verdict):
+    values = {"latency_p95_ms": 45.0, "latency_p95_low_ms": low, "latency_p95_high_ms": high}
     assert parse_requirements(text)[0].verdict(values) == verdict
 
 

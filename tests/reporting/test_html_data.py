@@ -25,6 +25,7 @@ def board(*rows):
     return frame.assign(
         tied=frame["tied"].astype(object), ci_low=frame["score"] - 0.05, ci_high=frame["score"] + 0.05,
         difference=frame["score"].max() - frame["score"], diff_low=0.01, diff_high=0.2,
+        latency_low_ms=0.8 * frame["latency_ms"], latency_high_ms=1.5 * frame["latency_ms"],
     )  # fmt: skip
 
 
@@ -53,6 +54,15 @@ def test_fast_and_small_keep_nine_tenths_of_the_best():
     assert small(CELLS).startswith("If it must be small: small, 20 million parameters, 0.730")
     tie = CELLS.drop(index=2)
     assert "large, 20 ms a query (median), 0.790, which cannot be told from the best" in fast(tie)
+
+
+def test_of_those_that_may_be_the_fastest_the_best_is_named():
+    near = CELLS.assign(latency_low_ms=[7.5, 16.0, 4.0, 0.8])
+    assert fast(near) == (
+        "If it must be fast: still large + ce, 90 ms a query (median); that 1 of the others are slower was not shown."
+    )
+    assert "small, 5 ms" in fast(near.assign(latency_low_ms=[7.6, 16.0, 4.0, 0.8]))
+    assert "still large + ce" in fast(near.assign(latency_low_ms=np.nan, latency_high_ms=np.nan))
 
 
 def test_what_is_not_known_is_said():

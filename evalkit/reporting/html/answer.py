@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from evalkit.cell import NO_RERANKER
@@ -74,14 +75,22 @@ def thin(cells: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
 
 
 def fast(cells: pd.DataFrame) -> str:
-    """Tell what to pick if it must answer quickly, by measured latency; without that, what runs one model a query."""
+    """Tell what to pick if it must answer quickly, by measured latency; without that, what runs one model a query.
+
+    Of those than which no other was shown to be faster, since their rounds overlap, it is the best.
+    """
     measured = cells["latency_ms"].notna() if "latency_ms" in cells else pd.Series(False, index=cells.index)
     if measured.any():
-        pick = _cheapest(cells, "latency_ms")
-        if pick is None:
+        near = _near_enough(cells, "latency_ms")
+        if near.empty:
             return ""
+        low, high = near["latency_low_ms"].fillna(0), near["latency_high_ms"].fillna(np.inf)
+        fastest = near[low <= high.min()]
+        pick = fastest.iloc[0]
         what = f"{pick['latency_ms']:.3g} ms a query (median)"
-        return f"If it must be fast: {_picked(pick, cells.iloc[0], what)}."
+        others = len(fastest) - 1
+        aside = f"; that {others} of the others are slower was not shown" if others else ""
+        return f"If it must be fast: {_picked(pick, cells.iloc[0], what)}{aside}."
     alone = cells[(cells["reranker"] == NO_RERANKER) & ~cells["family"].isin(FUSED)]
     if len(alone) in (0, len(cells)):
         return "Latency was not measured."
@@ -96,20 +105,21 @@ def fast(cells: pd.DataFrame) -> str:
 
 def small(cells: pd.DataFrame) -> str:
     """Tell what to pick if it must take little memory, by parameters of the models."""
-    pick = _cheapest(cells, "parameters")
-    if pick is None:
+    near = _near_enough(cells, "parameters")
+    if near.empty:
         return "The sizes of these models are not known."
+    pick = near.iloc[int(near["parameters"].astype(float).argmin())]
     size = f"{pick['parameters']:,.4g} million parameters" if pick["parameters"] else "no weights to load"
     unknown = int(cells["parameters"].isna().sum())
     aside = f"; the sizes of {unknown} others are not known" if unknown else ""
     return f"If it must be small: {_picked(pick, cells.iloc[0], size)}{aside}."
 
 
-def _cheapest(cells: pd.DataFrame, column: str) -> pd.Series | None:
-    """Return the lowest of those that tie with the best or keep `KEEPS` of its score, the better of two."""
+def _near_enough(cells: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return those with a value that tie with the best or keep `KEEPS` of its score, best first."""
     near_enough = (cells["score"] - cells["score"].iloc[0]).abs() <= (1 - KEEPS) * abs(cells["score"].iloc[0])
-    near = cells[(cells["tied"].eq(True) | near_enough) & cells[column].notna()]
-    return None if near.empty else near.loc[near[column].astype(float).idxmin()]
+    found: pd.DataFrame = cells[(cells["tied"].eq(True) | near_enough) & cells[column].notna()]
+    return found
 
 
 def _picked(pick: pd.Series, top: pd.Series, what: str) -> str:

@@ -25,6 +25,8 @@ MEANS = {"mean": ("mean", 3), "mean_rank": ("mean rank", 1), "borda": ("Borda", 
 """What is told of a cell over all tasks of a kind, and with how many decimals."""
 MEASURED = {
     "latency_p50_ms": "latency_ms",
+    "latency_p50_low_ms": "latency_low_ms",
+    "latency_p50_high_ms": "latency_high_ms",
     "usd_per_thousand_queries": "usd_queries",
     "peak_memory_mb": "memory_mb",
     "dim": "dim",

@@ -60,7 +60,11 @@ function boardCell(unit, metric, column, cell) {
   if (column.head) return el("th", { scope: "row" }, value);
   if (["dim", "usd", "usd_queries", "memory_mb"].includes(column.key)) return el("td", { class: "num" }, counted(value));
   if (column.key === "parameters") return el("td", { class: "num" }, value === 0 ? "0" : counted(value));
-  if (column.key === "latency_ms") return el("td", { class: "num" }, has(value) ? counted(value) : "–");
+  if (column.key === "latency_ms") {
+    const low = unit.cells.latency_low_ms[cell];
+    const spread = has(low) && `${counted(low)}–${counted(unit.cells.latency_high_ms[cell])}`;
+    return el("td", { class: "num" }, has(value) ? counted(value) : "–", spread && el("br"), spread && el("small", {}, spread));
+  }
   if (column.num) return el("td", { class: "num" }, fixed(value));
   return el("td", { class: column.key === "reranker" ? "name" : "word" }, value === "none" ? "–" : has(value) ? value : "not known");
 }
