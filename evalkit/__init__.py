@@ -1,14 +1,15 @@
 """Pick, compare and regression-test embedding models and rerankers, on your own data.
 
-`run` runs models on tasks, and rerankers behind them; `pick` chooses a model for a folder of documents; `compare`
-says what changed from one run to another; `gate` says yes or no to a run; `report` writes a page. Each does what the
-command of its name does.
+`run` runs models on tasks, and rerankers behind them; `pick` chooses a model for a folder of documents; `surface`
+tells what fewer candidates, dimensions and bytes lose; `compare` says what changed from one run to another; `gate`
+says yes or no to a run; `report` writes a page. Each does what the command of its name does.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evalkit.curves.surface import surface
     from evalkit.gating.gate import gate, make_baseline
     from evalkit.metrics.metric import Metric
     from evalkit.models.registry.families import Family
@@ -37,6 +38,7 @@ _PLACES = {
     "retrieval_task": "evalkit.tasks.given:retrieval_task",
     "run": "evalkit.runner.run:run",
     "sts_task": "evalkit.tasks.given:sts_task",
+    "surface": "evalkit.curves.surface:surface",
 }
 __all__ = [
     "Family",
@@ -53,6 +55,7 @@ __all__ = [
     "retrieval_task",
     "run",
     "sts_task",
+    "surface",
 ]
 
 

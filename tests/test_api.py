@@ -52,7 +52,7 @@ def test_public_names_are_functions_whatever_is_imported_before():
 
 
 @pytest.mark.parametrize(
-    "name", ["run", "pick", "compare", "gate", "report", "retrieval_task", "sts_task", "Results.best"]
+    "name", ["run", "pick", "compare", "gate", "report", "retrieval_task", "sts_task", "surface", "Results.best"]
 )
 def test_examples_in_docstrings_are_true(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

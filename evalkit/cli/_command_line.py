@@ -20,6 +20,7 @@ from evalkit.cli.commands.report import compare, report
 from evalkit.cli.commands.run import run
 from evalkit.cli.commands.shared import EXIT_USAGE
 from evalkit.cli.commands.store import store_app
+from evalkit.cli.commands.surface import surface
 from evalkit.errors import EvalkitError
 
 HANDLER = "evalkit.letters"
@@ -55,7 +56,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, report, compare, baseline, gate, pick, questions, models, tasks):
+for command in (run, report, compare, baseline, gate, pick, questions, surface, models, tasks):
     app.command()(command)
 app.add_typer(export_app, name="export")
 app.add_typer(import_app, name="import")

@@ -22,8 +22,9 @@ from evalkit.results.results import DERIVED, PROVENANCE, PUBLISHED
 
 LEADERBOARD, PAPER, REPORT = "leaderboard.md", "leaderboard.tex", "report.html"
 CHUNKINGS, RECOMMENDATION = "chunkings.csv", "recommendation.md"
+POINTS, CURVES = "surface.csv", "surface.md"
 TABLES = (*DERIVED, LEADERBOARD, PAPER)
-NOT_OF_ALL_RUNS = (PUBLISHED, CELLS, TRUNCATED, *TABLES, REPORT, CHUNKINGS, RECOMMENDATION)
+NOT_OF_ALL_RUNS = (PUBLISHED, CELLS, TRUNCATED, *TABLES, REPORT, CHUNKINGS, RECOMMENDATION, POINTS, CURVES)
 
 
 Made = TypeVar("Made")
@@ -111,6 +112,8 @@ def failed_in_words(failed: Mapping[str, str], folder: Path) -> str:
         commands = [f"`evalkit report {folder} --out {folder / REPORT}`"] + commands * (len(failed) > 1)
     if failed.keys() & {CHUNKINGS, RECOMMENDATION}:
         commands = ["the same `evalkit pick`, with its store"]
+    if failed.keys() & {POINTS, CURVES}:
+        commands = ["the same `evalkit surface`, with its store"]
     return (
         f"the results are written to {folder} (records, evidence and run.json), but this could not be made of them:\n"
         f"{listed}\nTo make it again, without computing anything: {' and '.join(commands)}."

@@ -20,14 +20,14 @@ from evalkit.models.registry.selection import Participants, choose, choose_parti
 from evalkit.progress import Progress
 from evalkit.reporting.write import Reports, report_error, write_run
 from evalkit.results import Results
-from evalkit.results.published import published_frame, read_published
+from evalkit.results.published import PublishedScore, published_frame, read_published
 from evalkit.runner._plan import Plan, make_plan
-from evalkit.runner._records import make_evidence, make_gold, make_records
 from evalkit.runner.config import RunConfig, over_suite, read_config, read_suite
 from evalkit.runner.context import RunContext
-from evalkit.runner.grid import GridPlan, run_grid
+from evalkit.runner.grid import GridPlan, Outcome, run_grid
 from evalkit.runner.keys import RunKeys
 from evalkit.runner.provenance import make_provenance
+from evalkit.runner.records import make_evidence, make_gold, make_records
 from evalkit.spending import Spending
 from evalkit.store import Store, default_root
 from evalkit.tasks import load_task
@@ -149,13 +149,35 @@ def run_tasks(
     After Ctrl-C the results are those of the finished cells, and `Results.missing` names the others; with none
     finished, KeyboardInterrupt is raised on.
     """
-    started = time.time()
-    published = read_published(config.published) if config.published else []
+    started, published = time.time(), published_scores(config)
     plan = GridPlan(tasks, participants, config.rerank_depth, config.depth, wanted)
+    return make_results(config, plan, compute(config, plan, context), context, published, started)
+
+
+def published_scores(config: RunConfig) -> list[PublishedScore]:
+    """Read the figures that others report. Raises ConfigError if they cannot be read."""
+    return read_published(config.published) if config.published else []
+
+
+def compute(config: RunConfig, plan: GridPlan, context: RunContext) -> Outcome:
+    """Compute the cells of a plan. Raises KeyboardInterrupt if Ctrl-C comes before any of them is finished."""
     with Progress() as progress, open_engine(config.engine, context.compute) as engine:
         outcome = run_grid(plan, replace(context, progress=progress, engine=engine))
     if outcome.interrupted and not outcome.facts:
         raise KeyboardInterrupt
+    return outcome
+
+
+def make_results(
+    config: RunConfig,
+    plan: GridPlan,
+    outcome: Outcome,
+    context: RunContext,
+    published: Sequence[PublishedScore],
+    started: float,
+) -> Results:
+    """Make the results of what came of a plan; `started` is a time.time()."""
+    participants, tasks = plan.participants, plan.tasks
     facts = {label: look_up(model) for label, model in participants.all.items()}
     provenance = make_provenance(config, context, participants, facts, tasks, outcome, published, started)
     done = {*outcome.facts, *(failure.cell for failure in outcome.failures)}

@@ -47,6 +47,19 @@ def reordered(run: Run, scores: FloatArray) -> Run:
     return _taken(run.documents, scores, np.lexsort((-scores, _absent(run.documents, scores))))
 
 
+def among(run: Run, others: Run) -> Run:
+    """Return the results of a run that another has too, in the order and with the scores of the first.
+
+    Both are of the same queries; the result has the depth of `others`.
+    """
+    size = 1 + max(int(run.documents.max(initial=-1)), int(others.documents.max(initial=-1)))
+    # Each pair of query and document as one number.
+    pairs, allowed = (np.arange(len(each.documents))[:, None] * size + each.documents for each in (run, others))
+    there = (run.documents >= 0) & np.isin(pairs, allowed[others.documents >= 0])
+    order = np.argsort(~there, axis=1, kind="stable")[:, : others.depth]
+    return _taken(np.where(there, run.documents, -1), run.scores, order)
+
+
 def best(scores: FloatArray, id_rank: IntArray, depth: int) -> Run:
     """Return the `depth` best documents of each query, ties by id as in `rank`.
 

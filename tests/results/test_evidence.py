@@ -11,7 +11,7 @@ from fakes import FakeEmbedder, FakeReranker, retrieval_task, run, sts_task, wri
 import evalkit
 from evalkit.results import Results
 from evalkit.results.records import EVIDENCE_COLUMNS, Evidence
-from evalkit.runner._records import make_evidence
+from evalkit.runner.records import make_evidence
 from evalkit.types import Query
 
 VECTORS = {"cat": (1, 0), "dog": (0.5, 0.6), "fish": (0, 1), "cats": (1, 0.1), "sea": (0.1, 1)}

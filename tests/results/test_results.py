@@ -14,7 +14,7 @@ import evalkit
 from evalkit.errors import ConfigError
 from evalkit.metrics.metric import of_rankings
 from evalkit.results import Results
-from evalkit.runner._records import make_gold, make_records
+from evalkit.runner.records import make_gold, make_records
 
 COLUMNS = ["task", "split", "model", "reranker", "metric", "score", "ci_low", "ci_high", "n"]
 CELL = COLUMNS[:4]

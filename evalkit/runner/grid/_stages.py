@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from itertools import chain
@@ -176,7 +177,8 @@ def second_stage(
     described = describe(reranker, label, pairs_hash, context.store, read, tokens, sent)
     said = of_second_stage([(runs[model].cut(candidates), reranked[model]) for model in runs])
     notes = (*_of_lists_cut(task, candidates), *said, *([company.note] if company.note else []))
-    return reranked, _facts(reranker, described, "pairs", started, notes=notes)
+    facts = _facts(reranker, described, "pairs", started, notes=notes)
+    return reranked, replace(facts, in_lists=isinstance(in_lists, ListReranker))
 
 
 def _of_lists_cut(task: RetrievalTask, candidates: int) -> tuple[str, ...]:

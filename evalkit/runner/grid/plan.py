@@ -98,7 +98,8 @@ class CellFacts:
     `weights` are those of a weighted fusion that were chosen: see `fusing.fused_stage`. `notes` are sentences for
     people on what would otherwise be done in silence (a default that was guessed, texts that were cut), without the
     model's name. `described` says how the model is run and how much of the texts it reads; `dim` is the number of
-    dimensions of its vectors (None: it has none).
+    dimensions of its vectors (None: it has none). With `in_lists` a reranker ordered each list as a whole, so that
+    its order of fewer candidates is not known from that of more.
     """
 
     fingerprint: str
@@ -110,6 +111,7 @@ class CellFacts:
     notes: tuple[str, ...] = ()
     described: Description = field(default_factory=Description)
     dim: int | None = None
+    in_lists: bool = False
 
 
 @dataclass
