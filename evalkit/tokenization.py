@@ -5,15 +5,15 @@ that are written without blanks between words (Chinese, Japanese, Thai, Lao, Khm
 Korean, whose words carry their particles, the words are taken to be the characters and the pairs of neighbours. They
 find about what a dictionary's words find, and need no dictionary: Luk and Kwok 2002, "A comparison of Chinese
 document indexing strategies and retrieval models".
+
+It imports nothing of evalkit: a pick copies it beside the programs that it writes.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from unicodedata import normalize
 
 import regex
-
-from evalkit.errors import OptionalDependencyError
 
 RULES = 3
 """The version of the rules here is part of the identity of what is made of words.
@@ -79,17 +79,3 @@ def _pieces(characters: list[str]) -> Iterator[str]:
         yield character
         if place + 1 < len(characters):
             yield character + characters[place + 1]
-
-
-def count_tokens(texts: Iterable[str]) -> list[int]:
-    """Return how many tokens each text has for a language model, by LlamaIndex's tokenizer.
-
-    That is cl100k_base of tiktoken, which it brings along, or another one if `llama_index.core.set_global_tokenizer`
-    was called. Raises OptionalDependencyError.
-    """
-    try:
-        from llama_index.core.utils import get_tokenizer
-    except ImportError:
-        raise OptionalDependencyError("counting tokens", "llama_index.core", "pick") from None
-    tokenize = get_tokenizer()
-    return [len(tokenize(text)) for text in texts]

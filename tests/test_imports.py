@@ -15,7 +15,7 @@ PACKAGE = Path(evalkit.__file__).parent
 ROOT = PACKAGE.parent
 BASE = {
     "terms", "types", "errors", "installed", "contracts", "cell", "plugins", "secrets", "compute", "spending",
-    "progress", "tokenization",
+    "progress", "token_counts", "tokenization",
 }  # fmt: skip
 """Modules that stand below all packages."""
 LAYERS = (

@@ -1,6 +1,8 @@
 """From a folder of documents to a choice."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +11,8 @@ from fakes import some_of_ten_k
 
 import evalkit as package
 from evalkit.errors import ConfigError
+from evalkit.picking.documents import Chunking, read_folder, split
+from evalkit.picking.programs import programs_of
 from evalkit.results import Results
 from evalkit.tasks import load_task
 
@@ -132,97 +136,35 @@ def test_the_command_recommends_and_writes(evalkit, tmp_path):
     assert results.provenance["pick"]["documents"]["skipped"][0]["name"] == "photo.png"
 
 
-def test_the_snippet_runs_and_gives_what_the_pick_ranked(tmp_path, monkeypatch):
-    documents(tmp_path)
-    picked = package.pick(
-        tmp_path / "docs", questions=tmp_path / "questions.csv", models="tfidf", chunk_size=64, chunk_overlap=8,
-        device="cpu",
-    )  # fmt: skip
-    from evalkit.picking._snippets import llamaindex_code
-
-    monkeypatch.chdir(tmp_path)
-    space: dict[str, object] = {}
-    code = llamaindex_code(picked.recommendation.best, picked.results)
-    exec(compile(code.replace("your question", "How long does a cat sleep?"), "snippet", "exec"), space)
-    ranked = picked.results.evidence.rankings.query("query == '2'").sort_values("rank")
-    texts = picked.results.evidence.documents.set_index("document")["text"]
-    expected = [texts[document] for document in ranked["document"]][:5]
-    assert [
-        found.node.get_content() for found in space["retriever"].retrieve("How long does a cat sleep?")
-    ] == expected
-
-
-def test_the_snippet_of_a_hybrid_has_the_weight_that_the_questions_chose(data_dir, tmp_path, monkeypatch):
-    from dataclasses import replace
-
-    from evalkit.picking._snippets import llamaindex_code, sentence_transformers_code
-
+def test_the_programs_of_a_pick_run_anywhere_and_rank_as_it_did(data_dir, tmp_path):
+    """Those of a hybrid whose weight the questions chose, from an output folder that was written by the pick."""
     documents(tmp_path)
     static = f"static:{data_dir / 'potion-base-4m-int8'}"
     picked = package.pick(
-        tmp_path / "docs", questions=tmp_path / "questions.csv", models=static, chunk_size=64, chunk_overlap=8,
-        device="cpu", require="latency_p95<10s, parameters<=1000000",
+        tmp_path / "docs", questions=tmp_path / "questions.csv", models=static, chunk_size=[32, 64], chunk_overlap=8,
+        device="cpu", require="latency_p95<10s, parameters<=1000000", context_tokens=200, out=tmp_path / "out",
     )  # fmt: skip
-    hybrids = {choice.model: choice for choice in picked.recommendation.choices}
-    assert set(hybrids) == {static, "bm25", f"rrf({static}, bm25)", f"weighted({static}, bm25)"}
-    choice = hybrids[f"weighted({static}, bm25)"]
-    assert choice.values["dim"] == 128
-    assert choice.values["latency_p95_ms"] > 0
-    assert sentence_transformers_code(choice, picked.results) is None
-    weight = next(each["weights"]["all"] for each in picked.results.provenance["cells"] if "weights" in each)
-    monkeypatch.chdir(tmp_path)
-    texts = picked.results.evidence.documents.set_index("document")["text"]
-    for model in hybrids:
-        space: dict[str, object] = {}
-        code = llamaindex_code(replace(choice, model=model), picked.results)
-        exec(compile(code, "snippet", "exec"), space)
-        found = [each.node.get_content() for each in space["retriever"].retrieve("How long does a cat sleep?")]
-        ranked = picked.results.evidence.rankings.query("query == '2' and model == @model").sort_values("rank")
-        assert set(found) == {texts[document] for document in ranked["document"]}
-        if not model.startswith("weighted"):
-            assert found == [texts[document] for document in ranked["document"]][:5]
-    assert f"weighted({static}, bm25)?weight={weight:g}" in llamaindex_code(choice, picked.results)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        pytest.param("", marks=pytest.mark.slow),
-        "?max_length=16&dim=256&document_prompt=passage:%20&query_prompt=ask:%20",
-    ],
-)
-def test_sentence_transformers_ranks_as_the_pick_did(options, data_dir, tmp_path, monkeypatch, capsys):
-    """With and without a reranker; the weights are named by their folder, since a hub cannot be reached."""
-    from dataclasses import replace
-
-    from evalkit.models.weights import at_hand
-    from evalkit.picking._snippets import sentence_transformers_code
-
-    documents(tmp_path)
-    # No two chunks alike: the order of ties is not the library's to keep.
-    for name, subject in (("cats", "cat"), ("trains", "train")):
-        facts = [f"The {subject} number {n} sleeps for {n * n + 2} hours and runs {n} miles. " for n in range(12)]
-        (tmp_path / "docs" / f"{name}.md").write_text("".join(facts))
-    questions = [{"question": f"How long does the cat number {n} sleep?", "quote": f"The cat number {n} sleeps"}
-                 for n in range(4)]  # fmt: skip
-    (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, questions)))
-    sbert = f"sbert:{at_hand('sentence-transformers/all-MiniLM-L6-v2')}{options}"
-    picked = package.pick(
-        tmp_path / "docs", questions=tmp_path / "questions.jsonl", models=[sbert], top_k=3, candidates=4,
-        rerankers=[f"ce:{data_dir / 'ce-minilm'}"], chunk_size=32, chunk_overlap=8, device="cpu", hybrid=False,
-    )  # fmt: skip
-    monkeypatch.chdir(tmp_path)
-    texts = picked.results.evidence.documents.set_index("document")["text"]
-    assert len(picked.recommendation.choices) == 2
-    for choice in picked.recommendation.choices:
-        code = sentence_transformers_code(choice, picked.results)
-        exec(compile(code.replace("your question", "How long does the cat number 1 sleep?"), "snippet", "exec"), {})
-        ranked = picked.results.evidence.rankings.query("query == '2' and rank <= 3")
-        ranked = ranked[ranked["reranker"] == choice.reranker].sort_values("rank")
-        expected = [texts[document][:80] for document in ranked["document"]]
-        assert capsys.readouterr().out == "".join(f"{line}\n" for line in expected)
-    other = replace(picked.recommendation.choices[0], model="bm25")
-    assert sentence_transformers_code(other, picked.results) is None
+    choice = picked.recommendation.choice
+    text = (tmp_path / "out" / "recommendation.md").read_text(encoding="utf-8")
+    assert "## Why these models\n\n- The documents are in English (100%)." in text
+    if choice is None:  # a tie that few questions do not tell apart: nothing to write code of
+        assert "## The code" not in text
+        choice = next(each for each in picked.recommendation.choices if each.model.startswith("weighted"))
+    folder = read_folder(tmp_path / "docs")
+    chunks = {each: split(folder, each) for each in (Chunking(32, 8), Chunking(64, 8))}
+    programs = programs_of(choice, picked.results, folder, chunks, tmp_path / "out", picked.recommendation.metric)
+    for name, program in programs.files.items():
+        (tmp_path / "out" / name).write_text(program, encoding="utf-8")
+    run = [sys.executable, tmp_path / "out" / "search.py", "How long does a cat sleep?"]
+    found = subprocess.run(run, capture_output=True, text=True, check=True, cwd=tmp_path.parent).stdout
+    ranked = picked.results.evidence.rankings.query("query == '2' and model == @choice.model")
+    ranked = ranked[ranked["split"] == choice.chunking].sort_values("rank")
+    ids = [line.split("  ", 1)[1] for line in found.splitlines() if "#" in line]
+    assert "CONTEXT_TOKENS = 200" in programs.programs["search.py"]
+    assert ids[: len(ranked)] == ranked["document"].tolist()[: len(ids)]
+    weights = [each["weights"]["all"] for each in picked.results.provenance["cells"] if "weights" in each]
+    if choice.model.startswith("weighted"):
+        assert any(f"({weight:g}, 1 - {weight:g})" in programs.programs["search.py"] for weight in weights)
 
 
 def test_an_interrupted_pick_is_partial(evalkit, tmp_path, monkeypatch):

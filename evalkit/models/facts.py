@@ -1,12 +1,14 @@
 """Look up what is known of a model beside its scores: in its spec, the catalogue, registries and its files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from evalkit.errors import UnknownNameError
 from evalkit.models.registry import CatalogueEntry, Family, ModelSpec, families
 from evalkit.models.registry.catalogue import entry_of, price_of
 from evalkit.models.registry.options import ApiOptions
@@ -15,13 +17,15 @@ from evalkit.models.weights import at_hand, count_numbers, model_files
 from evalkit.results.facts import NO_WEIGHTS, ModelFacts
 
 MEGABYTE = 1e6
+ASKED = ("licence", "languages", "parameters")
+"""What mteb's registry is asked for where nothing else says it."""
 
 
 def look_up(model: ModelRef) -> ModelFacts:
     """Look up the facts of a model. Nothing is loaded or downloaded.
 
-    What the options say goes before what a registry of the family says, that before the catalogue, and that before
-    what the files of the checkpoint say.
+    What the options say goes before what a registry of the family says, that before the catalogue, that before what
+    the files of the checkpoint say, and that before mteb's registry, which is asked for what is still missing.
     """
     spec = model.spec
     if spec is None:
@@ -34,6 +38,9 @@ def look_up(model: ModelRef) -> ModelFacts:
     else:
         own = _of_files(family, spec, options.get("revision"))
         own = replace(own, family=spec.family, **{**_known(_of_entry(entry, family)), **_known(registered)})
+        own = replace(
+            own, **_of_mteb(family, spec.name, [name for name in ASKED if getattr(own, name) in (None, ())])
+        )
     chosen = {"dim": options.get("dim") or options.get("dimensions"), "max_length": options.get("max_length")}
     return replace(own, **_known(chosen), **_price(family, spec))
 
@@ -58,7 +65,22 @@ def _of_entry(entry: CatalogueEntry | None, family: Family) -> dict[str, Any]:
         "dim": entry.dim if "embedder" in family.kinds else None,
         "max_length": entry.max_length,
         "parameters": entry.parameters,
+        "languages": entry.languages,
     }
+
+
+def _of_mteb(family: Family, name: str, missing: Sequence[str]) -> dict[str, Any]:
+    """Look up what is missing of a model of the hub, if mteb is installed and has it in its registry."""
+    # It takes seconds to import, so it is asked last.
+    if not missing or family.weights != "hub" or Path(name).expanduser().is_dir() or find_spec("mteb") is None:
+        return {}
+    from evalkit.models.mteb_registry import model_facts
+
+    try:
+        known = _known(model_facts(name))
+    except UnknownNameError:
+        return {}
+    return {key: known[key] for key in missing if key in known}
 
 
 def _price(family: Family, spec: ModelSpec) -> dict[str, Any]:

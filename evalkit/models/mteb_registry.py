@@ -1,5 +1,6 @@
 """What mteb's registry knows of its models, and loading them."""
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +26,23 @@ def find_meta(name: str) -> "ModelMeta":
 
 def model_facts(name: str) -> dict[str, Any]:
     """Tell what the registry says of a model, as plain data: None where it says nothing. `dim` in dimensions,
-    `max_length` in tokens; `prompts` by what they are for.
+    `max_length` in tokens, `parameters` in millions, `languages` as the shortest codes of ISO 639; `prompts` by what
+    they are for.
     """
+    from langcodes import Language
+
     meta = find_meta(name)
     return {
         "name": meta.name,
         "revision": meta.revision,
         "kinds": list(meta.model_type),
         "dim": meta.embed_dim,
-        "max_length": None if meta.max_tokens is None else int(meta.max_tokens),
+        "max_length": int(meta.max_tokens) if meta.max_tokens not in (None, math.inf) else None,
+        "parameters": None if meta.n_parameters is None else meta.n_parameters / 1e6,
+        "languages": tuple(
+            # The registry has "zho-Hans" and "cmn-Hans" for what is "zh" elsewhere.
+            sorted({str(Language.get(code).prefer_macrolanguage().language) for code in meta.languages or ()})
+        ),
         "licence": None if meta.license is None else str(meta.license),
         "prompts": dict(meta.loader_kwargs.get("model_prompts") or {}),
     }

@@ -42,6 +42,12 @@ def to_text(found: Recommendation, results: Results) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def why_these_models(results: Results) -> str:
+    """Return why these models took part and not others, and what they know of the documents' languages: Markdown."""
+    reasons = results.provenance["pick"]["why_these_models"]
+    return "\n## Why these models\n\n" + "".join(f"- {reason}\n" for reason in reasons) if reasons else ""
+
+
 def named(choice: Choice) -> str:
     """Return a choice in words: "bge-small + ce-minilm, chunks of 512/64"."""
     chunks = "whole files" if choice.chunking == "whole" else f"chunks of {choice.chunking}"

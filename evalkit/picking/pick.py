@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
@@ -16,22 +16,23 @@ from evalkit.metrics.metric import Metric
 from evalkit.models.free_models import FreeModels, free_models
 from evalkit.picking._answer import in_short
 from evalkit.picking._budget import Fitted, fit
+from evalkit.picking._languages import language_reasons
 from evalkit.picking._recommend import Recommendation, check_margin, recommend
-from evalkit.picking._recommendation import to_text
+from evalkit.picking._recommendation import to_text, why_these_models
 from evalkit.picking._requirements import parse_requirements
-from evalkit.picking._snippets import llamaindex_code, sentence_transformers_code
 from evalkit.picking.chunkings import chunking_table, with_costs
-from evalkit.picking.documents import Chunk, Chunking, Folder, chunk_statistics, read_folder, split
+from evalkit.picking.documents import Chunk, Chunking, Folder, chunk_statistics, languages_of, read_folder, split
+from evalkit.picking.programs import Programs, programs_of
 from evalkit.picking.questions import QuestionSet, make_task, searched, with_overlap
 from evalkit.picking.questions.kept import get_questions
 from evalkit.progress import Progress
 from evalkit.reporting.table import to_markdown
-from evalkit.reporting.write import CHUNKINGS, RECOMMENDATION, Reports, write_results, write_run
+from evalkit.reporting.write import CHUNKINGS, CODE, RECOMMENDATION, Reports, write_results, write_run
 from evalkit.results import Results
 from evalkit.runner.config import RunConfig, read_config
 from evalkit.runner.keys import RunKeys
 from evalkit.runner.run import Interrupted, open_context, participants_of, raise_what_failed, run_tasks
-from evalkit.tokenization import count_tokens
+from evalkit.token_counts import count_tokens
 from evalkit.types import RetrievalTask
 
 if TYPE_CHECKING:
@@ -115,7 +116,9 @@ def pick(
     >>> picked.recommendation.best.score
     1.0
     """
-    free = None if keys.get("models") else _free(keys)
+    read = read_folder(Path(documents), include=include, fields=fields)
+    languages = languages_of(read)
+    free = None if keys.get("models") else _free(keys, languages)
     if free is not None:
         keys = {"rerankers": free.rerankers or "none", **keys, "models": free.models}
     chunkings = _chunkings(chunk_size, chunk_overlap)
@@ -133,7 +136,6 @@ def pick(
     participants = participants_of(config)
     if hybrid:
         participants = participants.with_hybrids()
-    read = read_folder(Path(documents), include=include, fields=fields)
     kept = None if config.out is None else config.out / QUESTIONS
     asked = get_questions(read, questions, llm, passages=passages, seed=config.seed, path=kept)
     folder, asked = searched(read, asked)
@@ -148,7 +150,9 @@ def pick(
         results = run_tasks(config, participants, tasks, context, None if fitted is None else fitted.wanted)
     except Interrupted as interrupted:  # while samples were taken
         results = interrupted.results
-    results = replace(results, provenance={**results.provenance, "pick": _provenance(read, asked, free, fitted)})
+    reasons = [*(() if free is None else free.reasons), *language_reasons(languages, results.provenance)]
+    told = _provenance(read, languages, asked, reasons, fitted)
+    results = replace(results, provenance={**results.provenance, "pick": told})
     if results.missing:
         raise _interrupted(results, config.out)
     if config.out is not None:
@@ -192,7 +196,7 @@ def pick(
     if picked is None:
         reports.write_tables(config.out)
     else:
-        reports = _write(picked, config.out)
+        reports = _write(picked, config.out, folder, chunks)
     raise_what_failed(reports, config.out, picked or results)
     shutil.rmtree(config.out / MEASURED, ignore_errors=True)
     return cast(Pick, picked)
@@ -257,17 +261,21 @@ def _tasks(
     return [make_task(name, folder, chunking, found, questions, **sample) for chunking, found in chunks.items()]
 
 
-def _free(keys: Mapping[str, Any]) -> FreeModels:
-    return free_models(choose_compute(keys.get("device", "auto"), keys.get("dtype", "float32")))
+def _free(keys: Mapping[str, Any], languages: Collection[str]) -> FreeModels:
+    return free_models(choose_compute(keys.get("device", "auto"), keys.get("dtype", "float32")), languages)
 
 
 def _provenance(
-    folder: Folder, questions: QuestionSet, free: FreeModels | None, fitted: Fitted | None
+    folder: Folder,
+    languages: Mapping[str, float],
+    questions: QuestionSet,
+    reasons: Sequence[str],
+    fitted: Fitted | None,
 ) -> dict[str, Any]:
     return {
         "budget": None if fitted is None else {"told": fitted.told, "cut": _cut(fitted)},
-        "why_these_models": [] if free is None else list(free.reasons),
-        "documents": folder.facts(),
+        "why_these_models": list(reasons),
+        "documents": {**folder.facts(), "languages": dict(languages)},
         "questions": {
             "origin": questions.origin,
             "made": questions.origin.made,
@@ -290,25 +298,24 @@ def _cut(fitted: Fitted) -> list[dict[str, Any]]:
     ]
 
 
-def _write(picked: Pick, folder: Path) -> Reports:
-    reports = write_run(picked.results, folder)
-    reports.write(folder, CHUNKINGS, lambda: picked.chunkings.to_csv(index=False, lineterminator="\n"))
-    reports.write(folder, RECOMMENDATION, lambda: _recommendation(picked))
+def _write(picked: Pick, out: Path, documents: Folder, chunks: Mapping[Chunking, Sequence[Chunk]]) -> Reports:
+    reports = write_run(picked.results, out)
+    reports.write(out, CHUNKINGS, lambda: picked.chunkings.to_csv(index=False, lineterminator="\n"))
+    choice, metric = picked.recommendation.choice, picked.recommendation.metric
+    programs = None
+    if choice is not None:
+        programs = reports.make(CODE, lambda: programs_of(choice, picked.results, documents, chunks, out, metric))
+    if programs is not None:
+        programs.write(reports, out)
+    reports.write(out, RECOMMENDATION, lambda: _recommendation(picked, programs))
     return reports
 
 
-def _recommendation(picked: Pick) -> str:
-    """Return the recommendation with its reasons, and code that builds what it names: Markdown."""
-    text = to_text(picked.recommendation, picked.results)
-    shown, choice = picked.recommendation.shown, picked.recommendation.choice
+def _recommendation(picked: Pick, programs: Programs | None) -> str:
+    """Return the recommendation with its reasons, and the programs that search as it does: Markdown."""
+    text = to_text(picked.recommendation, picked.results) + why_these_models(picked.results)
+    shown = picked.recommendation.shown
     if shown is not None:
         table = chunking_table(picked.chunkings, shown, max(picked.results.provenance["top_k"]))
         text += "\n" + to_markdown([table]).replace("###", "##", 1)
-    if choice is not None:
-        snippets = {
-            "LlamaIndex": llamaindex_code(choice, picked.results),
-            "sentence-transformers": sentence_transformers_code(choice, picked.results),
-        }
-        for library, code in snippets.items():
-            text += f"\n## With {library}\n\n```python\n{code}```\n" if code is not None else ""
-    return text
+    return text if programs is None else f"{text}\n{programs.to_markdown()}"

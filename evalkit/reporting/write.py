@@ -23,8 +23,15 @@ from evalkit.results.results import DERIVED, PROVENANCE, PUBLISHED
 LEADERBOARD, PAPER, REPORT = "leaderboard.md", "leaderboard.tex", "report.html"
 CHUNKINGS, RECOMMENDATION = "chunkings.csv", "recommendation.md"
 POINTS, CURVES = "surface.csv", "surface.md"
+PROGRAMS = MEASURED_CHUNKS, WORDS, SEARCH, SEARCH_LLAMAINDEX = (
+    "chunks.jsonl", "words.py", "search.py", "search_llamaindex.py",
+)  # fmt: skip
+"""What a pick writes of a choice beside the recommendation: see `picking.programs`."""
+CODE = "the code for the choice"
 TABLES = (*DERIVED, LEADERBOARD, PAPER)
-NOT_OF_ALL_RUNS = (PUBLISHED, CELLS, TRUNCATED, *TABLES, REPORT, CHUNKINGS, RECOMMENDATION, POINTS, CURVES)
+NOT_OF_ALL_RUNS = (
+    PUBLISHED, CELLS, TRUNCATED, *TABLES, REPORT, CHUNKINGS, RECOMMENDATION, *PROGRAMS, POINTS, CURVES,
+)  # fmt: skip
 
 
 Made = TypeVar("Made")
@@ -110,7 +117,7 @@ def failed_in_words(failed: Mapping[str, str], folder: Path) -> str:
     commands = [f"`evalkit report {folder} --tables`"]
     if REPORT in failed:
         commands = [f"`evalkit report {folder} --out {folder / REPORT}`"] + commands * (len(failed) > 1)
-    if failed.keys() & {CHUNKINGS, RECOMMENDATION}:
+    if failed.keys() & {CHUNKINGS, RECOMMENDATION, CODE, *PROGRAMS}:
         commands = ["the same `evalkit pick`, with its store"]
     if failed.keys() & {POINTS, CURVES}:
         commands = ["the same `evalkit surface`, with its store"]

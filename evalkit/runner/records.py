@@ -14,7 +14,7 @@ from evalkit.metrics.ranking import Judgements, judge
 from evalkit.results.records import CELL_KEYS, EVIDENCE_COLUMNS, GOLD_COLUMNS, Evidence
 from evalkit.runner.grid import Outcome
 from evalkit.tasks.kinds import kind_of
-from evalkit.tokenization import count_tokens
+from evalkit.token_counts import count_tokens
 from evalkit.types import FloatArray, IntArray, RetrievalTask, Run, Task
 
 

@@ -23,8 +23,8 @@ from evalkit.reporting.table import to_markdown
 from evalkit.results import Results
 from evalkit.results.misses import PARTS, attribute
 from evalkit.results.records import Evidence
-from evalkit.runner.records import make_evidence, make_gold, make_records
 from evalkit.runner.context import RunContext
+from evalkit.runner.records import make_evidence, make_gold, make_records
 from evalkit.tasks import load_task
 from evalkit.tasks.reference import bundled_tasks
 

@@ -45,7 +45,7 @@ class Price(BaseModel):
 
 
 class CatalogueEntry(BaseModel):
-    """A named model. `dim` in dimensions, `max_length` in tokens, `parameters` in millions.
+    """A named model. `dim` in dimensions, `max_length` in tokens, `parameters` in millions; `languages` are codes.
 
     `downloads` are links to the files that belong into the folder that the spec names; nothing fetches them.
     """
@@ -59,6 +59,7 @@ class CatalogueEntry(BaseModel):
     max_length: int | None = None
     parameters: float | None = None
     licence: str
+    languages: tuple[str, ...] = ()
     provider: str | None = None
     price: Price | None = None
     sources: tuple[str, ...] = ()
@@ -71,6 +72,16 @@ class CatalogueEntry(BaseModel):
     def hub_name(self) -> str | None:
         """The NAME in the entry's spec: what the hub calls these weights."""
         return self.spec.partition("?")[0].partition(":")[2] if self.spec else None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it can be run here for nothing, at once or after a download, and nothing replaced it."""
+        return not (self.spec is None or self.provider or self.superseded_by or self.downloads)
+
+    @property
+    def named(self) -> str:
+        """The name with the megabytes to download, if they are known: four bytes a parameter."""
+        return self.name if self.parameters is None else f"{self.name} ({4 * self.parameters:.0f} MB)"
 
 
 @cache

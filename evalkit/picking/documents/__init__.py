@@ -3,6 +3,7 @@
 from evalkit.picking.documents._chunking import Chunk, Chunking, chunk_statistics, split
 from evalkit.picking.documents._coverage import Coverage
 from evalkit.picking.documents._folder import Folder, Skipped, SourceFile, read_folder, told_tables, with_texts
+from evalkit.picking.documents._languages import languages_of
 from evalkit.picking.documents._reading import FORMATS
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Skipped",
     "SourceFile",
     "chunk_statistics",
+    "languages_of",
     "read_folder",
     "split",
     "told_tables",

@@ -9,7 +9,7 @@ import numpy as np
 
 from evalkit.errors import ConfigError, OptionalDependencyError
 from evalkit.picking.documents._folder import Folder, SourceFile
-from evalkit.tokenization import count_tokens
+from evalkit.token_counts import count_tokens
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -28,7 +28,8 @@ _NAMES_TOLD = 8
 class SourceFile:
     """A file that was read: its path within the folder, with slashes, its text, and what is doubtful about it.
 
-    `headings` are those of the text, in order. Of a table, `fields` were read, and the others `left_out`.
+    `headings` are those of the text, in order. Of a table, `fields` were read, and the others `left_out`. `sha256`
+    (hex) is that of the file's bytes; empty for a text that is no file's.
     """
 
     name: str
@@ -37,6 +38,7 @@ class SourceFile:
     headings: tuple[Heading, ...] = ()
     fields: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,8 @@ def read_folder(
             continue
         first = seen.setdefault(text.content, name)
         note = text.note if first == name else f"the same text as {first}"
-        files.append(SourceFile(name, text.content, note, text.headings, text.fields, text.left_out))
+        digest = hashlib.sha256((path / name).read_bytes()).hexdigest()
+        files.append(SourceFile(name, text.content, note, text.headings, text.fields, text.left_out, digest))
     if not files and not skipped:
         raise ConfigError(f"{path}: an empty folder. Give the folder that your documents are in.")
     if not files:
