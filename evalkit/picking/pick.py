@@ -85,10 +85,10 @@ def pick(
     """Choose a model, a reranker and a chunking for one's own documents, by one's own questions.
 
     `documents` is a folder (see `documents.read_folder`, also for `include` and `fields`), `questions` a file (see
-    `questions.read_questions`). Without one, a language model writes them, `llm` (an object of LlamaIndex, or its name,
-    see `language_models.load_llm`), on so many `passages` (see `questions.generate_questions`); without either they are
-    made from the documents (see `questions.questions_from_documents`), and nothing is recommended by them. What was
-    made is in `out`, and is used again, as it was edited.
+    `questions.read_questions`). Without one, a language model writes them, `llm` (an object of LlamaIndex, or its
+    name, see `language_models.load_llm`), on so many `passages` (see `questions.generate_questions`); without either
+    they are made from the documents (see `questions.questions_from_documents`), and nothing is recommended by them.
+    What was made is in `out`, and is used again, as it was edited.
 
     Each of the chunk sizes is taken with each overlap, in tokens; None: whole files. `require` and `margin` are those
     of `_recommend`; `metric` decides, and tables rank by it. Without one that is hit rate at the largest k; but where

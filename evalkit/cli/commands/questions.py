@@ -20,10 +20,10 @@ ANSWER_SHOWN = 80
 
 def questions(
     documents: Annotated[Path, typer.Argument(help="Folder of documents, as `evalkit pick` reads it.")],
-    include: Annotated[str | None, typer.Option(help="Read these as text too, such as '*.log,*.tex'.")] = None,
+    include: Annotated[str, typer.Option(help="Read these as text too, such as '*.log,*.tex'.")] = "",
     fields: Annotated[
-        str | None, typer.Option(help="Fields of tables that are read, comma-separated; default: all with letters.")
-    ] = None,
+        str, typer.Option(help="Fields of tables that are read, comma-separated; default: all with letters.")
+    ] = "",
     given: Annotated[
         Path | None, typer.Option("--questions", help="Table of questions to check; default: they are made.")
     ] = None,
