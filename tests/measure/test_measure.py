@@ -374,6 +374,17 @@ def test_a_process_that_dies_is_a_reason(command, monkeypatch):
     child.SERVER.stop()
 
 
+def test_a_process_that_imports_ahead_does_the_next_job(monkeypatch):
+    from evalkit.measure import _child as child
+
+    server = child.Server()
+    monkeypatch.setattr(child, "SERVER", server)
+    server.prepare(["wave", "no_such_library"])
+    cells = measured(retrieval_task(CORPUS, QUERIES), choose(["bm25", "tfidf"], {"embedder", "retriever"})).cells
+    assert list(cells["note"]) == ["", ""]
+    server.stop()
+
+
 def test_a_job_has_the_folder_and_the_environment_of_the_process_that_gives_it(monkeypatch, tmp_path):
     """Though another process has started before they changed."""
     task = retrieval_task(CORPUS, QUERIES)
