@@ -184,7 +184,10 @@ def test_what_needs_evalkit_says_why(light, cell):
     light.assert_ranked(asked(out, "search_llamaindex", light.questions, with_evalkit=True), *cell)
 
 
-@pytest.mark.parametrize(("model", "program"), [("bm25", "search"), ("tfidf", "search_llamaindex")])
+@pytest.mark.parametrize(
+    ("model", "program"),
+    [("bm25", "search"), pytest.param("tfidf", "search_llamaindex", marks=pytest.mark.slow)],
+)
 def test_what_is_handed_on_has_the_tokens_that_chunkings_were_compared_at(light, model, program):
     """As many of the first passages as `hit_rate@300tokens` looks at, counted here by tiktoken alone."""
     more = {"with_evalkit": True} if model == "tfidf" else {}
@@ -234,7 +237,7 @@ def test_the_command_line_prints_the_passages(light, tmp_path):
     first = done.stdout.splitlines()[0]
     assert "  page.html#" in first
     assert "photo.png is left out" in done.stderr
-    assert "\nThe parcel is late.\nCall the depot.\n" in done.stdout
+    assert "\nThe parcel is late.\n\nCall the depot.\n" in done.stdout
     done = subprocess.run(run, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 1
     assert 'python search.py "your question"' in done.stderr
