@@ -53,7 +53,7 @@ def surface(
     allow_pickle: AllowPickle = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reports/surface"),
 ) -> None:
-    """Show what fewer candidates, dimensions and bytes cost in quality, from one run."""
+    """Tell what fewer candidates and smaller vectors would do."""
     keys = {key: value for key, value in locals().items() if value is not None}
     from rich.console import Console
 
