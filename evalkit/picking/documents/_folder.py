@@ -146,7 +146,7 @@ def with_texts(folder: Folder, texts: Mapping[str, str]) -> Folder:
 
 
 def told_tables(facts: Mapping[str, Any]) -> list[str]:
-    """Return a sentence, without a full stop, for each set of fields that was read of tables, by a folder's `facts`."""
+    """Return a sentence for each set of fields that was read of tables, by a folder's `facts`; no full stops."""
     files: defaultdict[str, list[str]] = defaultdict(list)
     for table in facts.get("tables", ()):
         left_out = f", not {_some(table['left_out'])}" if table["left_out"] else ""

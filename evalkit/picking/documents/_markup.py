@@ -7,6 +7,7 @@ deletes what stands between < and >.
 import re
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,12 +66,21 @@ def read_markdown(path: Path) -> Text:
     return Text(text.content, tuple(markdown_headings(text.content)), text.note)
 
 
+def read_txt(path: Path) -> Text:
+    """Return the file as it is; of Markdown's headings it has those that begin with "#", for a line of signs under
+    text may be a rule.
+    """
+    text = read_markdown(path)
+    marked = (each for each in text.headings if text.content[each.start : each.end].lstrip().startswith("#"))
+    return replace(text, headings=tuple(marked))
+
+
 def markdown_headings(text: str) -> Iterator[Heading]:
     """Yield the headings of a text in Markdown."""
     front = _FRONT_MATTER.match(text)
     start = front.end() if front else 0
     ends = [start, *(start + end.end() for end in _LINE_END.finditer(text[start:])), len(text)]
-    tokens = needed("markdown_it", "reading .md").MarkdownIt("commonmark").parse(text[start:])
+    tokens = needed("markdown_it", "finding headings").MarkdownIt("commonmark").disable("inline").parse(text[start:])
     for token, inline in pairwise(tokens):
         if token.type == "heading_open" and inline.content.strip():
             first, last = token.map

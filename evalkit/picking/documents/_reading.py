@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.errors import OptionalDependencyError
 from evalkit.picking.documents._bundles import read_eml, read_epub, read_ipynb
-from evalkit.picking.documents._markup import read_html, read_markdown, read_rst
+from evalkit.picking.documents._markup import read_html, read_markdown, read_rst, read_txt
 from evalkit.picking.documents._office import read_docx, read_pdf, read_pptx
 from evalkit.picking.documents._records import Records, read_csv, read_json, read_jsonl, read_xlsx
 from evalkit.picking.documents._text import EXTRA, Text, UnreadableError, decode
@@ -26,7 +26,8 @@ _SOURCE_CODE = (
     ".sh", ".sql", ".svelte", ".swift", ".tf", ".toml", ".ts", ".tsx", ".vue", ".yaml", ".yml",
 )  # fmt: skip
 FORMATS: Mapping[str, Callable[[Path], Text | Records]] = {
-    **dict.fromkeys((".txt", ".text", *_SOURCE_CODE), read_plain),
+    **dict.fromkeys(_SOURCE_CODE, read_plain),
+    **dict.fromkeys((".txt", ".text"), read_txt),
     **dict.fromkeys((".md", ".markdown", ".mdx"), read_markdown),
     **dict.fromkeys((".html", ".htm", ".xhtml"), read_html),
     ".rst": read_rst,

@@ -83,6 +83,11 @@ def test_headings_of_markdown_are_not_in_code(tmp_path, line_end):
     ]  # fmt: skip
 
 
+def test_headings_of_plain_text_are_marked_with_signs(tmp_path):
+    (tmp_path / "a.txt").write_text("# One\n\nA table\n-------\n\n```\n# code\n```\n\n  ## Two\n")
+    assert [words for words, _ in headings(only(tmp_path))] == ["One", "Two"]
+
+
 def test_headings_of_html_are_not_lines_of_code(tmp_path):
     (tmp_path / "a.html").write_text(
         "<h1>Big <a href='#x'>link</a></h1><p>Text.</p><pre># no heading</pre><h3>A<br>B</h3><h2> </h2><p># nor this"
@@ -124,24 +129,25 @@ Code
 
    dogs
 
-.. include:: secret.txt
+.. include:: SECRET
+
 .. raw:: html
-   :file: secret.txt
+   :file: SECRET
 """
 
 
 def test_rst_is_what_is_shown_and_reads_no_other_file(tmp_path):
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "a.rst").write_text(RST)
-    (tmp_path / "docs" / "secret.txt").write_text("Secret.")
-    file = next(file for file in read_folder(tmp_path / "docs").files if file.name == "a.rst")
+    (tmp_path / "secret.txt").write_text("A secret.")
+    (tmp_path / "docs" / "a.rst").write_text(RST.replace("SECRET", str(tmp_path / "secret.txt")))
+    file = only(tmp_path / "docs")
     assert headings(file) == [("Cats", "# Cats"), ("Code", "## Code")]
     words = " ".join(file.text.split())
     assert "A cat sees Dog, see the dogs and a page." in words
     assert "Do not wake it." in words
     assert "It can be woken." in words
     assert "# no heading\nwake(cat)" in file.text
-    assert "Secret" not in words
+    assert "A secret" not in words
     assert ":class:" not in words
     assert "maxdepth" not in words
     assert words.count("Cats") == 1, "not in a list of contents too"
@@ -185,6 +191,11 @@ def test_a_table_is_a_record_a_row_of_the_fields_with_letters(tmp_path, suffix, 
     assert only(tmp_path, fields=["id", "answer"]).text == "id: 1\nanswer: So;\nso\n\nid: 2"
 
 
+def test_a_column_alone_is_not_cut_at_commas(tmp_path):
+    (tmp_path / "a.tsv").write_text("text\nOne, two\nThree\n")
+    assert only(tmp_path).text == "One, two\n\nThree"
+
+
 def test_a_table_without_a_header_has_columns_by_number(tmp_path):
     (tmp_path / "a.csv").write_text("1,one\n2,two\n")
     assert only(tmp_path).text == "one\n\ntwo"
@@ -207,7 +218,7 @@ def test_records_of_json(tmp_path, suffix):
 
 def test_json_around_a_list_of_records_and_other_json(tmp_path):
     (tmp_path / "a.json").write_text('{"source": "The web", "rows": [{"text": "One."}, {"text": "Two."}]}')
-    assert only(tmp_path).text == "source: The web\n\nrows.text: One."[:15] + "\n\ntext: One.\n\ntext: Two."
+    assert only(tmp_path).text == "source: The web\n\ntext: One.\n\ntext: Two."
     (tmp_path / "a.json").write_text('["One.", "Two."]')
     assert only(tmp_path).text == "One.\n\nTwo."
     (tmp_path / "a.json").write_text('"\\ud83d"')
@@ -332,11 +343,11 @@ NEEDS = {
 @pytest.mark.parametrize(("suffix", "module"), NEEDS.items())
 def test_a_missing_library_is_a_reason_that_names_the_extra(tmp_path, monkeypatch, suffix, module):
     write_one(suffix, tmp_path / f"a{suffix}")
-    (tmp_path / "good.txt").write_text("Good.")
+    (tmp_path / "good.py").write_text("Good.")
     assert read_folder(tmp_path).skipped == ()
     monkeypatch.setitem(sys.modules, module, None)
     read = read_folder(tmp_path)
-    assert [file.name for file in read.files] == ["good.txt"]
+    assert [file.name for file in read.files] == ["good.py"]
     (skipped,) = read.skipped
     assert f"needs the package '{module}'. Install it: pip install " in skipped.reason
     assert skipped.reason.endswith("(the extra pick)")
