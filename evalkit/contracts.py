@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.terms import Device, Role, Similarity
-from evalkit.types import FloatArray, IntArray, Run
+from evalkit.types import FloatArray, IntArray, Part, Run
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -118,6 +118,18 @@ class Fittable(Protocol):
 
     def fit(self, texts: Sequence[str]) -> Self:
         """Return a copy that has learned from the corpus."""
+        ...
+
+
+@runtime_checkable
+class ReadsWholes(Protocol):
+    """An embedder that can read a text as a part of a whole, which it has read all of (late chunking)."""
+
+    def in_context(self, parts: Mapping[str, Part]) -> Self:
+        """Return a copy that gives, for a key of `parts`, the vector of that part; other texts are read as ever.
+
+        Raises ConfigError if the model's vectors are not the mean of those of tokens.
+        """
         ...
 
 

@@ -1,7 +1,7 @@
 """Frozen values that flow through evalkit, from a task's texts to a ranking."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -28,6 +28,15 @@ class Document:
     def content(self) -> str:
         """What models read: the title, if there is one, and the text, joined by a space (BEIR's rule)."""
         return f"{self.title} {self.text}".strip() if self.title else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where a document stands: from character `start` to `end` (exclusive) of a whole text."""
+
+    text: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +108,14 @@ class RetrievalTask(Task):
     queries of `not_for_themselves`, by id, stand in the corpus under their id, and are no results of themselves
     (ArguAna, Quora). Where there are `candidates`, by query id, these documents alone are ranked for the query; a
     query without any has no results. `sampled_from` counts judged queries.
+
+    `passages` are parts of the documents, each under the id of its document. Where there are some, first stages
+    search them, without candidates, and a document stands where the best of its passages does (MaxP: Dai and Callan
+    2019, "Deeper Text Understanding for IR with Contextual Neural Language Modeling"). What is found, reranked and
+    judged is documents.
+
+    `parts` tell where each document stands in a whole text. Where they are known, embedders read the wholes (late
+    chunking, see `contracts.ReadsWholes`); what has no vectors, and rerankers, read the documents.
     """
 
     type: ClassVar[str] = "retrieval"
@@ -109,6 +126,16 @@ class RetrievalTask(Task):
     excluded: int = 0
     not_for_themselves: frozenset[str] = frozenset()
     candidates: Mapping[str, Sequence[str]] | None = None
+    passages: tuple[Document, ...] | None = None
+    parts: tuple[Part, ...] | None = None
+
+    @property
+    def searched(self) -> "RetrievalTask":
+        """The task of what first stages search: of the passages, none of which is judged, where there are some."""
+        if self.passages is None:
+            return self
+        judged: Qrels = {query.id: {} for query in self.queries}
+        return replace(self, corpus=self.passages, passages=None, qrels=judged, not_for_themselves=frozenset())
 
     @property
     def document_ids(self) -> Sequence[str]:

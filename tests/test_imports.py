@@ -20,7 +20,7 @@ BASE = {
 """Modules that stand below all packages."""
 LAYERS = (
     "engine", "metrics", "stats", "search", "store", "tasks", "results", "models", "reporting", "runner", "measure",
-    "curves", "picking", "gating", "integrations", "cli",
+    "curves", "integrations", "picking", "gating", "cli",
 )  # fmt: skip
 """The packages, lowest first: none imports one above it."""
 FACADES = {("results", "reporting")}

@@ -5,6 +5,7 @@ Needs the extra `llamaindex`; importing this module imports LlamaIndex.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +31,7 @@ from evalkit.spending import Spending
 from evalkit.store import Store, default_root
 from evalkit.tasks import load_task
 from evalkit.terms import Role
-from evalkit.types import Document, RetrievalTask
+from evalkit.types import Document, Part, RetrievalTask
 
 __all__ = ["EvalkitEmbedding", "EvalkitRetriever", "best_retriever", "task_nodes"]
 
@@ -88,9 +89,13 @@ class EvalkitRetriever(BaseRetriever):
     Ranks the nodes as the grid ranks documents of the same texts and ids. A node is read as LlamaIndex's indexes
     read it (`MetadataMode.EMBED`). Vectors of the nodes come from the store, and are kept there; `store=None` is
     the user's, `no_store` computes them anew. `objects` gives, by label, the models of a fusion that have no spec.
+    `leaves`, each with one of the nodes as its parent, are searched in the nodes' place; a node stands where the best
+    of its leaves does, and is what is reranked and found. Where the texts that the nodes were cut from are given as
+    `sources`, embedders read each node with its source in view (late chunking); a node names its source, and the
+    characters at which it starts and ends there.
 
-    Raises ConfigError if two nodes share an id, if there are fewer `candidates` than `similarity_top_k`, or for a
-    weighted fusion without a weight.
+    Raises ConfigError if two nodes share an id, if a leaf has no parent among them or a node no source, if there are
+    fewer `candidates` than `similarity_top_k`, or for a weighted fusion without a weight.
     """
 
     def __init__(
@@ -106,6 +111,8 @@ class EvalkitRetriever(BaseRetriever):
         store: str | Path | None = None,
         no_store: bool = False,
         objects: Mapping[str, object] | None = None,
+        leaves: Sequence[BaseNode] = (),
+        sources: Sequence[BaseNode] = (),
         **retriever: Any,
     ) -> None:
         super().__init__(**retriever)
@@ -120,16 +127,51 @@ class EvalkitRetriever(BaseRetriever):
         self._top_k = similarity_top_k
         context = RunContext(choose_compute(device, dtype), None if no_store else Store(store or default_root()))
         self._cell = LiveCell.start(
-            [Document(node.node_id, node.get_content(metadata_mode=MetadataMode.EMBED)) for node in nodes],
+            list(map(_document, nodes)),
             *_first_stage(model, objects or {}, device, dtype),
             None if reranker == NO_RERANKER else _load(reranker, {"embedder", "reranker"}, device, dtype),
             candidates,
             context,
+            _passages(nodes, leaves) if leaves else None,
+            _parts(nodes, sources) if sources else None,
         )
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         found = self._cell.search(query_bundle.query_str, self._top_k)
         return [NodeWithScore(node=self._nodes[document.id], score=score) for document, score in found]
+
+
+def _document(node: BaseNode) -> Document:
+    return Document(node.node_id, node.get_content(metadata_mode=MetadataMode.EMBED))
+
+
+def _passages(nodes: Sequence[BaseNode], leaves: Sequence[BaseNode]) -> list[Document]:
+    """Return the leaves as parts of their parents, under these ids."""
+    parents = [None if leaf.parent_node is None else leaf.parent_node.node_id for leaf in leaves]
+    known = {node.node_id for node in nodes}
+    lost = [leaf.node_id for leaf, parent in zip(leaves, parents, strict=True) if parent not in known]
+    if lost:
+        raise ConfigError(
+            f"{len(lost)} of {len(leaves)} leaves have no parent among the nodes: {', '.join(lost[:5])}. Give the "
+            "parents as nodes; NodeRelationship.PARENT of a leaf names its own."
+        )
+    return [replace(_document(leaf), id=parent) for leaf, parent in zip(leaves, parents, strict=True) if parent]
+
+
+def _parts(nodes: Sequence[BaseNode], sources: Sequence[BaseNode]) -> tuple[Part, ...]:
+    """Return where each node stands in its source."""
+    texts = {source.node_id: source.get_content() for source in sources}
+    parts = []
+    for node in nodes:
+        source = None if node.source_node is None else texts.get(node.source_node.node_id)
+        start, end = getattr(node, "start_char_idx", None), getattr(node, "end_char_idx", None)
+        if source is None or start is None or end is None:
+            raise ConfigError(
+                f"node {node.node_id} does not say where in the sources it stands. Give its source, and set its "
+                "NodeRelationship.SOURCE, start_char_idx and end_char_idx."
+            )
+        parts.append(Part(source, start, end))
+    return tuple(parts)
 
 
 def best_retriever(

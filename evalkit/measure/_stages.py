@@ -21,7 +21,8 @@ FoundRows = tuple[tuple[int, float], ...]
 
 @dataclass(frozen=True)
 class FirstStage:
-    """A model on a task. `asked` are rows of the task's queries, in the order in which they were timed.
+    """A model on a task. `documents` counts the texts that are searched; `asked` are rows of the task's queries, in the
+    order in which they were timed.
 
     `embed` and `search` are the seconds of each of them; `embed` is NaN where a query has no vector. `found` is what
     was found for each. `usd` is what all of them were charged.
@@ -113,7 +114,7 @@ def fused(
         embed.append(sum(embeds) if embeds else math.nan)
     with_vectors = [stage for stage, is_dense in zip(stages, dense, strict=True) if is_dense]
     return FirstStage(
-        len(task.corpus),
+        stages[0].documents,
         1 / sum(1 / stage.documents_per_second for stage in with_vectors) if with_vectors else np.nan,
         sum(stage.index_seconds for stage in stages),
         sum(stage.dim for stage in with_vectors) if with_vectors else np.nan,

@@ -19,7 +19,7 @@ from evalkit.measure._memory import peak_megabytes
 from evalkit.measure._rounds import Limits, Turn, clock, for_seconds
 from evalkit.measure._stages import FirstStage, FoundRows, Measured, SecondStage, found_rows
 from evalkit.runner.context import RunContext
-from evalkit.runner.grid.encoding import for_task, prepared
+from evalkit.runner.grid.encoding import for_task, in_context, prepared
 from evalkit.runner.grid.live import Found, LiveModel, second_stage
 from evalkit.runner.grid.truncation import read_documents, read_pairs
 from evalkit.spending import Paid
@@ -53,17 +53,20 @@ class FirstWork:
             limits = limits.paid
         compute = context.compute
         seconds = limits.seconds / self.turn.of / len(self.tasks)
-        rates = [_rates(model, task, compute, limits, seconds) for task in self.tasks]
+        rates = [_rates(model, label, task.searched, compute, limits, seconds) for task in self.tasks]
         # Before the corpus's vectors come into memory: those are counted in bytes, for any engine.
         peak = peak_megabytes(compute, before)
         started = clock(compute)
-        live = [LiveModel.start(task.corpus, for_task(model, task.name), context) for task in self.tasks]
+        live = [
+            LiveModel.start(task.corpus, for_task(model, task.name), context, task.passages, task.parts)
+            for task in self.tasks
+        ]
         turn = _turn(self.turn, model, clock(compute) - started, limits)
         answers = _answered(model, live, self.tasks, self.candidates, compute, limits, turn)
         stages = tuple(
             FirstStage(
-                len(task.corpus), rate.documents_per_second, rate.index_seconds, rate.dim, rate.vector_bytes,
-                read_documents(of_task.model, task) if turn.number == 0 else None,
+                len(task.searched.corpus), rate.documents_per_second, rate.index_seconds, rate.dim, rate.vector_bytes,
+                read_documents(of_task.model, task.searched) if turn.number == 0 else None,
                 tuple(answer.asked), tuple(answer.embed), tuple(answer.search), tuple(answer.found),
                 answer.usd,
             )
@@ -130,9 +133,12 @@ class _Rates:
 
 
 def _rates(
-    model: Embedder | Retriever, task: RetrievalTask, compute: Compute, limits: Limits, seconds: float
+    model: Embedder | Retriever, label: str, task: RetrievalTask, compute: Compute, limits: Limits, seconds: float
 ) -> _Rates:
     """Tell how fast a model encodes documents, of so many as take about `seconds`; a retriever indexes them."""
+    # Parts of a whole stand together: for one part the whole is read.
+    in_order = task.parts is not None
+    model, task = in_context(model, label, task)
     contents = [document.content for document in task.corpus]
     started = clock(compute)
     model = prepared(model, task.name, contents)
@@ -143,7 +149,7 @@ def _rates(
         return _Rates(np.nan, fitting, np.nan, np.nan)
     distinct = list(dict.fromkeys(contents))
     order = np.random.default_rng(limits.seed).permutation(len(distinct))
-    sample = [distinct[row] for row in order]
+    sample = distinct if in_order else [distinct[row] for row in order]
     first = sample[:FIRST_DOCUMENTS]
     model.encode(first, "document")
     started = clock(compute)

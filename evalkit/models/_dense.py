@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.contracts import Advance, Setting, no_progress
-from evalkit.errors import SpecError
+from evalkit.errors import ConfigError, SpecError
 from evalkit.models.registry.options import Precision, VectorOptions, option_settings
 from evalkit.terms import ROLES, Role, Similarity
+from evalkit.types import Part
 
 DERIVED = frozenset(
     {"query_prompt", "document_prompt", "sentence_prompt", "normalize", "dim", "precision", "rescore", "similarity"}
@@ -127,6 +128,43 @@ class DenseEmbedder(ABC):
     def quantize(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return vectors at this model's precision."""
         return quantize(vectors, self.options.precision)
+
+
+class LateChunks(DenseEmbedder):
+    """Base of dense embedders that can read a text as a part of a whole; see `contracts.ReadsWholes`.
+
+    A family gives `raw` of keys of `parts` too.
+    """
+
+    parts: Mapping[str, Part] = {}
+
+    @abstractmethod
+    def refuse_other_pooling(self) -> None:
+        """Raise ConfigError if vectors are not the mean of those of tokens. Loads what both copies share."""
+
+    def in_context(self, parts: Mapping[str, Part]) -> Self:
+        """Return a copy that reads keys of `parts` as these parts."""
+        self.refuse_other_pooling()
+        made = copy(self)
+        made.parts = parts
+        return made
+
+    def reads_parts(self, texts: Sequence[str]) -> bool:
+        """Tell whether the texts are keys of parts."""
+        return bool(texts) and all(text in self.parts for text in texts)
+
+    @property
+    def raw_identity(self) -> Mapping[str, object]:
+        """Everything that changes the result of `raw`; that parts are read in context is a part of it."""
+        return {**super().raw_identity, "late_chunks": 1} if self.parts else super().raw_identity
+
+
+def not_mean(pooling: str | None) -> ConfigError:
+    """Return the error for a model that cannot read a text as a part of a whole."""
+    return ConfigError(
+        f"late chunking takes the mean of a part's token vectors, and this model cannot give them (its pooling: "
+        f"{pooling or 'none'}). Take a transformer with mean pooling and a fast tokenizer, or another chunker."
+    )
 
 
 def refuse_beyond(dim: int | None, full: int | None) -> None:

@@ -3,13 +3,14 @@
 Imports torch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sentence_transformers.base.modules import Router, Transformer
 from sentence_transformers.cross_encoder.modules import LogitScore
 from sentence_transformers.sentence_transformer import modules
@@ -19,14 +20,15 @@ from sentence_transformers.util import batch_to_device, select_max_active_dims
 from torch import Tensor, nn
 
 from evalkit.compute import Compute
-from evalkit.contracts import Coverage
+from evalkit.contracts import Advance, Coverage
 from evalkit.errors import ModelNotFoundError, SpecError
 from evalkit.models._batching import LONG, SHORT, Text, forward_batches, padding_changes_nothing
 from evalkit.models._checkpoint import Checkpoint
+from evalkit.models._late import late_vectors
 from evalkit.models._transformer import allowed_length, count_tokens, count_unknown
 from evalkit.models.registry.options import Pooling
 from evalkit.terms import ROLES, Role
-from evalkit.types import IntArray
+from evalkit.types import IntArray, Part
 
 ModelType = Literal["SentenceTransformer", "SparseEncoder", "CrossEncoder"]
 
@@ -81,6 +83,35 @@ class SentenceModel:
             {"convert_to_sparse_tensor": False} if self._model_type == "SparseEncoder" else {}
         )
         return self._called(texts, role, partial(call, prompt=prompt, **how))
+
+    @property
+    def pools_the_mean(self) -> bool:
+        """Whether a transformer's token vectors are averaged, and nothing but the mean is read by what follows."""
+        first, second = [*self.loaded, None, None][:2]
+        return (
+            isinstance(first, Transformer)
+            and "message" not in first.modality_config
+            and isinstance(second, modules.Pooling)
+            and second.pooling_mode == "mean"
+            and first.tokenizer.is_fast
+        )
+
+    def late(self, parts: Sequence[Part], prompt: str, advance: Advance) -> NDArray[np.float32]:
+        """Return vectors of parts that are read in their wholes: float32 of shape (n_parts, dim)."""
+        reader, _, *rest = self.loaded
+        reader.unpad_inputs = False
+
+        def hidden(features: Mapping[str, Tensor]) -> Tensor:
+            vectors: Tensor = reader(dict(features))["token_embeddings"]
+            return vectors
+
+        limit = self.max_tokens("document") or allowed_length(reader.tokenizer, reader.auto_model, None)
+        pooled = late_vectors(parts, prompt, reader.tokenizer, hidden, limit, self._compute, advance)
+        features = {"sentence_embedding": torch.from_numpy(pooled).to(self.loaded.device)}
+        with torch.inference_mode():
+            for module in rest:
+                features = module(features)
+        return features["sentence_embedding"].float().cpu().numpy()
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[IntArray, Tensor]]:
         """Yield rows of `pairs`, and their scores: float32 of shape (batch,).

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from pydantic import Field
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Setting
 from evalkit.errors import SpecError
-from evalkit.models._dense import DenseEmbedder, refuse_beyond
+from evalkit.models._dense import LateChunks, not_mean, refuse_beyond
 from evalkit.models.registry.families import HUB, Family
 from evalkit.models.registry.options import Pooling, TransformerOptions, dtype_setting
 from evalkit.models.weights import locate, weights_hash
@@ -35,7 +35,7 @@ def load_bert(name: str, options: BertOptions, compute: Compute) -> "Bert":
     return Bert(locate(name, options.revision, compute), options, compute)
 
 
-class Bert(DenseEmbedder):
+class Bert(LateChunks):
     """A transformers encoder with masked pooling over one of its layers; loaded when it first has to encode."""
 
     options: BertOptions
@@ -67,6 +67,8 @@ class Bert(DenseEmbedder):
 
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
         """Return pooled token vectors: float32 of shape (n_texts, hidden size)."""
+        if self.reads_parts(texts):
+            return self._late(texts, prompt, advance)
         from evalkit.models._transformer import pool
 
         layer = self.options.layer
@@ -80,6 +82,23 @@ class Bert(DenseEmbedder):
             vectors[rows] = pooled
             advance(len(rows))
         return np.empty((0, self._network.width(layer)), dtype=np.float32) if vectors is None else vectors
+
+    def refuse_other_pooling(self) -> None:
+        """Raise ConfigError if vectors are not the mean of those of tokens that know their place in the text."""
+        if self.options.pooling != "mean" or not self._network.tokenizer.is_fast:
+            raise not_mean(self.options.pooling)
+
+    def _late(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
+        from evalkit.models._late import late_vectors
+
+        network, layer = self._network, self.options.layer
+
+        def hidden(features: Mapping[str, Any]) -> Any:
+            output = network.model(**features, output_hidden_states=layer != -1)
+            return output.last_hidden_state if layer == -1 else output.hidden_states[layer]
+
+        parts = [self.parts[text] for text in texts]
+        return late_vectors(parts, prompt, network.tokenizer, hidden, network.max_length, self._compute, advance)
 
     def own_settings(self) -> Mapping[str, Setting]:
         """Return the length that tokenizer and positions allow, and the dtype computed in."""

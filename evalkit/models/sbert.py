@@ -11,7 +11,7 @@ from pydantic import Field
 from evalkit.compute import Compute
 from evalkit.contracts import Advance, Coverage, Setting
 from evalkit.models._checkpoint import LENGTH_SAID_BY, Checkpoint
-from evalkit.models._dense import DenseEmbedder, refuse_beyond, truncate, unit_length
+from evalkit.models._dense import LateChunks, not_mean, refuse_beyond, truncate, unit_length
 from evalkit.models.registry.families import HUB, Family
 from evalkit.models.registry.options import Pooling, TransformerOptions, dtype_setting
 from evalkit.models.weights import locate, weights_hash
@@ -38,7 +38,7 @@ def load_sbert(name: str, options: SbertOptions, compute: Compute) -> "Sbert":
     return (WordTable if checkpoint.is_word_table else Sbert)(checkpoint, options, compute)
 
 
-class Sbert(DenseEmbedder):
+class Sbert(LateChunks):
     """A sentence-transformers model: vectors as its encode_query, encode_document and encode give them.
 
     Loaded when it first has to encode; prompts, similarity, dimensions kept and scaling to length 1 are read from its
@@ -97,6 +97,8 @@ class Sbert(DenseEmbedder):
     def raw(self, texts: Sequence[str], prompt: str, advance: Advance) -> NDArray[np.float32]:
         """Return sentence vectors, neither cut nor scaled: float32 of shape (n_texts, full dim)."""
         role, text = self._told(prompt)
+        if self.reads_parts(texts):
+            return self._model.late([self.parts[key] for key in texts], text, advance)
         vectors = np.empty((0, self._model.loaded.get_embedding_dimension() or 0), dtype=np.float32)
         for rows, part in self._model.embeddings(texts, role, text):
             if not vectors.size:  # a checkpoint may not know its dimension
@@ -118,6 +120,11 @@ class Sbert(DenseEmbedder):
             vectors = unit_length(vectors)
         vectors = truncate(vectors, min(own, vectors.shape[1]))
         return self.quantize(unit_length(vectors) if self.options.normalize else vectors)
+
+    def refuse_other_pooling(self) -> None:
+        """Raise ConfigError if vectors are not the mean of those of tokens."""
+        if not self._model.pools_the_mean:
+            raise not_mean(self.checkpoint.pooling)
 
     def own_settings(self) -> Mapping[str, Setting]:
         """Tell what the checkpoint says, and the length that it and its tokenizer allow."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from evalkit.cell import cell_name
@@ -26,19 +27,20 @@ COLUMNS: Mapping[str, str] = {
 }
 
 
-def with_costs(statistics: pd.DataFrame, tokens: Mapping[str, int], results: Results) -> pd.DataFrame:
+def with_costs(statistics: pd.DataFrame, tokens: Mapping[tuple[str, str], int], results: Results) -> pd.DataFrame:
     """Return a row a chunking, model and reranker: the chunking's `statistics`, and what was measured with the
     models.
 
-    `tokens` has the tokens of each chunk by its id. `tokens_at_k` is their mean sum over the first k results of a
-    question, k the largest: the text that is handed on. Index time, bytes of vectors and the share of chunks that the
-    model reads only in part are those of `Measurements`.
+    `tokens` has the tokens of each chunk by its chunking's label and its id. `tokens_at_k` is their mean sum over the
+    first k results of a question, k the largest: the text that is handed on. Index time, bytes of vectors and the
+    share of chunks that the model reads only in part are those of `Measurements`.
     """
     k = max(results.provenance["top_k"])
     ranked = results.evidence.rankings
     ranked = ranked[ranked["rank"] <= k]
     keys = ["split", "model", "reranker"]
-    of_result = ranked["document"].astype(str).map(tokens).astype("float64")
+    chunks = zip(ranked["split"].astype(str), ranked["document"].astype(str), strict=True)
+    of_result = np.array([tokens[chunk] for chunk in chunks], dtype=np.float64)
     of_query = ranked.assign(tokens=of_result).astype(dict.fromkeys(keys, str))
     handed_on = of_query.groupby([*keys, "query"], observed=True)["tokens"].sum().groupby(keys).sum()
     asked = results.evidence.queries.groupby("split", observed=True)["query"].nunique().rename(str)

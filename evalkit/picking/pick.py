@@ -2,8 +2,10 @@
 
 import math
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+import statistics
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -21,7 +23,16 @@ from evalkit.picking._recommend import Recommendation, check_margin, recommend
 from evalkit.picking._recommendation import to_text, why_these_models
 from evalkit.picking._requirements import parse_requirements
 from evalkit.picking.chunkings import chunking_table, with_costs
-from evalkit.picking.documents import Chunk, Chunking, Folder, chunk_statistics, languages_of, read_folder, split
+from evalkit.picking.documents import (
+    SENTENCE,
+    Chunk,
+    Chunking,
+    Folder,
+    chunk_statistics,
+    languages_of,
+    read_folder,
+    split,
+)
 from evalkit.picking.programs import Programs, programs_of
 from evalkit.picking.questions import QuestionSet, make_task, searched, with_overlap
 from evalkit.picking.questions.kept import get_questions
@@ -72,6 +83,7 @@ def pick(
     passages: int = 50,
     chunk_size: int | Sequence[int] | None = 512,
     chunk_overlap: int | Sequence[int] = 64,
+    chunker: str | Sequence[str] = SENTENCE,
     context_tokens: int | None = None,
     require: str = "",
     margin: float = 0.02,
@@ -90,16 +102,17 @@ def pick(
     they are made from the documents (see `questions.questions_from_documents`), and nothing is recommended by them.
     What was made is in `out`, and is used again, as it was edited.
 
-    Each of the chunk sizes is taken with each overlap, in tokens; None: whole files. `require` and `margin` are those
-    of `_recommend`; `metric` decides, and tables rank by it. Without one that is hit rate at the largest k; but where
-    sizes are compared, or `context_tokens` is given, it is hit rate in so many tokens (2,000): of each ranking, as
-    many chunks are looked at as have so many tokens together, for a chunk of twice the length costs whoever reads it
-    twice as much. With a `budget`, in seconds, choices are
-    cut on part of the questions if all of them would take longer (see `budget.fit`). With `hybrid`, BM25 takes part,
-    and its fusions with each embedder: by ranks, and by scores whose weight the questions choose (see
-    `search.fusion`). What each choice costs is measured on at most `measure_queries`, for about `measure_seconds` a
-    stage. `keys` are those of `run`, without tasks; without models, those that can be tried here for
-    nothing take part (see `models.free`), and their reasons are in the provenance.
+    Each chunker (see `documents.Chunking`) is taken with each of the chunk sizes and each overlap, in tokens; None is
+    for whole files. `require` and `margin` are those of `_recommend`; `metric` decides, and tables rank by it. If
+    there is none, that is hit rate at the largest k; but where chunkers or sizes are compared, or `context_tokens` is
+    given, it is hit rate in so many tokens (2,000): of each ranking, as many chunks are looked at as have so many
+    tokens together, for a chunk of twice the length costs whoever reads it twice as much.
+
+    With a `budget`, in seconds, choices are cut on part of the questions if all of them would take longer (see
+    `budget.fit`). With `hybrid`, BM25 takes part, and its fusions with each embedder: by ranks, and by scores whose
+    weight the questions choose (see `search.fusion`). What each choice costs is measured on at most
+    `measure_queries`, for about `measure_seconds` a stage. `keys` are those of `run`, without tasks; without models,
+    those that can be tried here for nothing take part (see `models.free`), and their reasons are in the provenance.
 
     Everything is checked before a model is loaded: raises EvalkitError. Raises Interrupted after Ctrl-C, when the
     cells that were finished are written, and what was measured, but nothing is recommended; the same pick into the
@@ -121,9 +134,10 @@ def pick(
     free = None if keys.get("models") else _free(keys, languages)
     if free is not None:
         keys = {"rerankers": free.rerankers or "none", **keys, "models": free.models}
-    chunkings = _chunkings(chunk_size, chunk_overlap)
+    chunkings = _chunkings(chunker, chunk_size, chunk_overlap)
     config = read_config({**keys, "tasks": [str(documents)]})
-    config = _ranked(config, metric, _context(context_tokens, chunkings), chunkings)
+    context_tokens = _context(context_tokens, chunkings)
+    config = _ranked(config, metric, context_tokens)
     requirements = parse_requirements(require)
     check_margin(margin)
     metric = cast(str, config.main_metric)
@@ -139,7 +153,9 @@ def pick(
     kept = None if config.out is None else config.out / QUESTIONS
     asked = get_questions(read, questions, llm, passages=passages, seed=config.seed, path=kept)
     folder, asked = searched(read, asked)
-    chunks = {chunking: split(folder, chunking) for chunking in chunkings}
+    chunks = {chunking: split(folder, chunking, context) for chunking in chunkings}
+    tokens = {chunking: count_tokens(chunk.content for chunk in found) for chunking, found in chunks.items()}
+    config = _with_candidates(config, context_tokens, tokens.values())
     if asked.origin.made:
         asked = with_overlap(asked, chunks[chunkings[0]])
     tasks = _tasks(folder, chunks, asked, config)
@@ -184,9 +200,12 @@ def pick(
             document_of={question.id: question.spans[0].file for question in asked.questions if question.spans},
         )
         decided = {**results.provenance["pick"], "recommendation": in_short(found, results)}
-        texts = {chunk.id: chunk.text for each in chunks.values() for chunk in each}
-        tokens = dict(zip(texts, count_tokens(texts.values()), strict=True))
-        costs = with_costs(chunk_statistics(folder, chunks), tokens, results)
+        by_id = {
+            (chunking.label, chunk.id): count
+            for chunking, of_chunking in chunks.items()
+            for chunk, count in zip(of_chunking, tokens[chunking], strict=True)
+        }
+        costs = with_costs(chunk_statistics(folder, chunks), by_id, results)
         return Pick(replace(results, provenance={**results.provenance, "pick": decided}), costs, found)
 
     if config.out is None:
@@ -208,25 +227,37 @@ def _interrupted(results: Results, out: Path | None) -> Interrupted:
 
 
 def _context(asked: int | None, chunkings: Sequence[Chunking]) -> int | None:
-    """Return the number of tokens that choices are compared at; None where all chunks have the same size."""
+    """Return the number of tokens that choices are compared at; None where all chunks have the same size.
+
+    Chunkers fill a size in different measure.
+    """
     if asked is not None and asked < 1:
         raise ConfigError(f"context_tokens={asked}: give the number of tokens that are handed on, such as 2000.")
-    return CONTEXT_TOKENS if asked is None and len({chunking.size for chunking in chunkings}) > 1 else asked
+    compared = len({(chunking.chunker, chunking.size) for chunking in chunkings}) > 1
+    return CONTEXT_TOKENS if asked is None and compared else asked
 
 
-def _ranked(config: RunConfig, asked: str | None, context: int | None, chunkings: Sequence[Chunking]) -> RunConfig:
+def _with_candidates(config: RunConfig, context: int | None, tokens: Iterable[Sequence[int]]) -> RunConfig:
+    """Return the configuration with twice as many candidates as fit into the `context`, if there is one.
+
+    `tokens` has those of each chunk, by chunking.
+    """
+    if context is None or config.candidates is not None:
+        return config
+    fitting = [math.ceil(context / max(1, statistics.median(counts))) for counts in tokens]
+    return config.model_copy(update={"candidates": 2 * max(*config.top_k, *fitting)})
+
+
+def _ranked(config: RunConfig, asked: str | None, context: int | None) -> RunConfig:
     """Return the configuration with the metric that decides: it is computed, and tables and reports rank by it.
 
-    With a `context`, candidates are twice as many as fit into it. Raises ConfigError for a metric that the run does
-    not have.
+    Raises ConfigError for a metric that the run does not have.
     """
     default = f"hit_rate@{max(config.top_k)}"
     if context is not None:
         default = within = f"hit_rate@{context}tokens"
         named = config.metrics or [metric.name for metric in config.ranking_metrics if metric.in_tables]
-        fitting = [-(-context // chunking.size) for chunking in chunkings if chunking.size is not None]
-        candidates = config.candidates or 2 * max(*config.top_k, *fitting)
-        config = config.model_copy(update={"metrics": (*named, within), "candidates": candidates})
+        config = config.model_copy(update={"metrics": (*named, within)})
     computed = {metric.name: metric for metric in config.ranking_metrics}
     if default not in computed:
         default = next(name for name in (*config.main_metrics, *computed) if name in computed)
@@ -242,14 +273,19 @@ def _computed(metric: str, config: RunConfig) -> str:
     return name
 
 
-def _chunkings(size: int | Sequence[int] | None, overlap: int | Sequence[int]) -> list[Chunking]:
+def _chunkings(
+    chunker: str | Sequence[str], size: int | Sequence[int] | None, overlap: int | Sequence[int]
+) -> list[Chunking]:
+    chunkers = [each.strip() for each in chunker.split(",")] if isinstance(chunker, str) else list(chunker)
     if size is None:
-        return [Chunking.whole]
+        return list(dict.fromkeys(Chunking(None, chunker=each) for each in chunkers))
     sizes = [size] if isinstance(size, int) else list(size)
     overlaps = [overlap] if isinstance(overlap, int) else list(overlap)
-    if not sizes or not overlaps:
-        raise ConfigError("no chunk sizes, or no overlaps: give at least one of each, such as 512 and 64.")
-    return list(dict.fromkeys(Chunking(each, beside) for each in sizes for beside in overlaps))
+    if not chunkers or not sizes or not overlaps:
+        raise ConfigError(
+            "no chunkers, no chunk sizes or no overlaps: give at least one of each, such as sentence, 512 and 64."
+        )
+    return list(dict.fromkeys(Chunking(*each) for each in product(sizes, overlaps, chunkers)))
 
 
 def _tasks(

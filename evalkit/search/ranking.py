@@ -3,7 +3,7 @@
 A first stage's ties are in descending order of document id, as trec_eval has it. A second stage's ties keep the order
 of the first: a reranker that has nothing to say of two documents does not decide between them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.types import FloatArray, IntArray, Run
+from evalkit.types import Document, FloatArray, IntArray, Run
 
 BLOCK_CELLS = 1 << 24
 """Scores held at once where every document's score is needed, 128 MB: queries are taken in blocks."""
@@ -90,6 +90,34 @@ def without_documents(run: Run, left_out: Sequence[str | None], document_ids: Se
     scores = np.where(run.documents == rows, np.nan, run.scores)
     order = np.argsort(_absent(run.documents, scores), axis=1, kind="stable")
     return _taken(run.documents, scores, order[:, :depth])
+
+
+def documents_of(passages: Iterable[Document], document_ids: Sequence[str]) -> IntArray:
+    """Return the row of the document that each passage is a part of: int64 of shape (n_passages,)."""
+    row_of = {identifier: row for row, identifier in enumerate(document_ids)}
+    return np.array([row_of[passage.id] for passage in passages], dtype=np.int64)
+
+
+def enough_passages(documents: IntArray, depth: int) -> int:
+    """Return how many passages are of at least `depth` documents, whichever they are.
+
+    `documents` has the row of each passage's document.
+    """
+    of_each = np.sort(np.bincount(documents))[::-1]
+    return min(len(documents), int(of_each[: depth - 1].sum()) + 1)
+
+
+def by_best_passage(run: Run, documents: IntArray, id_rank: IntArray, depth: int) -> Run:
+    """Return the documents of a run of passages, each with the score of its best passage, in order as by `rank`.
+
+    `documents` has the row of each passage's document, and `id_rank` is that of the documents.
+    """
+    found = np.where(run.documents < 0, -1, documents[run.documents])
+    scores = np.full(run.scores.shape, np.nan)
+    for row, of_query in enumerate(found):
+        _, first = np.unique(of_query, return_index=True)
+        scores[row, first] = run.scores[row, first]
+    return rank(found, scores, id_rank, depth)
 
 
 def _absent(documents: IntArray, scores: FloatArray) -> NDArray[np.bool_]:

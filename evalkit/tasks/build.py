@@ -3,12 +3,13 @@
 import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
 from evalkit.tasks._blocks import BlockCorpus, known_ids, rows_of_ids
-from evalkit.tasks._hashing import hash_retrieval, hash_sts
+from evalkit.tasks._hashing import hash_retrieval, hash_rows, hash_sts
 from evalkit.tasks.checks import (
     Judgement,
     OnBadData,
@@ -19,7 +20,7 @@ from evalkit.tasks.checks import (
     keep_first,
     keep_highest,
 )
-from evalkit.types import Document, Qrels, Query, RetrievalTask, StsTask
+from evalkit.types import Document, Part, Qrels, Query, RetrievalTask, StsTask
 
 Item = TypeVar("Item")
 _WORD = re.compile(r"\w+")
@@ -159,6 +160,20 @@ def make_retrieval(
         notes=problems.notes,
         sampled_from=drawn_from,
     )
+
+
+def with_passages(task: RetrievalTask, passages: Sequence[Document]) -> RetrievalTask:
+    """Return the task with parts of its documents that are searched in their place; see `RetrievalTask`."""
+    content = ({"document": passage.id, "content": passage.content} for passage in passages)
+    return replace(task, passages=tuple(passages), content_hash=hash_rows({"task": task.content_hash}, content))
+
+
+def with_parts(task: RetrievalTask, parts: Sequence[Part]) -> RetrievalTask:
+    """Return the task with what tells where each document stands in a whole text, in the documents' order."""
+    number = {text: row for row, text in enumerate(dict.fromkeys(part.text for part in parts))}
+    content = ({"whole": number[part.text], "start": part.start, "end": part.end} for part in parts)
+    settings = {"task": task.content_hash, "wholes": list(number)}
+    return replace(task, parts=tuple(parts), content_hash=hash_rows(settings, content))
 
 
 def sample(rows: Sequence[Item], size: int | None, seed: int) -> tuple[list[Item], int | None]:

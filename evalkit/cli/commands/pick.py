@@ -51,8 +51,12 @@ def pick(
     rerankers: Rerankers = None,
     chunk_size: Annotated[str, typer.Option(help="Tokens a chunk, comma-separated, or whole.")] = "512",
     chunk_overlap: Annotated[str, typer.Option(help="Tokens that chunks share, comma-separated.")] = "64",
+    chunker: Annotated[
+        str,
+        typer.Option(help="sentence, markdown, headings, semantic?model=SPEC, hierarchical, late; comma-separated."),
+    ] = "sentence",
     context_tokens: Annotated[
-        int | None, typer.Option(help="Tokens handed on, at which chunk sizes are compared; default 2000.")
+        int | None, typer.Option(help="Tokens handed on, at which chunks are compared; default 2000.")
     ] = None,
     require: Annotated[str, typer.Option(help="Such as 'latency_p95<50ms, dim<=512, licence~apache|mit'.")] = "",
     margin: Annotated[float, typer.Option(help="What a cheaper choice may be worse by, a fraction.")] = 0.02,

@@ -1,47 +1,100 @@
-"""Chunks of documents, by LlamaIndex's SentenceSplitter, each with the characters it covers in its file."""
+"""Chunks of documents, by LlamaIndex's node parsers, each with the characters it covers in its file."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from evalkit.errors import ConfigError, OptionalDependencyError
+from evalkit.picking.documents._chunkers import (
+    LATE,
+    SENTENCE,
+    HierarchicalOptions,
+    headings_above,
+    parse_chunker,
+    sections_by,
+)
 from evalkit.picking.documents._folder import Folder, SourceFile
+from evalkit.picking.documents._places import places
+from evalkit.runner.context import RunContext
 from evalkit.token_counts import count_tokens
+from evalkit.types import Document
 
 if TYPE_CHECKING:
     import pandas as pd
+    from llama_index.core.node_parser import SentenceSplitter
 
 
 @dataclass(frozen=True, slots=True)
 class Chunking:
     """How files are cut: `size` and `overlap` in tokens; without a size (`Chunking.whole`) each file is one chunk.
 
+    `chunker` is `NAME?option=value`:
+
+    - `sentence`: LlamaIndex's SentenceSplitter.
+    - `markdown`: the sections of its MarkdownNodeParser, and what is longer than `size` cut by the SentenceSplitter.
+    - `headings`: the chunks of `sentence`, each read after the headings that it stands under.
+    - `semantic?model=SPEC`: the pieces of its SemanticSplitterNodeParser with an embedder of evalkit, and what is
+      longer cut likewise.
+    - `hierarchical?leaf=128`: the chunks of `sentence`, cut again into leaves of so many tokens and the same overlap,
+      as by its HierarchicalNodeParser. Leaves are searched, and the chunk of the best one is what is found.
+    - `late`: the chunks of `sentence`, whose vectors are means of those of their tokens, made with the whole file in
+      view (late chunking), by transformers with mean pooling; whatever has no vectors reads the chunks.
+
     A token is one of LlamaIndex's tokenizer (cl100k_base of tiktoken, which it brings along; another one if
     `llama_index.core.set_global_tokenizer` was called), so that a size means here what it means in a pipeline.
-    Raises ConfigError for values that no splitter could use.
+    Raises ConfigError for values that no splitter could use, and what `parse_chunker` raises.
     """
 
     size: int | None
     overlap: int = 0
+    chunker: str = SENTENCE
 
     whole: ClassVar["Chunking"]
 
     def __post_init__(self) -> None:
-        if self.size is None and self.overlap:
-            raise ConfigError(f"an overlap of {self.overlap} without a size: whole files do not overlap.")
+        if self.size is None and (self.overlap or self.chunker != SENTENCE):
+            raise ConfigError(
+                f"chunker {self.chunker} with an overlap of {self.overlap}, without a size: whole files are not cut. "
+                "Give a size, such as 512."
+            )
         if self.size is not None and not 0 <= self.overlap < self.size:
             raise ConfigError(
                 f"chunk size {self.size} with overlap {self.overlap}: a size is at least 1 token, and an overlap at "
                 "least 0 and less than the size."
             )
+        _, options = parse_chunker(self.chunker)
+        leaf = options.leaf if isinstance(options, HierarchicalOptions) else None
+        if self.size is not None and leaf is not None and not self.overlap < leaf < self.size:
+            raise ConfigError(
+                f"leaves of {leaf} tokens in chunks of {self.size}/{self.overlap}: a leaf is larger than the overlap "
+                "and smaller than the chunk. Say it with hierarchical?leaf=TOKENS."
+            )
 
     @property
     def label(self) -> str:
-        """The name of the chunking in tables: "512/64", or "whole"."""
-        return "whole" if self.size is None else f"{self.size}/{self.overlap}"
+        """The name of the chunking in tables: "512/64", "markdown 512/64", or "whole"."""
+        size = "whole" if self.size is None else f"{self.size}/{self.overlap}"
+        return size if self.chunker == SENTENCE else f"{self.chunker} {size}"
+
+    @property
+    def has_leaves(self) -> bool:
+        """Whether parts of the chunks are searched in their place."""
+        return isinstance(parse_chunker(self.chunker)[1], HierarchicalOptions)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether embedders read each chunk with its whole file in view."""
+        return self.chunker == LATE
+
+    @classmethod
+    def labelled(cls, label: str) -> "Chunking":
+        """Return the chunking of a label."""
+        chunker, _, size = label.rpartition(" ")
+        tokens, _, overlap = size.partition("/")
+        return cls(int(tokens), int(overlap), chunker or SENTENCE) if overlap else cls.whole
 
 
 Chunking.whole = Chunking(None)
@@ -49,21 +102,37 @@ Chunking.whole = Chunking(None)
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A part of a file: `text` is the file's text from character `start` to `end` (exclusive)."""
+    """A part of a file: `text` is the file's text from character `start` to `end` (exclusive).
+
+    `headings` are read before it: those that it stands under, the highest first, with ` > ` between them. Where there
+    are `leaves`, these are searched in its place.
+    """
 
     id: str
     file: str
     start: int
     end: int
     text: str
+    headings: str = ""
+    leaves: tuple["Chunk", ...] = ()
+
+    @property
+    def document(self) -> Document:
+        """The chunk as what is searched; its headings are the title."""
+        return Document(self.id, self.text, self.headings)
+
+    @property
+    def content(self) -> str:
+        """What models read of it, and what is handed on."""
+        return self.document.content
 
 
-def split(folder: Folder, chunking: Chunking) -> tuple[Chunk, ...]:
+def split(folder: Folder, chunking: Chunking, context: RunContext | None = None) -> tuple[Chunk, ...]:
     """Return the chunks of all files, in order. A chunk's id is FILE#START-END; that of a whole file is FILE.
 
-    The pieces are those of `SentenceSplitter(chunk_size, chunk_overlap)`. It drops some blanks between sentences, so
-    a piece need not be in the file as it stands: the chunk is what the file has between the piece's first and last
-    character. Raises ConfigError if the size is too small for a character, and OptionalDependencyError.
+    A parser drops some blanks, so a piece of its need not be in the file as it stands: the chunk is what the file has
+    between the piece's first and last character. A model that takes part is loaded by the `context`; without one on
+    the CPU. Raises ConfigError if the size is too small for a character, and OptionalDependencyError.
     """
     if chunking.size is None:
         return tuple(Chunk(file.name, file.name, 0, len(file.text), file.text) for file in folder.files)
@@ -71,67 +140,56 @@ def split(folder: Folder, chunking: Chunking) -> tuple[Chunk, ...]:
         from llama_index.core.node_parser import SentenceSplitter
     except ImportError:
         raise OptionalDependencyError("chunking", "llama_index.core", "pick") from None
+    name, options = parse_chunker(chunking.chunker)
+    sections = sections_by(name, options, context or RunContext())
     splitter = SentenceSplitter(chunk_size=chunking.size, chunk_overlap=chunking.overlap)
+    smaller = None
+    if isinstance(options, HierarchicalOptions):
+        smaller = SentenceSplitter(chunk_size=options.leaf, chunk_overlap=chunking.overlap)
     chunks: list[Chunk] = []
     for file in folder.files:
-        try:
-            pieces = splitter.split_text(file.text)
-        except ValueError as error:  # "Single token exceeded chunk size"
-            raise ConfigError(
-                f"chunk size {chunking.size} is too small for {file.name}: a single character has more tokens. "
-                "Give a larger size."
-            ) from error
-        chunks += _placed(file, pieces)
+        cut = _cut(splitter, sections(file), file.text, file.name)
+        found = [_chunk(file, *place) for place in cut]
+        if name == "headings":
+            found = _under_headings(file, found)
+        if smaller is not None:
+            pieces = zip(found, cut.values(), strict=True)
+            found = [_with_leaves(chunk, _cut(smaller, [piece], chunk.text, file.name)) for chunk, piece in pieces]
+        chunks += found
     return tuple(chunks)
 
 
-def _placed(file: SourceFile, pieces: Sequence[str]) -> list[Chunk]:
-    # Compared without blanks, for the splitter drops some.
-    places = [place for place, character in enumerate(file.text) if not character.isspace()]
-    squeezed = ["".join(piece.split()) for piece in pieces]
-    starts = _starts("".join(file.text.split()), squeezed, file.name)
-    spans = (
-        (places[first], places[first + len(piece) - 1] + 1) for first, piece in zip(starts, squeezed, strict=True)
-    )
-    # Pieces that differ in blanks only are one chunk.
-    return [
-        Chunk(f"{file.name}#{start}-{end}", file.name, start, end, file.text[start:end])
-        for start, end in dict.fromkeys(spans)
+def _chunk(file: SourceFile, start: int, end: int) -> Chunk:
+    return Chunk(f"{file.name}#{start}-{end}", file.name, start, end, file.text[start:end])
+
+
+def _cut(splitter: "SentenceSplitter", parts: Sequence[str], whole: str, name: str) -> dict[tuple[int, int], str]:
+    """Return the pieces of parts, by their places in the whole; those that differ in blanks only are one."""
+    try:
+        pieces = [piece for part in parts for piece in splitter.split_text(part) if piece.strip()]
+    except ValueError as error:  # "Single token exceeded chunk size"
+        raise ConfigError(
+            f"chunk size {splitter.chunk_size} is too small for {name}: a single character has more tokens. "
+            "Give a larger size."
+        ) from error
+    found: dict[tuple[int, int], str] = {}
+    for place, piece in zip(places(whole, pieces, name), pieces, strict=True):
+        found.setdefault(place, piece)
+    return found
+
+
+def _with_leaves(chunk: Chunk, leaves: Iterable[tuple[int, int]]) -> Chunk:
+    """Return the chunk with leaves at places in it. Chunks overlap, so a leaf's id has the chunk's before it."""
+    found = [
+        Chunk(f"{chunk.id}/{start}-{end}", chunk.file, chunk.start + start, chunk.start + end, chunk.text[start:end])
+        for start, end in leaves
     ]
+    return replace(chunk, leaves=tuple(found))
 
 
-def _starts(text: str, pieces: Sequence[str], name: str) -> list[int]:
-    """Tell where each piece starts, such that together they cover the text, in order and without a gap.
-
-    LlamaIndex searches each piece on its own, and finds the wrong place where a text repeats itself. Here a place
-    counts only if the pieces before lead there, and from it the rest leads to the end.
-    """
-    # A piece starts after the one before; at the same place only where the splitter repeats one but for blanks.
-    path = _path(text, pieces, 1) or _path(text, pieces, 0)
-    if len(path) != len(pieces):
-        raise ConfigError(f"{name}: the node parser gave text that the file does not have. Chunk it another way.")
-    return path
-
-
-def _path(text: str, pieces: Sequence[str], advance: int) -> list[int]:
-    """Starts that are at least `advance` apart; none if there is no such path."""
-    came_from: list[dict[int, int]] = []
-    ends = {0: -advance}
-    for piece in pieces:
-        found: dict[int, int] = {}
-        for end, start in ends.items():
-            place = text.find(piece, start + advance, end + len(piece))
-            while place >= 0:
-                found.setdefault(place, start)
-                place = text.find(piece, place + 1, end + len(piece))
-        came_from.append(found)
-        ends = {start + len(piece): start for start in found}
-    if len(text) not in ends or not pieces:
-        return []
-    path = [ends[len(text)]]
-    for found in reversed(came_from[1:]):
-        path.append(found[path[-1]])
-    return path[::-1]
+def _under_headings(file: SourceFile, chunks: Sequence[Chunk]) -> list[Chunk]:
+    above = headings_above(file, [chunk.start for chunk in chunks])
+    return [replace(chunk, headings=" > ".join(path)) for chunk, path in zip(chunks, above, strict=True)]
 
 
 def chunk_statistics(folder: Folder, chunkings: Mapping[Chunking, Sequence[Chunk]]) -> "pd.DataFrame":
@@ -152,7 +210,7 @@ def chunk_statistics(folder: Folder, chunkings: Mapping[Chunking, Sequence[Chunk
                 "skipped": len(folder.skipped),
                 "chunks": len(chunks),
                 **_spread("chunks_per_file", [per_file[file.name] for file in folder.files]),
-                **_spread("tokens", count_tokens(chunk.text for chunk in chunks)),
+                **_spread("tokens", count_tokens(chunk.content for chunk in chunks)),
             }
         )
     return pd.DataFrame(rows)

@@ -81,6 +81,11 @@ def read_text(
     return text
 
 
+def is_plain(name: str) -> bool:
+    """Tell whether a file is read as it is: in code, a line that begins with # is no heading."""
+    return FORMATS.get(PurePath(name).suffix.lower(), read_plain) is read_plain
+
+
 def fits(name: str, pattern: str) -> bool:
     """Tell whether a pattern such as "*.log" or "notes/*" fits the end of a path, whatever the case of letters."""
     return PurePath(name.lower()).match(pattern.lower())

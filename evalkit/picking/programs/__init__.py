@@ -68,6 +68,9 @@ def programs_of(
     if winner.given:
         return Programs({}, {}, f"There is no code of it: {winner.given[0]} is an object that only your code makes")
     measured = next(found for chunking, found in chunks.items() if chunking.label == choice.chunking)
+    chunking = Chunking.labelled(choice.chunking)
+    if chunking.has_leaves or chunking.is_late:
+        return Programs({}, {}, f"There is no code of it: {chunking.chunker} needs more than the text of a chunk")
     beside = {MEASURED_CHUNKS: _lines(folder, measured)}
     try:
         plain = plain_program(winner)
@@ -84,7 +87,7 @@ def _lines(folder: Folder, chunks: Sequence[Chunk]) -> str:
     hashes = {file.name: file.sha256 for file in folder.files}
     lines = [
         {"id": each.id, "file": each.file, "sha256": hashes[each.file], "start": each.start, "end": each.end,
-         "text": each.text}
+         "text": each.content}
         for each in chunks
     ]  # fmt: skip
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)

@@ -106,6 +106,14 @@ def cut(text):
 
     return SentenceSplitter(chunk_size=$size, chunk_overlap=$overlap).split_text(text)''')
 
+CUT_EVALKIT = Template('''\
+def cut(text):
+    """Return the chunks of a text."""
+    from evalkit.picking.documents import Chunking, Folder, SourceFile, split
+
+    folder = Folder(DOCUMENTS, (SourceFile("new.md", text),), (), "")
+    return [chunk.content for chunk in split(folder, Chunking($size, $overlap, $chunker))]''')
+
 SENTENCE_TRANSFORMER = Template('''\
 @cache
 def embedder():

@@ -6,11 +6,13 @@ from string import Template
 
 from evalkit.models.bm25 import Bm25Options
 from evalkit.picking._recommendation import named
+from evalkit.picking.documents import SENTENCE, Chunking
 from evalkit.picking.programs._parts import (
     BM25,
     BUILD_VECTORS,
     BUILD_WORDS,
     CUT,
+    CUT_EVALKIT,
     CUT_WHOLE,
     FIRST_K,
     FIRST_TOKENS,
@@ -61,6 +63,9 @@ class Part:
 
 def plain_program(winner: Winner) -> str:
     """Return the program. Raises NotPlainError if the choice has something that is evalkit's own."""
+    chunker = Chunking.labelled(winner.choice.chunking).chunker
+    if chunker != SENTENCE:
+        raise NotPlainError(f"the chunker {chunker} is run by it")
     models = [_first_stage(model) for model in winner.models]
     if len({part.scores for part in models}) < len(models):
         raise NotPlainError(f"{winner.choice.model} fuses two models of vectors")
@@ -89,8 +94,11 @@ def assemble(
     packages: Sequence[str],
 ) -> str:
     """Return a program of its parts: header, reading and cutting, what models add, `code`, and a command line."""
-    size, _, overlap = winner.choice.chunking.partition("/")
-    cut = CUT.substitute(size=size, overlap=overlap) if overlap else CUT_WHOLE
+    chunking = Chunking.labelled(winner.choice.chunking)
+    cut = CUT_WHOLE
+    if chunking.size is not None:
+        by = CUT if chunking.chunker == SENTENCE else CUT_EVALKIT
+        cut = by.substitute(size=chunking.size, overlap=chunking.overlap, chunker=repr(chunking.chunker))
     third = {*imports, *(line for part in used for line in part.imports)}
     own = {line for line in third if line.startswith("from words")}
     handed_on = FIRST_K if winner.tokens is None else FIRST_TOKENS
@@ -99,7 +107,7 @@ def assemble(
     standard |= {line for line in third if line.startswith("from importlib")} | {"from pathlib import Path"}
     blocks = ["\n".join(sorted(lines, key=_order)) for lines in (standard, third - own - standard, own) if lines]
     packages = [*packages, *(name for part in used for name in part.packages)]
-    if overlap or winner.tokens is not None:
+    if chunking.size is not None or winner.tokens is not None:
         packages.append("llama-index-core")
     constants = dict(winner.constants)
     if OPEN_INDEX in code:

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from evalkit.picking.documents import Chunk, Chunking, Folder
 from evalkit.picking.questions._question import Question, QuestionSet, Span
-from evalkit.tasks.build import make_retrieval
+from evalkit.tasks.build import make_retrieval, with_parts, with_passages
 from evalkit.tasks.checks import Problems
-from evalkit.types import Document, Query, RetrievalTask
+from evalkit.types import Document, Part, Query, RetrievalTask
 
 
 def make_task(
@@ -23,8 +23,9 @@ def make_task(
     """Return the chunks as corpus, the questions as queries, and judgements (grade 1) by `relevant`; no question is
     lost, but for the sample that `max_queries` asks for: the same questions in every chunking.
 
-    The split is the chunking's label. Query ids are the questions', whatever the chunking. Raises DataError if ids
-    repeat or a question has no answer in the chunks.
+    Where chunks have leaves, these are searched, as their passages. The split is the chunking's label. Query ids
+    are the questions', whatever the chunking. Raises DataError if ids repeat or a question has no answer in the
+    chunks.
     """
     where = str(folder.path)
     problems = Problems(where)
@@ -33,10 +34,10 @@ def make_task(
     by_file: defaultdict[str, list[Chunk]] = defaultdict(list)
     for chunk in chunks:
         by_file[chunk.file].append(chunk)
-    return make_retrieval(
+    task = make_retrieval(
         name,
         chunking.label,
-        (Document(chunk.id, chunk.text) for chunk in chunks),
+        (chunk.document for chunk in chunks),
         (Query(question.id, question.text, question.tags) for question in questions.questions),
         _judgements(questions.questions, by_file),
         (where, where, where),
@@ -45,6 +46,11 @@ def make_task(
         max_queries,
         seed,
     )
+    if chunking.is_late:
+        texts = {file.name: file.text for file in folder.files}
+        return with_parts(task, [Part(texts[chunk.file], chunk.start, chunk.end) for chunk in chunks])
+    leaves = [Document(chunk.id, leaf.text) for chunk in chunks for leaf in chunk.leaves]
+    return with_passages(task, leaves) if leaves else task
 
 
 def relevant(span: Span, chunks: Iterable[Chunk]) -> list[str]:

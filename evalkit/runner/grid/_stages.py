@@ -23,20 +23,22 @@ from evalkit.runner.grid._description import (
 )
 from evalkit.runner.grid._reranking import distinct_pairs, rerank, scores_of_pairs
 from evalkit.runner.grid._searching import reader, search_by
-from evalkit.runner.grid.encoding import Texts, encode, encode_task, learned_from, prepared
+from evalkit.runner.grid.encoding import Texts, encode, encode_task, in_context, learned_from, prepared
 from evalkit.runner.grid.plan import CellFacts, fitted_on, of_first_stage, of_second_stage
 from evalkit.runner.grid.truncation import Reading, read_documents, read_pairs, read_texts, sampled
-from evalkit.search.ranking import id_ranks, rank, without_documents
+from evalkit.search.ranking import by_best_passage, documents_of, enough_passages, id_ranks, rank, without_documents
 from evalkit.store.keys import fingerprint
 from evalkit.tasks.kinds import kind_of
 from evalkit.terms import Role
-from evalkit.types import FloatArray, IntArray, RetrievalTask, Run, Task
+from evalkit.types import Document, FloatArray, IntArray, RetrievalTask, Run, Task
 
 
 def first_stage(
     model: Embedder | Retriever, label: str, task: RetrievalTask, depth: int, context: RunContext
 ) -> tuple[Run, CellFacts]:
     """Return the `depth` best documents of each query by one model, exactly."""
+    if task.passages is not None:
+        return _by_passages(model, label, task, task.passages, depth, context)
     started = time.perf_counter()
     texts = Texts.from_task(task)
     model = prepared(model, task.name, texts.contents)
@@ -55,7 +57,8 @@ def first_stage(
             model, label, task.content_hash, context.store, lambda: read_documents(model, task), tokens
         )
         return run, _facts(model, described, "documents", started, known=known, notes=of_first_stage(run))
-    queries, corpus = encode_task(reader(model), label, task.name, texts, context)
+    reading, keyed = in_context(model, label, task)
+    queries, corpus = encode_task(reader(reading), label, task.name, Texts.from_task(keyed), context)
     run = search_by(
         model, queries, corpus, texts.document_ids, searched, context.compute, among=among, engine=context.engine
     )
@@ -66,7 +69,23 @@ def first_stage(
     described = describe(
         model, label, task.content_hash, context.store, lambda: read_documents(model, task), tokens, sent
     )
-    return run, _facts(model, described, "documents", started, corpus.shape[1], known, of_first_stage(run))
+    return run, _facts(reading, described, "documents", started, corpus.shape[1], known, of_first_stage(run))
+
+
+def _by_passages(
+    model: Embedder | Retriever,
+    label: str,
+    task: RetrievalTask,
+    passages: Sequence[Document],
+    depth: int,
+    context: RunContext,
+) -> tuple[Run, CellFacts]:
+    """Return the documents with the best passages; the facts are of how the model reads these."""
+    texts, wanted = Texts.from_task(task), depth + bool(task.not_for_themselves)
+    documents = documents_of(passages, texts.document_ids)
+    found, facts = first_stage(model, label, task.searched, enough_passages(documents, wanted), context)
+    run = by_best_passage(found, documents, id_ranks(texts.document_ids), wanted)
+    return _results(run, task, texts, depth), facts
 
 
 def _candidates(task: RetrievalTask, texts: Texts) -> IntArray | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from typing import TypeVar, cast
@@ -20,18 +20,19 @@ from evalkit.contracts import (
     HasVocabulary,
     NotStored,
     PromptedByTask,
+    ReadsWholes,
     Reranker,
     VectorRows,
     Vectors,
 )
 from evalkit.engine import LOCAL
-from evalkit.errors import ScoreError, VectorError
+from evalkit.errors import ConfigError, ScoreError, VectorError
 from evalkit.runner.context import RunContext
 from evalkit.store import Store, encode_once, score_once
 from evalkit.store.keys import text_keys
 from evalkit.store.table import as_bytes
 from evalkit.terms import Role
-from evalkit.types import FloatArray, IntArray, RetrievalTask
+from evalkit.types import Document, FloatArray, IntArray, RetrievalTask
 
 Model = TypeVar("Model")
 
@@ -75,6 +76,28 @@ def for_task(model: Model, name: str) -> Model:
 def fitted(model: Model, texts: Sequence[str]) -> Model:
     """Return the model, fitted on the texts if it is one that learns from them."""
     return model.fit(texts) if isinstance(model, Fittable) else model
+
+
+def in_context(model: Model, label: str, task: RetrievalTask) -> tuple[Model, RetrievalTask]:
+    """Return an embedder that reads a task's documents as parts of wholes, and the task with a key for each document.
+
+    Both stay as they are where no parts are known, or the model has no vectors. Keys are of one length, so that parts
+    of a whole stay together. Raises ConfigError for an embedder that cannot read a part.
+    """
+    if task.parts is None or not isinstance(model, Embedder):
+        return model, task
+    if not isinstance(model, ReadsWholes):
+        raise ConfigError(
+            f"{label} gives no token vectors, which late chunking takes the mean of. Take a transformer with mean "
+            "pooling (bert:NAME, sbert:NAME), or another chunker."
+        )
+    hashes = {
+        text: sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in {p.text for p in task.parts}
+    }
+    keys = [f"{hashes[part.text]}:{part.start:012}-{part.end:012}" for part in task.parts]
+    corpus = tuple(Document(each.id, key) for each, key in zip(task.corpus, keys, strict=True))
+    reading = cast(Model, model.in_context(dict(zip(keys, task.parts, strict=True))))
+    return reading, replace(task, corpus=corpus, parts=None)
 
 
 def learned_from(model: object, task: str, texts: Sequence[str]) -> Mapping[str, object]:

@@ -12,10 +12,19 @@ from evalkit.contracts import Embedder, ListReranker, Reranker, Rescored, Retrie
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid._reranking import rerank
 from evalkit.runner.grid._searching import reader, search_by
-from evalkit.runner.grid.encoding import encode, fitted, learned_from
+from evalkit.runner.grid.encoding import encode, fitted, in_context, learned_from
 from evalkit.runner.grid.fusing import shares
-from evalkit.search.ranking import LIST_DEPTH, Fusion, fuse, id_ranks, pool
-from evalkit.types import Document, IntArray, Query, RetrievalTask, Run
+from evalkit.search.ranking import (
+    LIST_DEPTH,
+    Fusion,
+    by_best_passage,
+    documents_of,
+    enough_passages,
+    fuse,
+    id_ranks,
+    pool,
+)
+from evalkit.types import Document, IntArray, Part, Query, RetrievalTask, Run
 
 Found = tuple[Document, float]
 """A result and its score."""
@@ -25,7 +34,8 @@ Found = tuple[Document, float]
 class LiveModel:
     """A model over a corpus; made by `start`. The store keeps the corpus, what is computed for a query is not kept.
 
-    `vectors` are the corpus's, and `searched` those of low precision where they are searched first.
+    `vectors` are those of the corpus, or of its passages where these are searched, and `searched` those of low
+    precision where they are searched first.
     """
 
     model: Embedder | Retriever
@@ -33,16 +43,27 @@ class LiveModel:
     vectors: Vectors | None
     searched: NDArray[np.float32] | None
     context: RunContext
+    passages: Sequence[Document] | None = None
 
     @classmethod
-    def start(cls, corpus: Sequence[Document], model: Embedder | Retriever, context: RunContext) -> "LiveModel":
-        """Fit the model on the corpus, where it learns from it, and encode it."""
-        contents = [document.content for document in corpus]
+    def start(
+        cls,
+        corpus: Sequence[Document],
+        model: Embedder | Retriever,
+        context: RunContext,
+        passages: Sequence[Document] | None = None,
+        parts: tuple[Part, ...] | None = None,
+    ) -> "LiveModel":
+        """Fit the model on what is searched, where it learns from it, and encode that; see `RetrievalTask`."""
+        texts = corpus if passages is None else passages
+        task = RetrievalTask("live", "live", texts, (), {}, content_hash="", parts=parts)
+        model, task = in_context(model, "the model", task)
+        contents = task.contents
         model = fitted(model, contents)
         vectors = searched = None
         if isinstance(model, Embedder):
             with context.progress.step("corpus", len(contents)) as advance:
-                ids = [document.id for document in corpus]
+                ids = [document.id for document in texts]
                 # In memory: every query reads all of them.
                 learned = partial(learned_from, model, "", contents)
                 vectors = encode(
@@ -50,7 +71,7 @@ class LiveModel:
                 )[:]
             if isinstance(model, Rescored) and model.rescore is not None:
                 searched = model.quantize(vectors)
-        return cls(model, tuple(corpus), vectors, searched, replace(context, store=None))
+        return cls(model, tuple(corpus), vectors, searched, replace(context, store=None), passages)
 
     def embed(self, query: str) -> VectorRows | None:
         """Return the query's vector, of shape (1, dim); None if the model has no vectors."""
@@ -60,6 +81,12 @@ class LiveModel:
 
     def search(self, query: str, embedded: VectorRows | None, depth: int) -> Run:
         """Return the best documents for a query that `embed` has read."""
+        if self.passages is None:
+            return self._search(query, embedded, depth)
+        found = self._search(query, embedded, enough_passages(self._documents, depth))
+        return by_best_passage(found, self._documents, self.id_rank, depth)
+
+    def _search(self, query: str, embedded: VectorRows | None, depth: int) -> Run:
         if self.vectors is None or embedded is None:
             return cast(Retriever, self.model).search([query], self._ids, depth)
         model = cast(Embedder, self.model)
@@ -68,7 +95,16 @@ class LiveModel:
 
     @cached_property
     def _ids(self) -> list[str]:
-        return [document.id for document in self.corpus]
+        return [document.id for document in (self.corpus if self.passages is None else self.passages)]
+
+    @cached_property
+    def _documents(self) -> IntArray:
+        return documents_of(self.passages or (), [document.id for document in self.corpus])
+
+    @cached_property
+    def id_rank(self) -> IntArray:
+        """The ranks of the documents' ids."""
+        return id_ranks([document.id for document in self.corpus])
 
 
 @dataclass(frozen=True)
@@ -92,9 +128,14 @@ class LiveCell:
         reranker: Embedder | Reranker | ListReranker | None,
         candidates: int,
         context: RunContext,
+        passages: Sequence[Document] | None = None,
+        parts: tuple[Part, ...] | None = None,
     ) -> "LiveCell":
-        """Fit all on the corpus, where they learn from it, and encode it. `models` is one, or those of the fusion."""
-        live = tuple(LiveModel.start(corpus, model, context) for model in models)
+        """Fit all on the corpus, where they learn from it, and encode it. `models` is one, or those of the fusion.
+
+        With `passages`, first stages fit and search these; with `parts`, embedders read documents in their wholes.
+        """
+        live = tuple(LiveModel.start(corpus, model, context, passages, parts) for model in models)
         contents = [document.content for document in corpus]
         return cls(live, fusion, fitted(reranker, contents), candidates)
 
@@ -112,12 +153,8 @@ class LiveCell:
     def _first_stage(self, query: str, depth: int) -> list[Found]:
         wanted = depth if self.fusion is None else max(depth, LIST_DEPTH)
         runs = [live.search(query, live.embed(query), wanted) for live in self.models]
-        run = runs[0] if self.fusion is None else fuse_lists(runs, self.fusion, self._id_rank, depth)
+        run = runs[0] if self.fusion is None else fuse_lists(runs, self.fusion, self.models[0].id_rank, depth)
         return found(run, self.models[0].corpus)[:depth]
-
-    @cached_property
-    def _id_rank(self) -> IntArray:
-        return id_ranks([document.id for document in self.models[0].corpus])
 
 
 def fuse_lists(runs: Sequence[Run], fusion: Fusion, id_rank: IntArray, depth: int) -> Run:

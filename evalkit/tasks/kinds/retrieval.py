@@ -80,12 +80,13 @@ class Retrieval(TaskKind[RetrievalTask]):
         )
 
     def facts(self, task: RetrievalTask) -> dict[str, Any]:
-        """Count documents and queries."""
+        """Count documents and queries, and the passages that are searched in the documents' place."""
         return {
             "documents": len(task.corpus),
             "queries": len(task.queries),
             "excluded_queries": task.excluded,
             "queries_not_for_themselves": len(task.not_for_themselves),
+            **({} if task.passages is None else {"passages": len(task.passages)}),
         }
 
     def ids(self, task: RetrievalTask) -> Sequence[str]:
