@@ -1,7 +1,7 @@
 """Progress of long work: what is done, texts a second, time left. Bars on a terminal, elsewhere a line a minute."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from types import TracebackType
@@ -40,7 +40,7 @@ class Progress:
             disable=not self._console.is_terminal,
         )
         self._whole = self._bars.add_task("in all", total=None, visible=False, unit="")
-        self._expected: dict[str, float] = {}
+        self._expected: list[tuple[str, float]] = []
         self._started = self._told = clock()
         self._done = 0.0
 
@@ -57,19 +57,21 @@ class Progress:
         if self._entered == 0:
             self._bars.stop()
 
-    def expect(self, seconds: Mapping[str, float]) -> None:
-        """Take what is left to be done, by the description of the step, in seconds; in place of what was taken so
-        before.
-        """
-        self._expected = dict(seconds)
+    def expect(self, steps: Sequence[tuple[str, float]]) -> None:
+        """Take the steps that are still to come, each by its description and seconds; those told before are over."""
+        self._expected = list(steps)
         self._started, self._done = self._clock(), 0.0
-        self._bars.update(self._whole, total=sum(seconds.values()), completed=0, visible=True)
+        self._bars.update(self._whole, total=sum(seconds for _, seconds in steps), completed=0, visible=True)
+
+    def say(self, text: str) -> None:
+        """Write a line that stays."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def step(self, description: str, total: int, unit: str = "texts") -> Iterator[Advance]:
         """Give a bar for one step; the function it gives is called with the number of units finished."""
         bar = self._bars.add_task(description, total=total, unit=unit)
-        of_whole = self._expected.pop(description, 0.0)
+        of_whole = self._seconds_of(description)
         finished, before = 0, self._done
 
         def advance(more: int) -> None:
@@ -85,6 +87,10 @@ class Progress:
             self._move(before + of_whole)
         finally:
             self._bars.remove_task(bar)
+
+    def _seconds_of(self, description: str) -> float:
+        place = next((place for place, (name, _) in enumerate(self._expected) if name == description), None)
+        return 0.0 if place is None else self._expected.pop(place)[1]
 
     def _move(self, done: float) -> None:
         self._done = done
@@ -104,12 +110,7 @@ class Progress:
         if self._console.is_terminal or not self._entered or now - self._told < LINE_EVERY:
             return
         self._told, left = now, self._left()
-        self._console.print(
-            f"{what}{'' if left is None else f'; about {in_words(left)} left in all'}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        self.say(f"{what}{'' if left is None else f'; about {in_words(left)} left in all'}")
 
 
 def in_words(seconds: float) -> str:

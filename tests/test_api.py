@@ -13,6 +13,8 @@ import pytest
 import evalkit
 from evalkit.cell import Cell
 from evalkit.errors import ConfigError, DataError
+from evalkit.picking._keys import PickKeys
+from evalkit.picking._prepared import prepared
 from evalkit.runner.config import RunConfig
 from evalkit.runner.keys import RunKeys
 from evalkit.tasks import load_task
@@ -34,9 +36,13 @@ def test_all_that_is_public_is_there_and_every_key_has_its_type():
         assert inspect.getdoc(getattr(evalkit, name)), f"{name} has no docstring"
     assert set(evalkit.__all__) <= set(dir(evalkit))
     assert RunKeys.__annotations__.keys() == RunConfig.model_fields.keys()
-    for function in (evalkit.run, evalkit.pick):
+    for function, named in ((evalkit.run, "RunKeys"), (evalkit.pick, "PickKeys"), (evalkit.surface, "RunKeys")):
         (keys,) = (each for each in inspect.signature(function).parameters.values() if each.kind is each.VAR_KEYWORD)
-        assert "RunKeys" in str(keys.annotation)
+        assert named in str(keys.annotation)
+    of_pick = {
+        each.name for each in inspect.signature(prepared).parameters.values() if each.kind is each.KEYWORD_ONLY
+    }
+    assert PickKeys.__annotations__.keys() == own | RunKeys.__annotations__.keys()
     assert not hasattr(evalkit, "nothing")
 
 

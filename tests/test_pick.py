@@ -14,6 +14,7 @@ from evalkit.errors import ConfigError
 from evalkit.picking.documents import Chunking, read_folder, split
 from evalkit.picking.programs import programs_of
 from evalkit.results import Results
+from evalkit.runner.pace import Pace
 from evalkit.tasks import load_task
 
 KEYS = {"top_k": "5,10", "device": "cpu", "seed": 3}
@@ -92,13 +93,14 @@ def documents(top: Path) -> None:
     pd.DataFrame(rows, columns=["question", "quote"]).to_csv(top / "questions.csv", index=False)
 
 
-def test_the_command_recommends_and_writes(evalkit, tmp_path):
+def test_the_command_recommends_and_writes(evalkit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     documents(tmp_path)
     (tmp_path / "docs" / "photo.png").write_bytes(b"\x89PNG\0")
     status, out, err = evalkit(
         "pick", tmp_path / "docs", "--questions", tmp_path / "questions.csv", "--models", "bm25,tfidf",
         "--chunk-size", "32,64", "--chunk-overlap", "8", "--require", "dim<=512, latency_p95<10s",
-        "--device", "cpu", "--out", tmp_path / "out", "--report",
+        "--device", "cpu", "--out", "out", "--report",
     )  # fmt: skip
     assert status == 0, err
     page = (tmp_path / "out" / "report.html").read_text()
@@ -108,7 +110,6 @@ def test_the_command_recommends_and_writes(evalkit, tmp_path):
     )
     assert page.index(f"<p><strong>{headline}.") < page.index("has the best")
     assert headline in " ".join(out.split())
-    assert "1 file was not read (run.json says why)." in out
     assert len(out.splitlines()) <= 8
     text = (tmp_path / "out" / "recommendation.md").read_text()
     assert text.startswith(f"# {headline}\n")
@@ -167,10 +168,20 @@ def test_the_programs_of_a_pick_run_anywhere_and_rank_as_it_did(data_dir, tmp_pa
         assert any(f"({weight:g}, 1 - {weight:g})" in programs.programs["search.py"] for weight in weights)
 
 
+def untimed(monkeypatch, **of_models: Pace) -> None:
+    """Models are not timed before they run: those that are named take what is given, others nothing."""
+
+    def told(plan, context, seed):
+        return {label: of_models.get(label.partition("?")[0], Pace()) for label in plan.participants.all}
+
+    monkeypatch.setattr("evalkit.picking.pick.paces", told)
+
+
 def test_an_interrupted_pick_is_partial(evalkit, tmp_path, monkeypatch):
     from evalkit.models import lexical
 
     documents(tmp_path)
+    untimed(monkeypatch)
 
     def stop(*_, **__):
         raise KeyboardInterrupt
@@ -255,26 +266,30 @@ def test_interrupted_while_sampling_the_sample_is_there(evalkit, tmp_path, monke
         raise KeyboardInterrupt
 
     monkeypatch.setattr(lexical.Tfidf, "encode", stop)
+    slow = Pace(query=1.0)
+    untimed(monkeypatch, bm25=slow, tfidf=slow)
+    models = [f"bm25?k1={k1}" for k1 in (0.5, 0.8, 1, 1.2, 1.5, 1.8, 2)]
     status, out, _ = evalkit(
-        "pick", tmp_path / "docs", "--questions", tmp_path / "questions.jsonl", "--models", "bm25,tfidf",
-        "--chunk-size", "whole", "--budget", "1m", "--device", "cpu", "--store", tmp_path / "store",
-        "--out", tmp_path / "out",
+        "pick", tmp_path / "docs", "--questions", tmp_path / "questions.jsonl", "--chunk-size", "whole",
+        "--models", ",".join([*models, "tfidf"]), "--budget", "150s", "--measure-seconds", "0.5", "--device", "cpu",
+        "--store", tmp_path / "store", "--out", tmp_path / "out",
     )  # fmt: skip
     assert status == 130
     assert "PARTIAL" in out
     results = Results.read(tmp_path / "out")
     assert [cell["model"] for cell in results.missing] == ["tfidf"]
-    assert set(results.scores["n"]) == {8}, "the first sample"
+    assert set(results.scores["n"]) == {10}, "the first sample"
 
 
-def test_without_questions_they_are_made_and_can_be_edited(tmp_path, evalkit):
+def test_without_questions_they_are_made_and_can_be_edited(tmp_path, evalkit, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "cats.md").write_text(
         "# How a cat sleeps\n\nA cat sleeps sixteen hours a day, most of them while the sun is on its blanket.\n\n"
         "Whiskers measure the width of every gap before the shoulders follow through it.\n"
     )
     given = ["pick", tmp_path / "docs", "--chunk-size", "64", "--chunk-overlap", "8"]
-    status, shown, _ = evalkit(*given, "--top-k", "1", "--device", "cpu", "--out", tmp_path / "out", "--report")
+    status, shown, _ = evalkit(*given, "--top-k", "1", "--device", "cpu", "--out", "out", "--report")
     assert status == 0
     # Such questions recommend nothing, and every output says so, with what to do.
     run = json.loads((tmp_path / "out" / "run.json").read_text())["pick"]
@@ -314,8 +329,10 @@ def test_without_questions_they_are_made_and_can_be_edited(tmp_path, evalkit):
     assert set(Results.read(tmp_path / "out").scores["n"]) == {1}
 
 
-def test_a_budget_cuts_choices_or_not(tmp_path):
-    """Nothing fits into no time, everything into an hour; what is left has the scores of the full table."""
+def test_a_budget_cuts_choices_or_not(tmp_path, monkeypatch):
+    """What is slow is left out, pairs are halved, everything fits into an hour, nothing into no time; what is left
+    has the scores of the full table.
+    """
     (tmp_path / "docs").mkdir()
     for subject in ("cats", "trains"):
         facts = [f"Number {n} of the {subject} sleeps for {n * n + 2} hours and runs {n} miles. " for n in range(20)]
@@ -328,28 +345,34 @@ def test_a_budget_cuts_choices_or_not(tmp_path):
     (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, questions)))
     keys = {
         "questions": tmp_path / "questions.jsonl", "models": "bm25,tfidf,bow,lsa?components=4", "rerankers": "bm25",
-        "chunk_size": 24, "chunk_overlap": 0, "top_k": 1, "device": "cpu", "hybrid": False,
+        "chunk_size": 24, "chunk_overlap": 0, "top_k": 1, "device": "cpu", "hybrid": False, "measure_seconds": 0.1,
     }  # fmt: skip
     full = package.pick(tmp_path / "docs", budget=3600, **keys)
-    cut = package.pick(tmp_path / "docs", budget=1e-6, **keys)
+    # All pairs of three models take 40 * 2 * (1 + 2 / 2) * 5 s, those that halving leaves 700 s.
+    untimed(monkeypatch, bm25=Pace(pair=5.0), lsa=Pace(ready=1000.0))
+    cut = package.pick(tmp_path / "docs", budget=850, **keys)
     labels = ["split", "model", "reranker", "metric"]
     assert full.results.provenance["pick"]["budget"]["cut"] == []
     assert len(full.recommendation.choices) == 8
-    left_out = cut.results.provenance["pick"]["budget"]["cut"]
-    assert len(left_out) == 6
-    assert {each["n"] for each in left_out} <= {10, 20}
-    assert len(cut.recommendation.choices) < 8
-    assert cut.recommendation.best.score == full.recommendation.best.score
+    told = cut.results.provenance["pick"]["budget"]
+    assert {each["model"] for each in told["untried"]} == {"lsa?components=4"}
+    assert len(told["cut"]) == 4
+    assert {each["n"] for each in told["cut"]} <= {10, 20}
+    assert len(cut.recommendation.choices) == 2
+    measured = cut.results.measurements.cells
+    assert len(measured) == 2, "what was cut is not measured"
     everything = full.results.scores.astype(dict.fromkeys(labels, str)).set_index(labels)
     some = cut.results.scores.astype(dict.fromkeys(labels, str)).set_index(labels)
     pd.testing.assert_series_equal(some["score"], everything.loc[some.index, "score"], check_exact=True)
     from evalkit.picking._recommendation import to_text
 
     text = to_text(cut.recommendation, cut.results)
-    assert "They were halved by hit_rate@1: 8 on 10 questions; 4 on 20 questions; 2 on 40 questions." in text
-    for each in left_out:
+    assert "The 2 that take longest were not tried." in text
+    for each in told["cut"]:
         assert f"{each['score']:.3f} on {each['n']} questions" in text
-    assert "All 8 choices fit into the budget of 3600 s." in to_text(full.recommendation, full.results)
+    assert "All 8 choices fit into the budget of 60 min." in to_text(full.recommendation, full.results)
+    with pytest.raises(ConfigError, match=r"too short: the least that this pick takes is about"):
+        package.pick(tmp_path / "docs", budget=1e-6, **keys)
 
 
 @pytest.mark.parametrize(

@@ -102,8 +102,8 @@ def surface(
     does.
 
     >>> found = surface(models="bm25", tasks="rag-mini", top_k="1,5", max_queries=20, measure_queries=0, device="cpu")
-    >>> list(found.points["metric"].str.partition("@")[0].unique())
-    ['hit_rate', 'MRR', 'nDCG', 'R', 'P', 'AP']
+    >>> sorted(found.points["metric"].str.partition("@")[0].unique())
+    ['AP', 'MRR', 'P', 'R', 'hit_rate', 'nDCG']
     """
     config = _config(over_suite(read_suite(suite) if suite is not None else {}, keys), depths)
     shown = _shown(config, depths)

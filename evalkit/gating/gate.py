@@ -1,7 +1,6 @@
 """Compose a gate: a run, the canaries of its models, costs side by side, and the checks of a policy."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from evalkit.metrics.metric import Metric
 from evalkit.models.registry.reference import ModelRef
 from evalkit.models.registry.selection import choose, choose_participants
 from evalkit.models.weights import at_hand, file_facts
-from evalkit.progress import Progress
 from evalkit.results import Results
 from evalkit.results.diff import Changes, compare_runs
 from evalkit.runner.config import RunConfig, read_config, read_suite
@@ -234,8 +232,8 @@ def _ratios(
 def _cost(specs: Sequence[str], tasks: Sequence[RetrievalTask], config: RunConfig, limits: Limits) -> pd.DataFrame:
     """Tell what the cell of a model, and a reranker if there is one, costs: a row a task (see `measure`)."""
     participants = choose_participants(specs[:1], specs[1:])
-    with Progress() as progress:
-        context = replace(open_context(config), progress=progress)
+    context = open_context(config)
+    with context.progress:
         cells = measure(tasks, participants, candidates=config.rerank_depth, context=context, limits=limits).cells
     return cells[cells["reranker"] == next(iter(participants.rerankers), NO_RERANKER)]
 

@@ -1,6 +1,7 @@
 """What cells cost: latency of single queries, throughput, memory, bytes, tokens, prices."""
 
 from evalkit.measure._cells import MeasuringInterrupted, measure, prepare
+from evalkit.measure._expected import expected, within
 from evalkit.measure._rounds import Limits
 
-__all__ = ["Limits", "MeasuringInterrupted", "measure", "prepare"]
+__all__ = ["Limits", "MeasuringInterrupted", "expected", "measure", "prepare", "within"]

@@ -17,12 +17,12 @@ import pandas as pd
 
 from evalkit.cell import NO_RERANKER, Cell
 from evalkit.compute import Compute
-from evalkit.measure._child import SERVER, Job, attempt, in_child, kept_or_measured, libraries_of
+from evalkit.measure._child import SERVER, Job, attempt, in_child, kept_or_measured
 from evalkit.measure._rounds import TURNS, Limits, Turn
 from evalkit.measure._stages import Measured, figures, fused
 from evalkit.measure._timing import FirstWork, SecondWork
 from evalkit.models.facts import look_up
-from evalkit.models.registry import ModelSpec
+from evalkit.models.registry import ModelSpec, families
 from evalkit.models.registry.options import ApiOptions
 from evalkit.models.registry.reference import ModelRef
 from evalkit.models.registry.selection import FusionSpec, Participants
@@ -50,7 +50,7 @@ def prepare(participants: Participants) -> None:
     """
     models = [*participants.models.values(), *participants.rerankers.values()]
     specs = [model.spec for model in models if model.spec is not None and _has_own_process(model.spec)]
-    libraries = dict.fromkeys(library for spec in specs for library in libraries_of(spec))
+    libraries = dict.fromkeys(library for spec in specs for library in families()[spec.family].libraries)
     if libraries:
         SERVER.prepare(list(libraries))
 

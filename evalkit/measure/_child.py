@@ -73,7 +73,6 @@ def kept_or_measured(
 
 JOB, RESULT, SAID = "job.pickle", "result.pickle", "said.txt"
 COMMAND = "from evalkit.measure._child import serve; serve()"
-_TORCH = {"transformers", "sentence_transformers"}
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def in_child(job: Job) -> Measured | str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / JOB).write_bytes(pickle.dumps((job, os.getcwd(), dict(os.environ))))
-        status, said = SERVER.perform(folder, libraries_of(job.spec))
+        status, said = SERVER.perform(folder, families()[job.spec.family].libraries)
         if (folder / RESULT).is_file():
             result: Measured | str = pickle.loads((folder / RESULT).read_bytes())
             return result
@@ -211,16 +210,10 @@ def _work(folder: Path) -> NoReturn:
 
 
 def _perform(job: Job) -> Measured:
-    for library in libraries_of(job.spec):
+    for library in families()[job.spec.family].libraries:
         import_module(library)
     before = start_counting()
     store = None if job.store is None else Store(job.store)
     context = RunContext(job.compute, store)
     model: Any = build(job.spec, job.compute)
     return kept_or_measured(job.kept, job.work, model, job.label, context, job.limits, before)
-
-
-def libraries_of(spec: ModelSpec) -> list[str]:
-    """List the modules that the family needs, whose memory is not counted as the model's."""
-    modules = (families()[spec.family].module or "").split()
-    return [*modules, *(["torch"] if _TORCH.intersection(modules) else [])]

@@ -21,8 +21,9 @@ FoundRows = tuple[tuple[int, float], ...]
 
 @dataclass(frozen=True)
 class FirstStage:
-    """A model on a task. `documents` counts the texts that are searched; `asked` are rows of the task's queries, in the
-    order in which they were timed.
+    """A model on a task. `documents` counts the texts that are searched.
+
+    `asked` are rows of the task's queries, in the order in which they were timed.
 
     `embed` and `search` are the seconds of each of them; `embed` is NaN where a query has no vector. `found` is what
     was found for each. `usd` is what all of them were charged.

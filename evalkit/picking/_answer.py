@@ -13,7 +13,7 @@ from evalkit.picking._recommendation import (
     named,
     not_decided,
 )
-from evalkit.picking.documents import told_tables
+from evalkit.picking.documents import Coverage, told_tables
 from evalkit.results import Results
 from evalkit.results.comparisons import FEWEST
 
@@ -54,7 +54,8 @@ def _how_sure(found: Recommendation, shown: Choice) -> str:
 def _not_there(results: Results) -> list[str]:
     """Say which fields of tables were read, and what was not read and not run."""
     documents = results.provenance.get("pick", {}).get("documents", {})
-    skipped = len(documents.get("skipped", ()))
+    # Where much was not read, the headline says so.
+    skipped = 0 if Coverage(**documents.get("coverage", {})).warning else len(documents.get("skipped", ()))
     failed = len(results.failures)
     tables = told_tables(documents)
     more = f" (run.json has {len(tables) - 1} more)" if len(tables) > 1 else ""

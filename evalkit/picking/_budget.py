@@ -4,8 +4,7 @@ Jamieson and Talwalkar 2016 ("Non-stochastic best arm identification"), Karnin, 
 of a round contain those of the rounds before, so that what was computed for them is reused.
 """
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -13,16 +12,20 @@ import numpy as np
 
 from evalkit.cell import Cell
 from evalkit.errors import ConfigError
-from evalkit.models.registry.selection import Participants
+from evalkit.measure import Limits, expected, within
+from evalkit.progress import in_words
 from evalkit.results import Results
 from evalkit.results.records import CELL_KEYS
 from evalkit.runner.config import RunConfig
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid import GridPlan
+from evalkit.runner.pace import Pace, steps
 from evalkit.runner.run import Interrupted, run_tasks
 from evalkit.types import FloatArray, IntArray, RetrievalTask
 
 Item = TypeVar("Item")
+LAST = 2
+"""So many choices are left at the end, to be compared on all questions."""
 LEAST_QUESTIONS = 8
 """A round has at least so many: fewer order the choices by chance."""
 
@@ -41,7 +44,7 @@ def halve(
     score: Callable[[Sequence[Item], IntArray], FloatArray],
     questions: int,
     *,
-    last: int = 2,
+    last: int = LAST,
     seed: int = 0,
 ) -> tuple[Round[Item], ...]:
     """Halve the items until `last` are left, which are scored on all questions in the last round.
@@ -78,69 +81,136 @@ def _schedule(items: int, questions: int, last: int) -> tuple[list[int], list[in
     return sizes, [*counts[1:], counts[-1]]
 
 
-SAMPLE = 8
-"""Questions of each of the two samples that the rate is told from."""
+CHOOSING = 3.0
+"""Seconds for comparing the cells, once they are measured."""
+SPARE = 0.1
+"""Kept free of a budget, a fraction of what is expected: the last rounds may take longer than was told."""
 
 
 @dataclass(frozen=True)
 class Fitted:
     """What a budget led to: the cells to compute on all questions (None: all of them), and how that came about.
 
-    `rounds` has the cells that took part, their means, and those that were cut, by round; none if all fit.
+    `rounds` has the cells that took part, their means, and those that were cut, by round; none if all fit. `untried`
+    has the cells that were left out before, with the seconds that each would have taken by itself.
     """
 
     wanted: frozenset[Cell] | None
     rounds: tuple[Round[Cell], ...]
+    untried: Mapping[Cell, float]
     told: str
 
 
-def fit(
+@dataclass(frozen=True)
+class Work:
+    """What a plan takes, by the paces of its models; measuring its cells is as short as `limits` may be made."""
+
+    plan: GridPlan
+    found: Mapping[str, Pace]
+    limits: Limits
+
+    @property
+    def tasks(self) -> list[RetrievalTask]:
+        """The tasks, all with the same questions."""
+        return [task for task in self.plan.tasks if isinstance(task, RetrievalTask)]
+
+    @property
+    def questions(self) -> int:
+        """The number of questions."""
+        return len(self.tasks[0].queries)
+
+    def seconds(self, cells: Sequence[Cell], questions: int | None = None) -> float:
+        """Return the seconds for these cells, on so many questions or on all, with what they stand on."""
+        return sum(seconds for _, seconds in steps(self._only(cells), self.found, questions))
+
+    def in_all(self, cells: Sequence[Cell]) -> tuple[float, float]:
+        """Return the seconds with measuring: of the cells on all questions, and of halving them, if the costliest are
+        left in each round.
+        """
+        plan = self._only(cells)
+        limits = within(plan, self.found, self.limits, 0.0)
+        measuring = sum(seconds for _, seconds in expected(plan, self.found, limits)) + CHOOSING
+        sizes, kept = _schedule(len(cells), self.questions, LAST)
+        halving, before, left = self.seconds(cells, 0), 0, len(cells)
+        for size, keep in zip(sizes, kept, strict=True):
+            costliest = cells[len(cells) - left :]
+            halving += self.seconds(costliest, size - before) - self.seconds(costliest, 0)
+            before, left = size, keep
+        return measuring + self.seconds(cells), measuring + halving
+
+    def by_cost(self) -> dict[Cell, float]:
+        """Return the seconds that each cell takes by itself, cheapest first."""
+        alone = {cell: self.seconds([cell]) for cell in self.plan.cells()}
+        return dict(sorted(alone.items(), key=lambda each: each[1]))
+
+    def _only(self, cells: Sequence[Cell]) -> GridPlan:
+        return replace(self.plan, wanted=frozenset(cells))
+
+
+def fit(work: Work, budget: float, left: float) -> tuple[list[Cell], bool]:
+    """Return the cells that are tried in the seconds that are `left` of the `budget`, and whether they are halved.
+
+    As many are tried as fit, the cheapest first. Raises ConfigError, with the least that is possible, if none does.
+    """
+    alone = work.by_cost()
+    cells = list(alone)
+    for number in range(len(cells), 0, -1):
+        needed, halving = work.in_all(cells[:number])
+        if needed * (1 + SPARE) <= left:
+            return cells[:number], False
+        if number > LAST and halving * (1 + SPARE) <= left:
+            return cells[:number], True
+    least, _ = work.in_all(cells[:1])
+    raise ConfigError(
+        f"a budget of {in_words(budget)} is too short: the least that this pick takes is about "
+        f"{in_words((budget - left + least) * (1 + SPARE))}, for {cells[0].model} alone. Give more time, fewer chunk "
+        "sizes, fewer documents, or name the models to try."
+    )
+
+
+def fitted(
     config: RunConfig,
-    participants: Participants,
-    tasks: Sequence[RetrievalTask],
+    work: Work,
     context: RunContext,
     metric: str,
     budget: float,
+    left: float,
 ) -> Fitted:
-    """Decide which cells are computed on all questions, for a `budget` in seconds.
+    """Decide which cells are computed on all questions, for the seconds that are `left` of a `budget`.
 
-    Two samples of the questions are run first: the corpus is encoded then and kept in the store, and the second tells
-    how long a question takes. If all cells fit into the budget on all questions, all are computed. Otherwise they
-    are halved (see `halve`), with the same questions first, so that what was computed is used again.
-    Halving makes the work less, it does not promise the time: that is known only afterwards. Raises Interrupted after
-    Ctrl-C, with what was finished on the questions of that sample.
+    If all cells fit on all questions, all are computed. Otherwise what is costliest is not tried, and the rest are
+    halved (see `halve`), if that makes more of them fit. Raises what `fit` does, and Interrupted after Ctrl-C, with
+    what was finished on the questions of that round.
     """
-    started = time.perf_counter()
-    cells = list(GridPlan(tasks, participants, config.rerank_depth, config.depth).cells())
-    questions = len(tasks[0].queries)
+    alone = work.by_cost()
+    tried, by_halves = fit(work, budget, left)
+    untried = {cell: seconds for cell, seconds in alone.items() if cell not in set(tried)}
+    if not untried and not by_halves:
+        return Fitted(None, (), {}, f"All {len(tried)} choices fit into the budget of {in_words(budget)}.")
 
     def score(items: Sequence[Cell], rows: IntArray) -> FloatArray:
-        sample = [replace(task, queries=tuple(task.queries[row] for row in rows)) for task in tasks]
-        results = run_tasks(config, participants, sample, context, wanted=frozenset(items))
+        sample = [replace(task, queries=tuple(task.queries[row] for row in rows)) for task in work.tasks]
+        results = run_tasks(config, work.plan.participants, sample, context, wanted=frozenset(items))
         if results.missing:
             raise Interrupted(results)
         return _values(results, items, metric)
 
-    if questions <= 2 * SAMPLE:
-        return Fitted(None, (), f"With {questions} questions all {len(cells)} choices are computed on all of them.")
-    score(cells, np.arange(SAMPLE))
-    warm = time.perf_counter()
-    score(cells, np.arange(2 * SAMPLE))
-    now = time.perf_counter()
-    needed = (now - warm) * (questions - 2 * SAMPLE) / SAMPLE
-    left = budget - (now - started)
-    if needed <= left:
-        return Fitted(None, (), f"All {len(cells)} choices fit into the budget of {budget:.0f} s.")
-    rounds = halve(cells, score, questions, seed=config.seed)
-    took = time.perf_counter() - started
-    steps = "; ".join(f"{len(each.scores)} on {each.questions} questions" for each in rounds)
-    return Fitted(
-        frozenset(rounds[-1].scores),
-        rounds,
-        f"All {len(cells)} choices on all {questions} questions would have taken about {needed:.0f} s more, with "
-        f"{max(left, 0):.0f} s left of the budget of {budget:.0f} s. They were halved by {metric}: {steps}. "
-        f"That took {took:.0f} s. What was cut was seen on fewer questions, and is not in the tables.",
-    )
+    rounds = halve(tried, score, work.questions, last=LAST, seed=config.seed) if by_halves else ()
+    needed, _ = work.in_all(list(alone))
+    told = [
+        f"All {len(alone)} choices on all {work.questions} questions would have taken about "
+        f"{in_words(needed)}, with {in_words(left)} left of the budget of {in_words(budget)}."
+    ]
+    if untried:
+        told.append(f"The {len(untried)} that take longest were not tried.")
+    if rounds:
+        listed = "; ".join(f"{len(each.scores)} on {each.questions} questions" for each in rounds)
+        told.append(
+            f"They were halved by {metric}: {listed}. What was cut was seen on fewer questions, and is not in the "
+            "tables."
+        )
+    wanted = frozenset(rounds[-1].scores if rounds else tried)
+    return Fitted(wanted, rounds, untried, " ".join(told))
 
 
 def _values(results: Results, items: Sequence[Cell], metric: str) -> FloatArray:

@@ -25,7 +25,7 @@ class Choice:
     `difference` is choice - best over the same questions (fractions), with the bounds of its 95 % interval,
     `p_corrected`, and `sd` of one question's difference; NaN for the best itself and for one that is left out.
     `unmet` and `unknown` hold the requirements that rule it out, as the user wrote them; `doubtful` those whose limit
-    is within the spread of what was measured.
+    is within the spread of what was measured. Of a task, which is not cut, the `chunking` is its split.
     """
 
     chunking: str
@@ -41,6 +41,7 @@ class Choice:
     high: float = math.nan
     p_corrected: float = math.nan
     sd: float = math.nan
+    of_task: bool = False
 
     @property
     def name(self) -> tuple[str, str, str]:

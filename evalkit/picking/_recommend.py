@@ -153,6 +153,7 @@ def recommend(
                 tuple(text for text, verdict in verdicts if verdict == "unmet"),
                 tuple(text for text, verdict in verdicts if verdict == "not known"),
                 tuple(text for text, verdict in verdicts if verdict == "within the spread"),
+                of_task="task" in results.provenance.get("pick", {}),
             )
         )  # fmt: skip
     seed = results.provenance["seed"]

@@ -1,6 +1,7 @@
 """Put a recommendation in plain words, as Markdown."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from evalkit.cell import cell_name
@@ -9,6 +10,7 @@ from evalkit.picking._recommend import Recommendation, Undecided
 from evalkit.picking._requirements import parse_requirements, spread_of
 from evalkit.picking._validity import validity
 from evalkit.picking.documents import Coverage
+from evalkit.progress import in_words
 from evalkit.reporting.table import in_brackets
 from evalkit.results import Results
 from evalkit.results.comparisons import FEWEST, LEVEL
@@ -50,8 +52,12 @@ def why_these_models(results: Results) -> str:
 
 def named(choice: Choice) -> str:
     """Return a choice in words: "bge-small + ce-minilm, chunks of 512/64"."""
-    chunks = "whole files" if choice.chunking == "whole" else f"chunks of {choice.chunking}"
-    return f"{cell_name(choice.model, choice.reranker)}, {chunks}"
+    cell = cell_name(choice.model, choice.reranker)
+    return cell if choice.of_task else f"{cell}, {_pieces(choice.chunking)}"
+
+
+def _pieces(chunking: str) -> str:
+    return "whole files" if chunking == "whole" else f"chunks of {chunking}"
 
 
 def headline(found: Recommendation, results: Results) -> str:
@@ -216,11 +222,16 @@ def _budget(results: Results) -> str:
     budget = results.provenance.get("pick", {}).get("budget")
     if budget is None:
         return ""
+    of_task = "task" in results.provenance["pick"]
+
+    def line(cell: Mapping[str, Any], told: str) -> str:
+        where = "" if of_task else f", {_pieces(cell['split'])}"
+        return f"- {cell_name(cell['model'], cell['reranker'])}{where}: {told}"
+
     lines = [
-        f"- {cell_name(each['model'], each['reranker'])}, chunks of {each['split']}: "
-        + ("failed" if each["score"] is None else f"{each['score']:.3f} on {each['n']} questions")
+        line(each, "failed" if each["score"] is None else f"{each['score']:.3f} on {each['n']} questions")
         for each in budget["cut"]
-    ]
+    ] + [line(each, f"not tried; by itself it takes about {in_words(each['seconds'])}") for each in budget["untried"]]
     return "\n\n".join(filter(None, ["## The budget", budget["told"], "\n".join(lines)]))
 
 

@@ -84,4 +84,5 @@ def _table(
         rows.append(
             (TableCell(label), TableCell(each.chunking), *(TableCell(as_number(score)) for score in of_choice))
         )
-    return Table(title, ("Model", "Chunking", *columns.values()), tuple(rows), note, 2)
+    where = "Split" if found.choices[0].of_task else "Chunking"
+    return Table(title, ("Model", where, *columns.values()), tuple(rows), note, 2)

@@ -17,7 +17,6 @@ from evalkit.models.registry import Kind, ModelSpec, expand
 from evalkit.models.registry.catalogue import check_paid
 from evalkit.models.registry.reference import ModelRef
 from evalkit.models.registry.selection import Participants, choose, choose_participants, is_fusion, parse_fusions
-from evalkit.progress import Progress
 from evalkit.reporting.write import Reports, report_error, write_run
 from evalkit.results import Results
 from evalkit.results.published import PublishedScore, published_frame, read_published
@@ -161,8 +160,8 @@ def published_scores(config: RunConfig) -> list[PublishedScore]:
 
 def compute(config: RunConfig, plan: GridPlan, context: RunContext) -> Outcome:
     """Compute the cells of a plan. Raises KeyboardInterrupt if Ctrl-C comes before any of them is finished."""
-    with Progress() as progress, open_engine(config.engine, context.compute) as engine:
-        outcome = run_grid(plan, replace(context, progress=progress, engine=engine))
+    with context.progress, open_engine(config.engine, context.compute) as engine:
+        outcome = run_grid(plan, replace(context, engine=engine))
     if outcome.interrupted and not outcome.facts:
         raise KeyboardInterrupt
     return outcome

@@ -38,21 +38,25 @@ def folder_of(top, files):
     return read_folder(top)
 
 
+def of_files(folder):
+    return languages_of(file.text for file in folder.files)
+
+
 @pytest.mark.parametrize("code", ["de", "zh", "en", "ja"])
 def test_a_folder_in_one_language(code, texts, tmp_path):
-    assert languages_of(folder_of(tmp_path, {"a.txt": texts[code]})) == {code: 1.0}
+    assert of_files(folder_of(tmp_path, {"a.txt": texts[code]})) == {code: 1.0}
 
 
 def test_mixed_folders_and_mixed_files(texts, tmp_path):
     length = min(map(len, texts.values())) // 500 * 500
     parts = {code: text[:length] for code, text in texts.items()}
-    found = languages_of(folder_of(tmp_path, {"a.txt": parts["de"] * 2 + parts["zh"], "b.txt": parts["en"]}))
+    found = of_files(folder_of(tmp_path, {"a.txt": parts["de"] * 2 + parts["zh"], "b.txt": parts["en"]}))
     assert next(iter(found)) == "de"
     assert found == pytest.approx({"de": 0.5, "zh": 0.25, "en": 0.25}, abs=0.06)
 
 
 def test_what_has_no_letters_has_no_language(tmp_path):
-    assert languages_of(folder_of(tmp_path, {"a.txt": "12 345 -- 67 % 8\n" * 200})) == {}
+    assert of_files(folder_of(tmp_path, {"a.txt": "12 345 -- 67 % 8\n" * 200})) == {}
 
 
 def told(languages, **models):
@@ -112,7 +116,7 @@ def test_a_pick_tells_it(texts, tmp_path):
         chunk_size=None, measure_seconds=0.01, out=tmp_path / "out",
     )  # fmt: skip
     told = picked.results.provenance["pick"]
-    assert told["documents"]["languages"] == {"de": 1.0}
+    assert told["languages"] == {"de": 1.0}
     written = (tmp_path / "out" / "recommendation.md").read_text(encoding="utf-8")
     reasons = "- The documents are in German (100%).\n- bm25 leaves out English words"
     assert f"## Why these models\n\n{reasons}" in written

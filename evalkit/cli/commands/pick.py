@@ -1,6 +1,7 @@
 """`evalkit pick`: from a folder of documents to a choice."""
 
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,12 +27,14 @@ from evalkit.cli.commands.shared import (
 )
 
 if TYPE_CHECKING:
-    from evalkit.picking.pick import Pick
+    from evalkit.picking.pick import Expected, Pick
     from evalkit.results import Results
 
 
 def pick(
-    documents: Annotated[Path, typer.Argument(help="Folder of documents; the formats are in docs/how/documents.md.")],
+    documents: Annotated[
+        str, typer.Argument(help="Folder of documents (formats: docs/how/documents.md), or a judged task.")
+    ],
     include: Annotated[str | None, typer.Option(help="Read these as text too, such as '*.log,*.tex'.")] = None,
     fields: Annotated[
         str | None, typer.Option(help="Fields of tables that are read, comma-separated; default: all with letters.")
@@ -62,7 +65,7 @@ def pick(
     margin: Annotated[float, typer.Option(help="What a cheaper choice may be worse by, a fraction.")] = 0.02,
     metric: Annotated[str | None, typer.Option(help="What decides; default: hit_rate at the largest k.")] = None,
     hybrid: Annotated[bool, typer.Option(help="Fuse each embedder with BM25, by ranks and by scores.")] = True,
-    budget: Annotated[str | None, typer.Option(help="Time, such as 10m: choices are cut on samples to fit.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Time, such as 10m: what does not fit is cut.")] = None,
     measure_queries: Annotated[int, typer.Option(help="Queries that are timed at most, for each choice.")] = 50,
     measure_seconds: Annotated[float, typer.Option(help="Seconds that each stage is timed for, about.")] = 5.0,
     top_k: TopK = None,
@@ -79,13 +82,14 @@ def pick(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reports/pick"),
     report: Annotated[bool, typer.Option("--report", help="Write report.html into it too.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print all tables, and what was left out.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell how long it would take, and end.")] = False,
 ) -> None:
     """Choose a model, reranker and chunking for your documents."""
-    not_keys = ("documents", "chunk_size", "chunk_overlap", "budget", "report", "verbose")
+    not_keys = ("documents", "chunk_size", "chunk_overlap", "budget", "report", "verbose", "dry_run")
     keys = {key: value for key, value in locals().items() if value is not None and key not in (*not_keys, "not_keys")}
     from evalkit.cli.commands.shared import parse_budget
     from evalkit.errors import ReportError
-    from evalkit.picking.pick import Pick
+    from evalkit.picking.pick import Pick, expect
     from evalkit.picking.pick import pick as run_pick
     from evalkit.reporting.write import REPORT, Reports
     from evalkit.runner.run import Interrupted
@@ -97,15 +101,13 @@ def pick(
     picked: Pick | Results
     failed: Mapping[str, str] = {}
     seconds = None if budget is None else parse_budget(budget).total_seconds()
-    sizes = None if chunk_size.strip() == "whole" else _whole_numbers(chunk_size, "--chunk-size")
+    keys["chunk_size"] = None if chunk_size.strip() == "whole" else _whole_numbers(chunk_size, "--chunk-size")
+    keys["chunk_overlap"] = _whole_numbers(chunk_overlap, "--chunk-overlap")
+    if dry_run:
+        _print_expected(expect(documents, **keys))
+        return
     try:
-        picked = run_pick(
-            documents,
-            chunk_size=sizes,
-            chunk_overlap=_whole_numbers(chunk_overlap, "--chunk-overlap"),
-            budget=seconds,
-            **keys,
-        )
+        picked = run_pick(documents, budget=seconds, **keys)
     except Interrupted as interrupted:
         show_partial(interrupted, out)
     except ReportError as error:
@@ -121,6 +123,13 @@ def pick(
     _print_answer(picked, out, made)
     exit_if_reports_failed(reports, out)
     exit_if_cells_failed(results)
+
+
+def _print_expected(expected: "Expected") -> None:
+    """Print what takes how long, a line a step, and all of it."""
+    for step, of_step in groupby(expected.steps, key=lambda each: each[0]):
+        typer.echo(f"{sum(seconds for _, seconds in of_step):8.1f} s  {step}")
+    typer.echo(str(expected))
 
 
 def _print_answer(picked: "Pick | Results", out: Path, made: bool) -> None:

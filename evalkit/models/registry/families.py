@@ -71,7 +71,14 @@ class Family:
     may_charge: bool = False
     facts: Callable[[str], Mapping[str, Any]] | None = None
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The packages that its models import, which takes a while and memory that is not the model's."""
+        modules = tuple((self.module or "").split())
+        return (*modules, "torch") if _ON_TORCH.intersection(modules) else modules
 
+
+_ON_TORCH = {"transformers", "sentence_transformers"}
 BUILT_IN: Mapping[str, str] = {
     "bow": "lexical",
     "tfidf": "lexical",

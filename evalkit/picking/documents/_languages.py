@@ -1,9 +1,9 @@
 """The languages that documents are written in."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 from evalkit.errors import OptionalDependencyError
-from evalkit.picking.documents._folder import Folder
 
 PIECE = 500
 """Characters that are looked at together: the detector is seldom wrong about so many."""
@@ -12,8 +12,8 @@ SHARE = 0.05
 """What is found in less of the text is left out: it is a quotation, a list of names, or a mistake."""
 
 
-def languages_of(folder: Folder) -> dict[str, float]:
-    """Return the languages of a folder and the share of its text in each, the largest first.
+def languages_of(texts: Iterable[str]) -> dict[str, float]:
+    """Return the languages of texts and the share that is in each, the largest first.
 
     They are codes of ISO 639, of two letters where there are such. Pieces of the text, from all of it at equal
     distances, are told apart by py3langid (Lui and Baldwin 2012, "langid.py: An off-the-shelf language identification
@@ -24,7 +24,7 @@ def languages_of(folder: Folder) -> dict[str, float]:
         from py3langid import classify
     except ImportError as error:
         raise OptionalDependencyError("telling languages", str(error.name), "pick") from None
-    places = [(file.text, start) for file in folder.files for start in range(0, len(file.text), PIECE)]
+    places = [(text, start) for text in texts for start in range(0, len(text), PIECE)]
     step = max(1, len(places) // PIECES)
     found: Counter[str] = Counter()
     for text, start in places[::step]:

@@ -175,9 +175,7 @@ class _Grid:
 
     def _runs_before(self, task: RetrievalTask, reranker: str) -> Mapping[str, Run]:
         """Return the first stages that a reranker orders anew, by label."""
-        wanted = [
-            label for label in self.plan.participants.first_stages if self.plan.wants(Cell.of(task, label, reranker))
-        ]
+        wanted = self.plan.stages_before(task, reranker)
         ranked = {label: self.outcome.rankings.get(Cell.of(task, label)) for label in wanted}
         return {label: run for label, run in ranked.items() if run is not None}
 

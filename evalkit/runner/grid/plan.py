@@ -156,6 +156,23 @@ class GridPlan:
         cells = (Cell.of(task, first_stage, reranker) for reranker in (NO_RERANKER, *behind))
         return [cell for cell in cells if self.wants(cell)]
 
+    @property
+    def needed(self) -> Participants:
+        """The models, fusions and rerankers of the cells that are wanted, and the models that fusions stand on."""
+        cells = [(cell.model, cell.reranker) for cell in self.cells()]
+        stages, behind = {model for model, _ in cells}, {reranker for _, reranker in cells}
+        fusions = {label: each for label, each in self.participants.fusions.items() if label in stages}
+        parts = {part for fusion in fusions.values() for part in fusion.parts}
+        return Participants(
+            {label: model for label, model in self.participants.models.items() if label in stages | parts},
+            {label: model for label, model in self.participants.rerankers.items() if label in behind},
+            fusions,
+        )
+
+    def stages_before(self, task: Task, reranker: str) -> list[str]:
+        """Name the first stages that a reranker orders anew on a task."""
+        return [label for label in self.participants.first_stages if self.wants(Cell.of(task, label, reranker))]
+
     def fusions_of(self, model: str) -> list[str]:
         """Name the fusions that a model is a part of."""
         return [label for label, fusion in self.participants.fusions.items() if model in fusion.parts]

@@ -1,0 +1,58 @@
+"""How long measuring will take, by the paces of the models: at most what `Limits` allow."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from evalkit.measure._rounds import MOST_DOCUMENTS, TURNS, WARM_UP, Limits
+from evalkit.runner.grid.plan import GridPlan
+from evalkit.runner.pace import Pace
+from evalkit.types import RetrievalTask
+
+STARTING = 1.0
+"""Seconds for a process and the weights of its model, whose libraries are imported while the grid is computed."""
+ALONE = 3
+"""A query by itself takes about so many times as long as one of many."""
+LEAST_SECONDS = 0.5
+"""That each stage is timed for, however short the time."""
+
+
+def expected(plan: GridPlan, paces: Mapping[str, Pace], limits: Limits) -> list[tuple[str, float]]:
+    """Return the steps of measuring the cells that a plan wants, as `Progress` names them, with their seconds."""
+    tasks = [task for task in plan.tasks if isinstance(task, RetrievalTask)]
+    asked = min(limits.queries, max(len(task.queries) for task in tasks)) + WARM_UP
+    told: list[tuple[str, float]] = []
+    models, rerankers = plan.participants.models, plan.participants.rerankers
+    wanted = {
+        label: [
+            task for task in tasks if any(plan.cells_of(task, stage) for stage in (label, *plan.fusions_of(label)))
+        ]
+        for label in models
+    }
+    for label, of_model in wanted.items():
+        pace = paces[label]
+        each = sum(pace.of_corpus(task) * min(1.0, MOST_DOCUMENTS / len(task.corpus)) for task in of_model)
+        queries = asked * ALONE * pace.query * len(of_model)
+        seconds = STARTING + min(limits.seconds, each) + min(limits.seconds * len(of_model), queries)
+        told += _in_turns(f"measuring {label}", seconds, models) if of_model else []
+    for label in rerankers:
+        lists = sum(len(plan.stages_before(task, label)) for task in tasks)
+        seconds = STARTING + min(limits.seconds * lists, asked * plan.candidates * paces[label].pair * lists)
+        told += _in_turns(f"measuring {label}", seconds, rerankers) if lists else []
+    return told
+
+
+def within(plan: GridPlan, paces: Mapping[str, Pace], limits: Limits, seconds: float) -> Limits:
+    """Return the limits, with as many seconds a stage as let all of it be measured in so many seconds."""
+    fitting = replace(limits, seconds=min(LEAST_SECONDS, limits.seconds))
+    longest = limits.seconds
+    while longest > fitting.seconds:
+        tried = replace(limits, seconds=longest)
+        if sum(each for _, each in expected(plan, paces, tried)) <= seconds:
+            return tried
+        longest *= 0.8
+    return fitting
+
+
+def _in_turns(name: str, seconds: float, models: Mapping[str, object]) -> list[tuple[str, float]]:
+    turns = TURNS if len(models) > 1 else 1
+    return [(name, STARTING + (seconds - STARTING) / turns)] * turns
