@@ -35,7 +35,7 @@ from side_by_side import measure, report, table
 
 from evalkit.compute import Compute
 from evalkit.contracts import VectorRows
-from evalkit.measure._child import peak_megabytes, start_counting
+from evalkit.runner.measure._child import peak_megabytes, start_counting
 from evalkit.search.exact import search
 from evalkit.store import Store, StoredVectors, encode_once
 from evalkit.terms import Role

@@ -26,9 +26,9 @@ from side_by_side import report
 
 import evalkit
 from evalkit.compute import Compute
-from evalkit.measure._child import peak_megabytes, start_counting
 from evalkit.models._dense import DenseEmbedder
 from evalkit.models.registry import parse_spec
+from evalkit.runner.measure._child import peak_megabytes, start_counting
 from evalkit.tasks import load_task
 
 DIM, QUERIES, AT_ONCE = 384, 100, 50_000

@@ -17,11 +17,11 @@ from side_by_side import data_dir, report
 from evalkit.curves._latency import LATENCIES, measure_ends
 from evalkit.curves._points import KEYS
 from evalkit.curves._variants import variants_of, with_variants
-from evalkit.measure import Limits, measure
 from evalkit.models.registry.selection import Participants
 from evalkit.models.weights import at_hand
 from evalkit.results.records import CELL_KEYS
 from evalkit.runner.config import read_config
+from evalkit.runner.measure import Limits, measure
 from evalkit.runner.run import load_tasks, open_context, participants_of
 
 FEWEST, BETWEEN, MOST = 5, (10, 20), 40

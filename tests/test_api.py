@@ -39,9 +39,7 @@ def test_all_that_is_public_is_there_and_every_key_has_its_type():
     for function, named in ((evalkit.run, "RunKeys"), (evalkit.pick, "PickKeys"), (evalkit.surface, "RunKeys")):
         (keys,) = (each for each in inspect.signature(function).parameters.values() if each.kind is each.VAR_KEYWORD)
         assert named in str(keys.annotation)
-    of_pick = {
-        each.name for each in inspect.signature(prepared).parameters.values() if each.kind is each.KEYWORD_ONLY
-    }
+    own = {each.name for each in inspect.signature(prepared).parameters.values() if each.kind is each.KEYWORD_ONLY}
     assert PickKeys.__annotations__.keys() == own | RunKeys.__annotations__.keys()
     assert not hasattr(evalkit, "nothing")
 

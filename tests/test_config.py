@@ -55,7 +55,7 @@ def test_defaults():
         "rerankers": ("none",), "top_k": (5,), "candidates": None, "device": "auto", "dtype": "float32", "seed": 0,
         "max_queries": None, "on_bad_data": "error", "max_cost": None, "out": None, "published": None,
         "description": "", "sizes": {}, "trust_remote_code": False, "allow_pickle": False,
-        "engine": "local", "time_limit": None, "metrics": (), "main_metric": None,
+        "engine": "local", "time_limit": None, "metrics": (), "main_metric": None, "measure": False,
     }  # fmt: skip
     assert config.rerank_depth == 10
     assert read_config({**LEAST, "candidates": 6}).rerank_depth == 6

@@ -19,7 +19,7 @@ BASE = {
 }  # fmt: skip
 """Modules that stand below all packages."""
 LAYERS = (
-    "engine", "metrics", "stats", "search", "store", "tasks", "results", "models", "reporting", "runner", "measure",
+    "engine", "metrics", "stats", "search", "store", "tasks", "results", "models", "reporting", "runner",
     "curves", "integrations", "picking", "gating", "cli",
 )  # fmt: skip
 """The packages, lowest first: none imports one above it."""

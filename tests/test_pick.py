@@ -241,7 +241,7 @@ def test_interrupted_while_measuring_the_next_pick_goes_on(evalkit, tmp_path, mo
 
 def stop_at(monkeypatch, number: int) -> list[str]:
     """Ctrl-C comes when the model of this number is measured; the labels of those that began to be."""
-    from evalkit.measure import _cells as cells
+    from evalkit.runner.measure import _cells as cells
 
     in_child, began = cells.in_child, []
 

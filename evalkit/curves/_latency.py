@@ -17,10 +17,10 @@ import pandas as pd
 from evalkit.cell import NO_RERANKER, Cell
 from evalkit.curves._points import KEYS
 from evalkit.curves._variants import Variant
-from evalkit.measure import Limits, measure
 from evalkit.models.registry.selection import Participants
 from evalkit.results.records import CELL_KEYS, Measurements
 from evalkit.runner.context import RunContext
+from evalkit.runner.measure import Limits, measure
 from evalkit.types import RetrievalTask
 
 LATENCIES = ("latency_p50_ms", "latency_p95_ms")

@@ -16,7 +16,6 @@ from evalkit.curves._points import points_of, records_of
 from evalkit.curves._tables import curve_tables
 from evalkit.curves._variants import Variant, is_derivable, variants_of, with_variants
 from evalkit.errors import ConfigError
-from evalkit.measure import Limits, MeasuringInterrupted
 from evalkit.metrics.metric import Metric
 from evalkit.models.registry.options import Precision
 from evalkit.models.registry.selection import Participants
@@ -28,6 +27,7 @@ from evalkit.runner.config import RunConfig, over_suite, read_config, read_suite
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid import GridPlan, Outcome
 from evalkit.runner.keys import RunKeys
+from evalkit.runner.measure import Limits, MeasuringInterrupted
 from evalkit.runner.run import (
     Interrupted,
     compute,

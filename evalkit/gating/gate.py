@@ -17,7 +17,6 @@ from evalkit.gating._checks import checks
 from evalkit.gating.canaries import Canaries, Drift, drift, encode_canaries
 from evalkit.gating.policy import Policy, read_policy
 from evalkit.gating.verdict import Check, Verdict, retrieved
-from evalkit.measure import Limits, measure
 from evalkit.metrics.metric import Metric
 from evalkit.models.registry.reference import ModelRef
 from evalkit.models.registry.selection import choose, choose_participants
@@ -25,6 +24,7 @@ from evalkit.models.weights import at_hand, file_facts
 from evalkit.results import Results
 from evalkit.results.diff import Changes, compare_runs
 from evalkit.runner.config import RunConfig, read_config, read_suite
+from evalkit.runner.measure import Limits, measure
 from evalkit.runner.run import load_tasks, open_context, run_config
 from evalkit.spending import Spending
 from evalkit.tasks.mteb.reference import is_mteb

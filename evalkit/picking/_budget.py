@@ -12,13 +12,13 @@ import numpy as np
 
 from evalkit.cell import Cell
 from evalkit.errors import ConfigError
-from evalkit.measure import Limits, expected, within
 from evalkit.progress import in_words
 from evalkit.results import Results
 from evalkit.results.records import CELL_KEYS
 from evalkit.runner.config import RunConfig
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid import GridPlan
+from evalkit.runner.measure import Limits, expected, within
 from evalkit.runner.pace import Pace, steps
 from evalkit.runner.run import Interrupted, run_tasks
 from evalkit.types import FloatArray, IntArray, RetrievalTask

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from evalkit.compute import choose_compute
 from evalkit.errors import ConfigError, did_you_mean
-from evalkit.measure import Limits
 from evalkit.metrics.metric import Metric
 from evalkit.models.free_models import free_models
 from evalkit.models.registry.selection import Participants
@@ -20,6 +19,7 @@ from evalkit.runner.config import RunConfig, read_config
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid import GridPlan
 from evalkit.runner.keys import AnyTask, RunKeys
+from evalkit.runner.measure import Limits
 from evalkit.runner.run import open_context, participants_of
 
 if TYPE_CHECKING:

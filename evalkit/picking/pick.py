@@ -10,7 +10,6 @@ from typing import Any, Unpack, cast
 
 import pandas as pd
 
-from evalkit.measure import MeasuringInterrupted, expected, measure, prepare, within
 from evalkit.picking._answer import in_short
 from evalkit.picking._budget import CHOOSING, Fitted, Work, fitted
 from evalkit.picking._keys import PickKeys
@@ -27,6 +26,7 @@ from evalkit.results import Results
 from evalkit.results.records import CELL_KEYS, Measurements
 from evalkit.runner.grid import GridPlan
 from evalkit.runner.keys import AnyTask
+from evalkit.runner.measure import MeasuringInterrupted, expected, measure, prepare, within
 from evalkit.runner.pace import Pace, paces, steps
 from evalkit.runner.run import Interrupted, raise_what_failed, run_tasks
 
@@ -52,6 +52,12 @@ class Pick:
 
     def __repr__(self) -> str:
         return f"Pick({' '.join(self.answer)})"
+
+    def _repr_html_(self) -> str:
+        """Show the answer and one picture in a notebook."""
+        from evalkit.picking._notebook import to_html
+
+        return to_html(self.answer, self.recommendation)
 
 
 @dataclass

@@ -88,7 +88,7 @@ TRUNCATED_COLUMNS = ["task", "split", "model", "query", "document"]
 
 @dataclass(frozen=True)
 class Measurements:
-    """What `evalkit.measure` found. Times depend on the machine and the moment, unlike scores.
+    """What `evalkit.runner.measure` found. Times depend on the machine and the moment, unlike scores.
 
     `cells` has a row a cell of the retrieval tasks and the columns `MEASUREMENT_COLUMNS`; NaN: there is no such
     thing, or it is not known, and `note` says why where that is not plain.

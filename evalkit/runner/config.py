@@ -154,6 +154,7 @@ class RunConfig(BaseModel):
     time_limit: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="seconds for loading a model, and for each of its cells"
     )
+    measure: bool = Field(False, description="measure what each cell costs: latency, memory, bytes")
     trust_remote_code: bool = Field(False, description="run the code that model repositories bring")
     allow_pickle: bool = Field(False, description="read pickled weights, where a model has no safetensors")
     out: Path | None = Field(None, description="folder that the results are written to")

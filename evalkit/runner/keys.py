@@ -42,6 +42,7 @@ class RunKeys(TypedDict, total=False):
     no_store: bool
     max_cost: float | None
     time_limit: float | None
+    measure: bool
     trust_remote_code: bool
     allow_pickle: bool
     out: Place | None

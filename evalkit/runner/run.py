@@ -17,15 +17,16 @@ from evalkit.models.registry import Kind, ModelSpec, expand
 from evalkit.models.registry.catalogue import check_paid
 from evalkit.models.registry.reference import ModelRef
 from evalkit.models.registry.selection import Participants, choose, choose_participants, is_fusion, parse_fusions
-from evalkit.reporting.write import Reports, report_error, write_run
+from evalkit.reporting.write import Reports, report_error, write_results, write_run
 from evalkit.results import Results
 from evalkit.results.published import PublishedScore, published_frame, read_published
 from evalkit.runner._plan import Plan, make_plan
+from evalkit.runner._provenance import make_provenance
 from evalkit.runner.config import RunConfig, over_suite, read_config, read_suite
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid import GridPlan, Outcome, run_grid
 from evalkit.runner.keys import RunKeys
-from evalkit.runner.provenance import make_provenance
+from evalkit.runner.measure import MeasuringInterrupted, measure
 from evalkit.runner.records import make_evidence, make_gold, make_records
 from evalkit.spending import Spending
 from evalkit.store import Store, default_root
@@ -76,11 +77,29 @@ def run_config(config: RunConfig, on_loaded: Callable[[ModelRef, Any], None] | N
     _check_scorable(participants, tasks)
     _check_grades(config, tasks)
     results = run_tasks(config, participants, tasks, context)
+    if config.measure and not results.missing:
+        results = _measured(config, participants, tasks, context, results)
     if config.out is not None:
         raise_what_failed(write_run(results, config.out), config.out, results)
     if results.missing:
         raise Interrupted(results)
     return results
+
+
+def _measured(
+    config: RunConfig, participants: Participants, tasks: Sequence[Task], context: RunContext, results: Results
+) -> Results:
+    """Return the results with what cells of retrieval tasks cost. Raises Interrupted after Ctrl-C; all is written."""
+    ranked = [task for task in tasks if isinstance(task, RetrievalTask)]
+    if config.out is not None:
+        write_results(results, config.out)  # what follows takes a while
+    try:
+        with context.progress:
+            found = measure(ranked, participants, candidates=config.rerank_depth, context=context)
+        return replace(results, measurements=found)
+    except MeasuringInterrupted as interrupted:
+        results = replace(results, measurements=interrupted.measurements)
+        raise Interrupted(results, None if config.out is None else write_run(results, config.out).failed) from None
 
 
 def refusal(config: RunConfig) -> EvalkitError | None:

@@ -1,11 +1,11 @@
 """What was measured is kept for the same work, and for no other."""
 
 from evalkit.compute import Compute
-from evalkit.measure._child import kept_or_measured
-from evalkit.measure._rounds import Limits
-from evalkit.measure._timing import FirstWork, SecondWork
 from evalkit.models.registry import build, parse_spec
 from evalkit.runner.context import RunContext
+from evalkit.runner.measure._child import kept_or_measured
+from evalkit.runner.measure._rounds import Limits
+from evalkit.runner.measure._timing import FirstWork, SecondWork
 from evalkit.tasks import load_task
 
 LIMITS = Limits(queries=2, seconds=1.0, seed=0)

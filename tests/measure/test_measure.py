@@ -13,10 +13,6 @@ from scipy.sparse import csr_matrix
 import evalkit
 from evalkit.compute import Compute
 from evalkit.contracts import no_progress
-from evalkit.measure import Limits, measure
-from evalkit.measure import _rounds as rounds
-from evalkit.measure import _stages as stages
-from evalkit.measure import _timing as work
 from evalkit.models.registry import build, parse_spec
 from evalkit.models.registry.reference import ModelRef
 from evalkit.models.registry.selection import FusionSpec, Participants, RrfOptions, WeightedOptions, choose
@@ -26,6 +22,10 @@ from evalkit.reporting.table import to_markdown
 from evalkit.results import Results
 from evalkit.results.records import MEASUREMENT_COLUMNS, Measurements
 from evalkit.runner.context import RunContext
+from evalkit.runner.measure import Limits, measure
+from evalkit.runner.measure import _rounds as rounds
+from evalkit.runner.measure import _stages as stages
+from evalkit.runner.measure import _timing as work
 from evalkit.search.ranking import best, id_ranks
 from evalkit.spending import Spending
 from evalkit.store import Store
@@ -358,13 +358,13 @@ def test_a_table_of_costs(children):
 
 
 KILL = "import os; os.kill(os.getpid(), 9)"
-KILLED_FORK = f"from evalkit.measure import _child as c; c._perform = lambda job: exec('{KILL}'); c.serve()"
+KILLED_FORK = f"from evalkit.runner.measure import _child as c; c._perform = lambda job: exec('{KILL}'); c.serve()"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a signal")
 @pytest.mark.parametrize("command", [KILL, KILLED_FORK], ids=["the server", "its fork"])
 def test_a_process_that_dies_is_a_reason(command, monkeypatch):
-    from evalkit.measure import _child as child
+    from evalkit.runner.measure import _child as child
 
     monkeypatch.setattr(child, "COMMAND", command)
     monkeypatch.setattr(child, "SERVER", child.Server())
@@ -375,7 +375,7 @@ def test_a_process_that_dies_is_a_reason(command, monkeypatch):
 
 
 def test_a_process_that_imports_ahead_does_the_next_job(monkeypatch):
-    from evalkit.measure import _child as child
+    from evalkit.runner.measure import _child as child
 
     server = child.Server()
     monkeypatch.setattr(child, "SERVER", server)

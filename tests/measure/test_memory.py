@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from evalkit.compute import Compute
-from evalkit.measure._memory import peak_megabytes
+from evalkit.runner.measure._memory import peak_megabytes
 
 PROGRAM = """
 import numpy as np
 from evalkit.compute import Compute
-from evalkit.measure._memory import peak_megabytes, start_counting
+from evalkit.runner.measure._memory import peak_megabytes, start_counting
 
 np.ones(40_000_000).sum()  # 320 MB, and free again
 before = start_counting()

@@ -8,13 +8,13 @@ from fakes import FakeEmbedder, retrieval_task
 
 from evalkit.compute import Compute
 from evalkit.contracts import no_progress
-from evalkit.measure import Limits, measure
-from evalkit.measure import _stages as stages
-from evalkit.measure import _timing as work
-from evalkit.measure._rounds import ROUNDS, percentile, spread
 from evalkit.models.registry.reference import ModelRef
 from evalkit.models.registry.selection import Participants, choose
 from evalkit.runner.context import RunContext
+from evalkit.runner.measure import Limits, measure
+from evalkit.runner.measure import _stages as stages
+from evalkit.runner.measure import _timing as work
+from evalkit.runner.measure._rounds import ROUNDS, percentile, spread
 
 QUERIES = {f"q{number}": f"query {number}" for number in range(24)}
 CORPUS = {"a": "ant", "b": "bear", "c": "cat", "d": "dog"}

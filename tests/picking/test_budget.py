@@ -3,11 +3,11 @@
 import pytest
 
 from evalkit.errors import ConfigError
-from evalkit.measure import Limits, _expected
 from evalkit.models.registry.selection import choose_participants
 from evalkit.picking import _budget
 from evalkit.picking._budget import SPARE, Work, fit
 from evalkit.runner.grid import GridPlan
+from evalkit.runner.measure import Limits, _expected
 from evalkit.runner.pace import Pace
 from evalkit.tasks import load_task
 

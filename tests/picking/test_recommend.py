@@ -8,7 +8,6 @@ import pytest
 from scipy import stats
 
 from evalkit.errors import ConfigError
-from evalkit.measure._rounds import percentile, spread
 from evalkit.picking._answer import in_short
 from evalkit.picking._recommend import recommend
 from evalkit.picking._recommendation import to_text
@@ -16,6 +15,7 @@ from evalkit.picking._requirements import parse_requirements
 from evalkit.results import Results
 from evalkit.results.facts import NO_WEIGHTS, ModelFacts
 from evalkit.results.records import MEASUREMENT_COLUMNS, TRUNCATED_COLUMNS, Measurements
+from evalkit.runner.measure._rounds import percentile, spread
 
 QUESTIONS = 400
 LATENCY = {"large": 80.0, "middle": 20.0, "small": 2.0, "bad": 1.0}

@@ -7,10 +7,10 @@ from api_server import serving
 from fakes import retrieval_task
 
 from evalkit.compute import Compute
-from evalkit.measure import Limits, measure
-from evalkit.measure import _rounds as work
 from evalkit.models.registry.selection import choose_participants
 from evalkit.runner.context import RunContext
+from evalkit.runner.measure import Limits, measure
+from evalkit.runner.measure import _rounds as work
 from evalkit.spending import Spending
 from evalkit.store import Store
 

@@ -13,7 +13,6 @@ from fakes import FakeEmbedder, retrieval_task, run, sts_task
 import evalkit
 from evalkit.compute import Compute
 from evalkit.errors import ConfigError
-from evalkit.measure import Limits, measure
 from evalkit.metrics.metric import of_rankings
 from evalkit.models.registry import build, resolve
 from evalkit.models.registry.reference import ModelRef
@@ -24,6 +23,7 @@ from evalkit.results import Results
 from evalkit.results.misses import PARTS, attribute
 from evalkit.results.records import Evidence
 from evalkit.runner.context import RunContext
+from evalkit.runner.measure import Limits, measure
 from evalkit.runner.records import make_evidence, make_gold, make_records
 from evalkit.tasks import load_task
 from evalkit.tasks.reference import bundled_tasks

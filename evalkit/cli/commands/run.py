@@ -52,6 +52,7 @@ def run(
     no_store: Annotated[bool | None, typer.Option("--no-store", help="Compute everything, keep nothing.")] = None,
     max_cost: MaxCost = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds for loading a model, and for a cell.")] = None,
+    measure: Annotated[bool | None, typer.Option("--measure", help="Measure latency, memory and more.")] = None,
     trust_remote_code: TrustRemoteCode = None,
     allow_pickle: AllowPickle = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; default reports/latest.")] = None,

@@ -24,13 +24,13 @@ from pydantic import TypeAdapter
 
 from evalkit.compute import Compute
 from evalkit.errors import EvalkitError
-from evalkit.measure._memory import start_counting
-from evalkit.measure._rounds import Limits
-from evalkit.measure._stages import Measured
-from evalkit.measure._timing import FirstWork, SecondWork
 from evalkit.models.registry import ModelSpec, build, families
+from evalkit.runner._provenance import package_versions
 from evalkit.runner.context import RunContext
-from evalkit.runner.provenance import package_versions
+from evalkit.runner.measure._memory import start_counting
+from evalkit.runner.measure._rounds import Limits
+from evalkit.runner.measure._stages import Measured
+from evalkit.runner.measure._timing import FirstWork, SecondWork
 from evalkit.store import Store
 from evalkit.store.keys import fingerprint
 
@@ -72,7 +72,7 @@ def kept_or_measured(
 
 
 JOB, RESULT, SAID = "job.pickle", "result.pickle", "said.txt"
-COMMAND = "from evalkit.measure._child import serve; serve()"
+COMMAND = "from evalkit.runner.measure._child import serve; serve()"
 
 
 @dataclass(frozen=True)

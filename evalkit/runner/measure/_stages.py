@@ -8,10 +8,10 @@ from typing import Any, Self
 import numpy as np
 
 from evalkit.compute import Compute
-from evalkit.measure._rounds import clock, percentile, spread
 from evalkit.results.records import SPREADS
 from evalkit.runner.grid.live import fuse_lists
 from evalkit.runner.grid.truncation import Reading
+from evalkit.runner.measure._rounds import clock, percentile, spread
 from evalkit.search.ranking import Fusion, id_ranks
 from evalkit.types import RetrievalTask, Run
 

@@ -17,10 +17,6 @@ import pandas as pd
 
 from evalkit.cell import NO_RERANKER, Cell
 from evalkit.compute import Compute
-from evalkit.measure._child import SERVER, Job, attempt, in_child, kept_or_measured
-from evalkit.measure._rounds import TURNS, Limits, Turn
-from evalkit.measure._stages import Measured, figures, fused
-from evalkit.measure._timing import FirstWork, SecondWork
 from evalkit.models.facts import look_up
 from evalkit.models.registry import ModelSpec, families
 from evalkit.models.registry.options import ApiOptions
@@ -29,6 +25,10 @@ from evalkit.models.registry.selection import FusionSpec, Participants
 from evalkit.progress import Progress
 from evalkit.results.records import MEASUREMENT_COLUMNS, TRUNCATED_COLUMNS, Measurements
 from evalkit.runner.context import RunContext
+from evalkit.runner.measure._child import SERVER, Job, attempt, in_child, kept_or_measured
+from evalkit.runner.measure._rounds import TURNS, Limits, Turn
+from evalkit.runner.measure._stages import Measured, figures, fused
+from evalkit.runner.measure._timing import FirstWork, SecondWork
 from evalkit.search.ranking import LIST_DEPTH
 from evalkit.types import RetrievalTask
 

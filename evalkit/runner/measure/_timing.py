@@ -15,13 +15,13 @@ from scipy.sparse import issparse
 from evalkit.compute import Compute
 from evalkit.contracts import Embedder, Fittable, ListReranker, PromptedByTask, Reranker, Retriever, Vectors
 from evalkit.errors import ConfigError
-from evalkit.measure._memory import peak_megabytes
-from evalkit.measure._rounds import Limits, Turn, clock, for_seconds
-from evalkit.measure._stages import FirstStage, FoundRows, Measured, SecondStage, found_rows
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid.encoding import for_task, in_context, prepared
 from evalkit.runner.grid.live import Found, LiveModel, second_stage
 from evalkit.runner.grid.truncation import read_documents, read_pairs
+from evalkit.runner.measure._memory import peak_megabytes
+from evalkit.runner.measure._rounds import Limits, Turn, clock, for_seconds
+from evalkit.runner.measure._stages import FirstStage, FoundRows, Measured, SecondStage, found_rows
 from evalkit.spending import Paid
 from evalkit.types import RetrievalTask
 

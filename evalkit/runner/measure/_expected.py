@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from evalkit.measure._rounds import MOST_DOCUMENTS, TURNS, WARM_UP, Limits
 from evalkit.runner.grid.plan import GridPlan
+from evalkit.runner.measure._rounds import MOST_DOCUMENTS, TURNS, WARM_UP, Limits
 from evalkit.runner.pace import Pace
 from evalkit.types import RetrievalTask
 
