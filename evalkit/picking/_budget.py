@@ -81,7 +81,7 @@ def _schedule(items: int, questions: int, last: int) -> tuple[list[int], list[in
     return sizes, [*counts[1:], counts[-1]]
 
 
-CHOOSING = 3.0
+CHOOSING = 2.0
 """Seconds for comparing the cells, once they are measured."""
 SPARE = 0.1
 """Kept free of a budget, a fraction of what is expected: the last rounds may take longer than was told."""

@@ -11,7 +11,7 @@ import numpy as np
 from evalkit.contracts import Embedder, Fittable, ListReranker, Reranker, Retriever
 from evalkit.models.registry.reference import ModelRef
 from evalkit.runner.context import RunContext
-from evalkit.runner.grid.encoding import fitted, for_task
+from evalkit.runner.grid.encoding import fitted, for_task, in_context
 from evalkit.runner.grid.plan import GridPlan
 from evalkit.spending import Paid
 from evalkit.types import RetrievalTask
@@ -63,7 +63,7 @@ def _pace(plan: GridPlan, label: str, model: ModelRef, context: RunContext, seed
         loaded = context.load(model)
         if isinstance(loaded, Paid):
             return Pace(known=False)
-        readers = [_Reader(loaded, task, np.random.default_rng(seed)) for task in tasks]
+        readers = [_Reader(loaded, label, task.searched, np.random.default_rng(seed)) for task in tasks]
         readers[0].warm_up()
         ready = time.perf_counter() - started - sum(reader.fitting for reader in readers)
         corpora = {task.content_hash: reader.corpus() for task, reader in zip(tasks, readers, strict=True)}
@@ -110,9 +110,11 @@ def _retrieval(plan: GridPlan) -> list[RetrievalTask]:
 class _Reader:
     """A model with a sample of a task's texts, on which it is fitted, if it learns from them."""
 
-    def __init__(self, model: Any, task: RetrievalTask, rng: np.random.Generator) -> None:
-        contents = task.contents
-        rows = rng.permutation(len(contents))[:MOST]
+    def __init__(self, model: Any, label: str, task: RetrievalTask, rng: np.random.Generator) -> None:
+        # Parts of a whole stand together: for one part the whole is read.
+        order = rng.permutation(len(task.corpus)) if task.parts is None else np.arange(len(task.corpus))
+        model, task = in_context(model, label, task)
+        contents, rows = task.contents, order[:MOST]
         self._texts = [contents[row] for row in rows.tolist()]
         self._questions = [task.queries[row].text for row in rng.permutation(len(task.queries))[:QUERIES].tolist()]
         self._all, self._times = len(contents), len(contents) / len(rows)
