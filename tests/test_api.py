@@ -13,8 +13,7 @@ import pytest
 import evalkit
 from evalkit.cell import Cell
 from evalkit.errors import ConfigError, DataError
-from evalkit.picking._keys import PickKeys
-from evalkit.picking._prepared import prepared
+from evalkit.picking._prepared import PickKeys, prepared
 from evalkit.runner.config import RunConfig
 from evalkit.runner.keys import RunKeys
 from evalkit.tasks import load_task

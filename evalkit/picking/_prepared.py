@@ -11,10 +11,11 @@ from evalkit.errors import ConfigError, did_you_mean
 from evalkit.metrics.metric import Metric
 from evalkit.models.free_models import free_models
 from evalkit.models.registry.selection import Participants
+from evalkit.picking._languages import languages_of
 from evalkit.picking._recommend import check_margin
 from evalkit.picking._requirements import Requirement, parse_requirements
 from evalkit.picking._subject import Asked, Subject, fitting, is_task, of_documents, of_task
-from evalkit.picking.documents import SENTENCE, Chunking, languages_of, read_folder
+from evalkit.picking.documents import SENTENCE, Chunking, read_folder
 from evalkit.runner.config import RunConfig, read_config
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid import GridPlan
@@ -29,6 +30,30 @@ SIZE, OVERLAP = 512, 64
 """Of chunks, in tokens, if not said otherwise."""
 CONTEXT_TOKENS = 2000
 """Where chunks are compared, what a choice hands on has so many tokens at most, if not said otherwise."""
+
+
+class PickKeys(RunKeys, total=False):
+    """The keys of `evalkit.pick`, as an editor completes them: those of a run, and its own.
+
+    `prepared` has the defaults. Those down to `chunker` are for documents only.
+    """
+
+    include: str | Sequence[str]
+    fields: str | Sequence[str]
+    questions: str | Path | None
+    llm: "str | LLM | None"
+    passages: int
+    chunk_size: int | Sequence[int] | None
+    chunk_overlap: int | Sequence[int]
+    chunker: str | Sequence[str]
+    context_tokens: int | None
+    require: str
+    margin: float
+    metric: str | None
+    budget: float | None
+    hybrid: bool
+    measure_queries: int
+    measure_seconds: float
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from evalkit.errors import ConfigError, UnknownNameError
+from evalkit.picking._languages import languages_of
 from evalkit.picking.chunkings import with_costs
-from evalkit.picking.documents import Chunk, Chunking, Folder, chunk_statistics, languages_of, split
+from evalkit.picking.documents import Chunk, Chunking, Folder, chunk_statistics, split
 from evalkit.picking.questions import QuestionSet, make_task, searched, with_overlap
 from evalkit.picking.questions.kept import get_questions
 from evalkit.results import Results

@@ -12,9 +12,8 @@ import pandas as pd
 
 from evalkit.picking._answer import in_short
 from evalkit.picking._budget import CHOOSING, Fitted, Work, fitted
-from evalkit.picking._keys import PickKeys
 from evalkit.picking._languages import language_reasons
-from evalkit.picking._prepared import Prepared, prepared
+from evalkit.picking._prepared import PickKeys, Prepared, prepared
 from evalkit.picking._recommend import Recommendation, recommend
 from evalkit.picking._recommendation import to_text, why_these_models
 from evalkit.picking.chunkings import chunking_table

@@ -8,8 +8,8 @@ import evalkit as package
 from evalkit.compute import Compute
 from evalkit.models import free_models as free
 from evalkit.models.languages import knows, made_for
-from evalkit.picking._languages import language_reasons
-from evalkit.picking.documents import languages_of, read_folder
+from evalkit.picking._languages import language_reasons, languages_of
+from evalkit.picking.documents import read_folder
 from evalkit.results.facts import ModelFacts
 
 ENGLISH = ModelFacts("sbert", "one", languages=("en",))

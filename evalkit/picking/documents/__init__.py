@@ -2,9 +2,8 @@
 
 from evalkit.picking.documents._chunkers import SENTENCE
 from evalkit.picking.documents._chunking import Chunk, Chunking, chunk_statistics, split
-from evalkit.picking.documents._coverage import Coverage
 from evalkit.picking.documents._folder import Folder, Skipped, SourceFile, read_folder, told_tables, with_texts
-from evalkit.picking.documents._languages import languages_of
+from evalkit.picking.documents._listing import Coverage
 from evalkit.picking.documents._reading import FORMATS
 
 __all__ = [
@@ -17,7 +16,6 @@ __all__ = [
     "Skipped",
     "SourceFile",
     "chunk_statistics",
-    "languages_of",
     "read_folder",
     "split",
     "told_tables",

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import ConfigError, DataError, did_you_mean
-from evalkit.picking.documents._coverage import Coverage, coverage_of
-from evalkit.picking.documents._listing import Entry, entries
+from evalkit.picking.documents._listing import Coverage, Entry, coverage_of, entries
 from evalkit.picking.documents._reading import fits, read_text
 from evalkit.picking.documents._records import within
 from evalkit.picking.documents._text import Heading, UnreadableError
