@@ -256,10 +256,17 @@ def _chosen(todo: Prepared, results: Results, laps: Laps) -> Pick:
         document_of=subject.document_of,
     )
     costs = pd.DataFrame() if subject.pieces is None else subject.pieces.costs(results)
-    laps.end("comparing")
-    told = {**results.provenance["pick"], "recommendation": in_short(found, results), "seconds": laps.seconds}
-    whole = {**results.provenance, "seconds": round(laps.total, 3), "pick": told}
-    return Pick(replace(results, provenance=whole), costs, found)
+    told = {**results.provenance["pick"], "recommendation": in_short(found, results)}
+    results = replace(results, provenance={**results.provenance, "pick": told})
+
+    def in_all() -> float:
+        laps.end("comparing")
+        return laps.total
+
+    whole = {**told, "seconds": laps.seconds}
+    if todo.config.out is None:
+        return Pick(results.with_seconds(in_all(), pick=whole), costs, found)
+    return Pick(Reports(results).with_seconds(in_all, pick=whole), costs, found)
 
 
 def _interrupted(results: Results, out: Path | None) -> Interrupted:

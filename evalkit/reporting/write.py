@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from evalkit.errors import ConfigError, EvalkitError, ReportError
 from evalkit.reporting._tables import make_tables
@@ -52,6 +52,14 @@ class Reports:
     def tables(self) -> list[Table]:
         """The tables of the run, made once for all that shows them."""
         return self.results.once("tables", lambda: make_tables(self.results))
+
+    def with_seconds(self, seconds: Callable[[], float], **told: Any) -> Results:
+        """Return the results with the time that all of it took, the making of the tables too.
+
+        What fails in that is told when they are written.
+        """
+        Reports(self.results).make(LEADERBOARD, lambda: self.tables)
+        return self.results.with_seconds(seconds(), **told)
 
     def make(self, name: str, make: Callable[[], Made]) -> Made | None:
         """Make one of them; what is raised meanwhile becomes its reason in `failed`."""

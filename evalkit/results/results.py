@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -52,6 +52,12 @@ class Results:
         if key not in self._kept:
             self._kept[key] = make()
         return cast(T, self._kept[key])
+
+    def with_seconds(self, seconds: float, **told: Any) -> "Results":
+        """Return the same results with the time that all of it took, and more for run.json; nothing is made again."""
+        found = replace(self, provenance={**self.provenance, **told, "seconds": round(seconds, 3)})
+        found._kept.update(self._kept)
+        return found
 
     @cached_property
     def scores(self) -> pd.DataFrame:

@@ -72,6 +72,7 @@ def run_config(config: RunConfig, on_loaded: Callable[[ModelRef, Any], None] | N
     Raises Interrupted after Ctrl-C; what was finished is then written too. Raises ReportError if tables could not be
     made of what was written.
     """
+    started = time.perf_counter()
     participants, context = participants_of(config), replace(open_context(config), on_loaded=on_loaded)
     tasks = load_tasks(config)
     _check_scorable(participants, tasks)
@@ -80,6 +81,7 @@ def run_config(config: RunConfig, on_loaded: Callable[[ModelRef, Any], None] | N
     if config.measure and not results.missing:
         results = _measured(config, participants, tasks, context, results)
     if config.out is not None:
+        results = Reports(results).with_seconds(lambda: time.perf_counter() - started)
         raise_what_failed(write_run(results, config.out), config.out, results)
     if results.missing:
         raise Interrupted(results)
