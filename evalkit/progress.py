@@ -116,7 +116,7 @@ class Progress:
 def in_words(seconds: float) -> str:
     """Return a time for people, of two digits or so: "40 s", "3 min", "2.5 h"."""
     if seconds < 100:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1g} s"
+        return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1g} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 

@@ -57,7 +57,8 @@ def test_a_terminal_shows_the_step_and_the_whole():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(0.25, "0.2 s"), (42.3, "42 s"), (99.9, "100 s"), (150, "2 min"), (7200, "2.0 h")]
+    ("seconds", "told"),
+    [(0.25, "0.2 s"), (9.4, "9 s"), (9.6, "10 s"), (42.3, "42 s"), (99.9, "100 s"), (150, "2 min"), (7200, "2.0 h")],
 )
 def test_times_are_short(seconds, told):
     assert in_words(seconds) == told
