@@ -5,7 +5,9 @@ known here: SimpleDirectoryReader leaves out, after a print, whole files that ca
 encrypted file as a retry that failed. They also need an older pandas.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,15 +24,28 @@ _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 
 def read_pdf(path: Path) -> Text:
     """Return the text of all pages, a line end between two (as LlamaIndex's PDFReader makes of a full document)."""
-    reader = needed("pypdf", "reading .pdf").PdfReader(path)
-    if reader.is_encrypted and not reader.decrypt(""):
-        raise UnreadableError("encrypted: it needs a password")
-    # Lone halves of a surrogate pair, which broken fonts give, could be written nowhere.
-    pages = [_mended(page.extract_text()) for page in reader.pages]
+    with _unlogged("pypdf"):
+        reader = needed("pypdf", "reading .pdf").PdfReader(path)
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise UnreadableError("encrypted: it needs a password")
+        # Lone halves of a surrogate pair, which broken fonts give, could be written nowhere.
+        pages = [_mended(page.extract_text()) for page in reader.pages]
     empty = sum(not page.strip() for page in pages)
     if pages and empty == len(pages):
         raise UnreadableError("no text on any page: a scan, or pictures. Recognise its text first (OCR)")
     return Text("\n".join(pages), note=f"{empty} of {len(pages)} pages have no text" if empty else "")
+
+
+@contextmanager
+def _unlogged(package: str) -> Iterator[None]:
+    """Keep what a package logs off the terminal: it names no file, and the reason why one is skipped does."""
+    logger = logging.getLogger(package)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _mended(text: str) -> str:

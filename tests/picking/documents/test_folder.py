@@ -55,6 +55,14 @@ def test_every_kind_of_file(tmp_path):
     assert folder.skipped == ()
 
 
+def test_what_the_reader_of_pdf_logs_is_not_shown(tmp_path, caplog):
+    """It names no file; the reason why the file is skipped does."""
+    (tmp_path / "broken.pdf").write_bytes(b"not a pdf")
+    (tmp_path / "good.txt").write_text("Good.")
+    assert [each.name for each in read_folder(tmp_path).skipped] == ["broken.pdf"]
+    assert caplog.records == []
+
+
 def test_every_file_that_is_not_read_is_named_with_a_reason(tmp_path):
     (tmp_path / "good.txt").write_text("Good.")
     (tmp_path / "photo.png").write_bytes(PNG)
