@@ -28,7 +28,9 @@ _MARKS = {
 }
 _NOT_UTF8 = re.compile(r"[\udc80-\udcff]")
 """What Python puts in the place of bytes that are not UTF-8."""
-WINDOWS = "not UTF-8 (if a spreadsheet on Windows wrote it: iconv -f WINDOWS-1252 -t UTF-8)"
+WINDOWS = (
+    'not UTF-8 (if a spreadsheet on Windows wrote it: save it as "CSV UTF-8", or iconv -f WINDOWS-1252 -t UTF-8)'
+)
 
 
 def no_file(path: Path) -> str:

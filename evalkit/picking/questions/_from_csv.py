@@ -23,6 +23,8 @@ from evalkit.tasks.rows import QUESTIONS, Row
 QUOTED = ("passage", "quote")
 MARKS = {"": False, "no": False, "false": False, "yes": True, "true": True}
 """What a mark may be, such as `unanswerable`: a spreadsheet writes true in the language of whoever uses it."""
+STAND_IN = "\N{REPLACEMENT CHARACTER}"
+"""What is read in the place of bytes that are not UTF-8."""
 _HOP = re.compile(r"\s*<\d+-hop>\s*")
 """What Ragas writes before each passage of a question that needs several."""
 
@@ -216,7 +218,9 @@ def _why_absent(file: str, texts: Mapping[str, str], skipped: Mapping[str, str])
 def _places(passage: str, quotes: Quotes, file: str, tell: Tell) -> tuple[Span, ...]:
     """Tell where a passage is in the documents; notes if that is nowhere, or in several places."""
     found = quotes.find(passage, file)
-    if not found:
+    if not found and STAND_IN in passage:
+        tell(f"the passage or quote has characters that cannot be read ({STAND_IN}), so that it is not searched")
+    elif not found:
         elsewhere = sorted({span.file for span in quotes.find(passage)}) if file else []
         if elsewhere:
             there = f"it is in {' and '.join(map(repr, elsewhere[:2]))}"

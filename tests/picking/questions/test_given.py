@@ -7,6 +7,7 @@ import pytest
 from evalkit.errors import ConfigError, DataError
 from evalkit.picking.documents import Folder, Skipped, SourceFile
 from evalkit.picking.questions import Question, Span, read_questions
+from evalkit.tasks.opening import WINDOWS
 
 FILES = (SourceFile("a.txt", "One two.\n Three  four. Again."), SourceFile("b.txt", "Five six. Again."))
 FOLDER = Folder(None, FILES, (Skipped("c.png", "a picture"),), "")
@@ -55,6 +56,19 @@ def test_all_faults_at_once(tmp_path):
         "q.jsonl: needs one of passage, quote and file (1): line 7",
         "q.jsonl: has a passage and a quote; leave one of them out (1): line 8",
     )
+
+
+def test_a_table_in_the_encoding_of_windows_says_so_and_compares_no_quote_with_stand_ins(tmp_path):
+    folder = Folder(None, (SourceFile("a.txt", "Fünf Räder. Das Café öffnet."),), (), "")
+    (tmp_path / "q.csv").write_bytes("question;quote\nWie viele?;Fünf Räder.\nWann?;Café öffnet\n".encode("cp1252"))
+    with pytest.raises(DataError) as caught:
+        read_questions(tmp_path / "q.csv", folder)
+    assert caught.value.problems == (
+        f"q.csv: {WINDOWS} (2): line 2, line 3",
+        "q.csv: the passage or quote has characters that cannot be read (\N{REPLACEMENT CHARACTER}), so that it is "
+        "not searched (2): line 2, line 3",
+    )
+    assert 'save it as "CSV UTF-8"' in WINDOWS
 
 
 @pytest.mark.parametrize(
