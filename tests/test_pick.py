@@ -177,6 +177,23 @@ def untimed(monkeypatch, **of_models: Pace) -> None:
     monkeypatch.setattr("evalkit.picking.pick.paces", told)
 
 
+def test_a_pick_with_cells_that_fail_says_where_the_reasons_are(evalkit, tmp_path, monkeypatch):
+    """No tables are shown unless they are asked for, and what is left was not allowed by anybody."""
+    documents(tmp_path)
+    untimed(monkeypatch)
+    given = (
+        "pick", tmp_path / "docs", "--questions", tmp_path / "questions.csv", "--models", "bm25,bow",
+        "--chunker", "late", "--no-hybrid", "--device", "cpu", "--out", tmp_path / "out",
+    )  # fmt: skip
+    status, out, err = evalkit(*given)
+    assert status == 1
+    assert "1 cell(s) failed; the reasons are in" in err
+    assert "leaderboard.md" in err
+    assert "late" in (tmp_path / "out" / "leaderboard.md").read_text()
+    assert "it is the only one that ran." in out.replace("\n", " ")
+    assert "1 cell(s) failed; the reasons are in the tables above." in evalkit(*given, "--verbose")[2]
+
+
 def test_an_interrupted_pick_is_partial(evalkit, tmp_path, monkeypatch):
     from evalkit.models import lexical
 

@@ -12,6 +12,7 @@ from evalkit.picking._recommendation import (
     headline,
     named,
     not_decided,
+    only,
 )
 from evalkit.picking.documents import Coverage, told_tables
 from evalkit.results import Results
@@ -35,11 +36,13 @@ def in_short(found: Recommendation, results: Results) -> list[str]:
 
 def _how_sure(found: Recommendation, shown: Choice) -> str:
     has = f"{found.metric} is {shown.score:.3f} over {found.questions} questions"
+    if found.choice is None:
+        has = f"The highest {found.metric} is {shown.score:.3f} over {found.questions} questions, of {named(shown)}"
     if found.confirmed is not None and math.isfinite(found.confirmed.score):
         low, high = found.confirmed.low, found.confirmed.high
         has += f", {found.confirmed.score:.3f} ({low:.3f} to {high:.3f}) on questions that did not choose it"
     if len(found.allowed) == 1:
-        return f"{has}; it is the only one that is allowed."
+        return f"{has}; it is the only one that {only(found)}."
     if found.basis == "better than all others":
         return f"{has}: better than each of the others."
     if found.best is not None and found.best is not shown:
@@ -52,7 +55,7 @@ def _how_sure(found: Recommendation, shown: Choice) -> str:
 
 
 def _not_there(results: Results) -> list[str]:
-    """Say which fields of tables were read, and what was not read and not run."""
+    """Say what a budget left out, which fields of tables were read, and what was not read and not run."""
     documents = results.provenance.get("pick", {}).get("documents", {})
     # Where much was not read, the headline says so.
     skipped = 0 if Coverage(**documents.get("coverage", {})).warning else len(documents.get("skipped", ()))
@@ -60,7 +63,19 @@ def _not_there(results: Results) -> list[str]:
     tables = told_tables(documents)
     more = f" (run.json has {len(tables) - 1} more)" if len(tables) > 1 else ""
     return [
+        *_left_out(results),
         *([f"{tables[0]}{more}."] if tables else []),
         *([f"{skipped} file{'s were' if skipped > 1 else ' was'} not read (run.json says why)."] if skipped else []),
         *([f"{failed} cell{'s' if failed > 1 else ''} failed (leaderboard.md says why)."] if failed else []),
     ]
+
+
+def _left_out(results: Results) -> list[str]:
+    """Say how many choices a budget left no time for, if any."""
+    budget = results.provenance.get("pick", {}).get("budget") or {"cut": [], "untried": []}
+    told = [
+        f"{len(left)} choice{'s were' if len(left) > 1 else ' was'} {how}"
+        for left, how in ((budget["untried"], "not tried"), (budget["cut"], "cut on part of the questions"))
+        if left
+    ]
+    return [f"To keep to the budget, {' and '.join(told)} (recommendation.md lists them)."] if told else []

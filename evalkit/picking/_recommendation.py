@@ -94,7 +94,7 @@ def _reasons(found: Recommendation) -> list[str]:
     if choice is not None and best is not None:
         text = f"{found.metric} {choice.score:.3f} over {found.questions} questions; {costs(choice)}."
         if choice is best and len(found.allowed) == 1:
-            text += " It is the only one that is allowed."
+            text += f" It is the only one that {only(found)}."
         elif found.basis == "better than all others":
             text += (
                 " It was shown to be better than each of the others that are allowed; none that is cheaper was shown "
@@ -136,6 +136,11 @@ def not_decided(undecided: Undecided, found: Recommendation) -> list[str]:
         f"if none is, {_would_be(undecided.if_not, found)}.",
         MEASURE_AGAIN,
     ]
+
+
+def only(found: Recommendation) -> str:
+    """Say what the only choice that is allowed is, where it is not the only one that was asked for."""
+    return "ran" if len(found.choices) == 1 else "is allowed"
 
 
 def _would_be(choice: Choice | None, found: Recommendation) -> str:

@@ -1,6 +1,7 @@
 """The recommendation, on records and measurements whose answer is known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -94,7 +95,9 @@ def test_nothing_is_chosen_where_nothing_is_told_apart():
     few = decide("latency_p95>5ms", questions=slice(0, 60))
     assert (few.best.model, few.choice, few.basis, few.tied) == ("large", None, None, 2)
     assert in_short(few, results())[0] == "Not enough questions: 60 tell none of 2 choices apart."
-    assert f"About {few.needed:,.0f} questions would show a difference" in in_short(few, results())[1]
+    sure = in_short(few, results())[1]
+    assert sure.startswith("The highest hit_rate@5 is 1.000 over 60 questions, of large, chunks of 512/64.")
+    assert f"About {few.needed:,.0f} questions would show a difference" in sure
 
 
 def test_the_best_of_all_is_used():
@@ -103,6 +106,33 @@ def test_the_best_of_all_is_used():
     assert in_short(found, results())[0].startswith("Use large")
     only = decide("parameters>=100m")
     assert "the only one that is allowed" in in_short(only, results())[1]
+
+
+def test_what_ran_alone_is_not_called_the_only_one_that_is_allowed():
+    """The others failed, or there were none."""
+    alone = results()
+    alone = replace(alone, records=alone.records[alone.records["model"] == "large"])
+    found = recommend(alone, metric="hit_rate@5")
+    assert "it is the only one that ran." in in_short(found, alone)[1]
+    assert "It is the only one that ran." in to_text(found, alone)
+
+
+def test_the_answer_says_what_a_budget_left_out():
+    run, cell = results(), {"task": "docs", "split": "512/64", "reranker": "none"}
+    cut = [{**cell, "model": "cut", "score": 0.5, "n": 8}]
+    untried = [{**cell, "model": model, "seconds": 9.0} for model in ("slow", "slower")]
+    budgets = (
+        (untried, cut, "2 choices were not tried and 1 choice was cut on part of the questions"),
+        (untried, [], "2 choices were not tried"),
+        ([], cut, "1 choice was cut on part of the questions"),
+        ([], [], None),
+    )
+    for not_tried, left_out, what in budgets:
+        budget = {"told": "All of it.", "cut": left_out, "untried": not_tried}
+        within = replace(run, provenance={**run.provenance, "pick": {"budget": budget}})
+        answer = in_short(recommend(within, metric="hit_rate@5"), within)
+        told = [f"To keep to the budget, {what} (recommendation.md lists them)."] if what else []
+        assert [each for each in answer if "budget" in each] == told
 
 
 def test_the_pareto_set_leaves_out_what_another_beats():

@@ -122,7 +122,7 @@ def pick(
     made = questions is None and results.provenance["pick"]["questions"]["made"]
     _print_answer(picked, out, made)
     exit_if_reports_failed(reports, out)
-    exit_if_cells_failed(results)
+    exit_if_cells_failed(results, "the tables above" if verbose else str(out / "leaderboard.md"))
 
 
 def _print_expected(expected: "Expected") -> None:

@@ -41,10 +41,10 @@ StorePlace = Annotated[
 ]
 
 
-def exit_if_cells_failed(results: "Results") -> None:
-    """If any cell of a run failed, say so, and end with exit status 1."""
+def exit_if_cells_failed(results: "Results", reasons: str = "the last table") -> None:
+    """If any cell of a run failed, say so and where the `reasons` are, and end with exit status 1."""
     if results.failures:
-        typer.echo(f"{len(results.failures)} cell(s) failed; the reasons are in the last table.", err=True)
+        typer.echo(f"{len(results.failures)} cell(s) failed; the reasons are in {reasons}.", err=True)
         raise typer.Exit(EXIT_FAILED_CELLS)
 
 
