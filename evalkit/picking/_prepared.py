@@ -124,6 +124,11 @@ def prepared(
         subject = of_task(config)
         languages = subject.facts["languages"]
     else:
+        if not Path(str(documents)).is_dir():
+            raise ConfigError(
+                f"{documents}: not a folder, and no judged retrieval task that is known. Give the folder that your "
+                "documents are in, or such a task (`evalkit tasks` lists them)."
+            )
         read = read_folder(Path(str(documents)), include=include, fields=fields)
         languages = languages_of(file.text for file in read.files)
     reasons: tuple[str, ...] = ()

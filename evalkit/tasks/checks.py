@@ -17,7 +17,8 @@ _Item = TypeVar("_Item", Document, Query)
 
 _SHOWN = 10
 _NEXT_STEP = (
-    "Fix the data, or accept it as it is: on_bad_data=warn (--on-bad-data warn of `evalkit run` and `export`)."
+    "Fix the data, or accept it as it is: on_bad_data=warn (--on-bad-data warn of `evalkit run`, `pick` and "
+    "`export`)."
 )
 _NEXT_STEP_FATAL = "Fix the data: not all of this could be accepted with on_bad_data=warn."
 _NO_CHOICE = "Fix the data."

@@ -65,12 +65,31 @@ def test_a_task_is_known_however_it_is_given(given, tmp_path, data_dir):
     [
         ("rag-mini", {"questions": "questions.csv"}, "rag-mini is a task, which has its own documents and questions"),
         ("rag-mini", {"chunk_size": 128}, "leave out questions, .* and how to cut chunks"),
-        ("pets-sts", {}, "not a folder"),
+        ("pets-sts", {}, "pets-sts: not a folder, and no judged retrieval task that is known"),
+        ("rag-mni", {}, "rag-mni: not a folder, and no judged .*, or such a task .`evalkit tasks` lists them"),
     ],
 )
 def test_what_a_task_cannot_have(documents, options, told):
     with pytest.raises(ConfigError, match=told):
         package.pick(documents, models="bm25", **options)
+
+
+def test_a_task_with_faulty_data_is_taken_as_it_is_if_that_is_asked_for(tmp_path, evalkit):
+    task = tmp_path / "pets"
+    (task / "qrels").mkdir(parents=True)
+    (task / "corpus.jsonl").write_text(
+        '{"_id": "a", "text": "cats"}\n{"_id": "b", "text": "dogs"}\n{"_id": "c", "text": ""}\n'
+    )
+    (task / "queries.jsonl").write_text('{"_id": "q", "text": "a cat, or cats"}\n')
+    (task / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\ta\t1\n")
+    given = (
+        "pick", task, "--models", "bm25", "--measure-seconds", "0.1", "--device", "cpu", "--out", tmp_path / "out",
+    )  # fmt: skip
+    status, _, err = evalkit(*given)
+    assert status == 2
+    assert "document with no text" in err
+    assert "--on-bad-data warn of `evalkit run`, `pick` and `export`" in err
+    assert evalkit(*given, "--on-bad-data", "warn")[0] == 0
 
 
 def test_a_run_measures_if_it_is_asked_to(tmp_path, evalkit):

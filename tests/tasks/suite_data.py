@@ -6,7 +6,8 @@ from evalkit.errors import DataError
 from evalkit.tasks import DataWarning, load_task
 
 NEXT_STEP = (
-    "Fix the data, or accept it as it is: on_bad_data=warn (--on-bad-data warn of `evalkit run` and `export`)."
+    "Fix the data, or accept it as it is: on_bad_data=warn (--on-bad-data warn of `evalkit run`, `pick` and "
+    "`export`)."
 )
 NEXT_STEP_FATAL = "Fix the data: not all of this could be accepted with on_bad_data=warn."
 ACCEPTED = (

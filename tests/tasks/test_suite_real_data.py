@@ -54,7 +54,7 @@ def test_cranfield_has_two_empty_documents(data_dir):
     assert str(caught.value) == (
         f"{folder}: 1 problem(s) in the data:\n  - corpus.jsonl: document with no text (2): '471', '995'\n"
         "Fix the data, or accept it as it is: on_bad_data=warn (--on-bad-data warn of "
-        "`evalkit run` and `export`)."
+        "`evalkit run`, `pick` and `export`)."
     )
     with pytest.warns(DataWarning, match="'471', '995'"):
         task = load_task("cranfield", on_bad_data="warn")

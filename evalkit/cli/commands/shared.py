@@ -29,6 +29,7 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")]
 Seed = Annotated[int | None, typer.Option(help="Of every random draw; default 0.")]
 MaxQueries = Annotated[int | None, typer.Option(help="A seeded sample, for a quick look.")]
+OnBadData = Annotated[str | None, typer.Option(help="error, or warn to use faulty data.")]
 MaxCost = Annotated[float | None, typer.Option(help="USD that models behind paid APIs may cost in all.")]
 TrustRemoteCode = Annotated[
     bool | None, typer.Option("--trust-remote-code", help="Run the code that model repositories bring.")
