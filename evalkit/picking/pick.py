@@ -22,7 +22,7 @@ from evalkit.progress import in_words
 from evalkit.reporting.table import to_markdown
 from evalkit.reporting.write import CHUNKINGS, CODE, RECOMMENDATION, Reports, write_results, write_run
 from evalkit.results import Results
-from evalkit.results.records import CELL_KEYS, Measurements
+from evalkit.results.records import Measurements
 from evalkit.runner.grid import GridPlan
 from evalkit.runner.keys import AnyTask
 from evalkit.runner.measure import MeasuringInterrupted, expected, measure, prepare, within
@@ -224,10 +224,7 @@ def _measured(todo: Prepared, fit: Fitted | None, found: Mapping[str, Pace], res
 
     def of_cells(measurements: Measurements) -> Results:
         laps.end("measuring")
-        cells = {tuple(vars(cell).values()) for cell in plan.cells()}
-        rows = measurements.cells
-        wanted = [key in cells for key in rows[CELL_KEYS].itertuples(index=False, name=None)]
-        return replace(results, measurements=replace(measurements, cells=rows[wanted].reset_index(drop=True)))
+        return replace(results, measurements=measurements)
 
     try:
         return of_cells(
@@ -238,6 +235,7 @@ def _measured(todo: Prepared, fit: Fitted | None, found: Mapping[str, Pace], res
                 context=todo.context,
                 limits=limits,
                 kept=None if out is None else out / MEASURED,
+                wanted=frozenset(plan.cells()),
             )
         )
     except MeasuringInterrupted as interrupted:

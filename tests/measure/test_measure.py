@@ -11,6 +11,7 @@ from fakes import FakeEmbedder, FakeReranker, retrieval_task
 from scipy.sparse import csr_matrix
 
 import evalkit
+from evalkit.cell import Cell
 from evalkit.compute import Compute
 from evalkit.contracts import no_progress
 from evalkit.models.registry import build, parse_spec
@@ -118,6 +119,36 @@ def measured(task, models, rerankers=None, fusions=None, *, store=None, spending
     context = RunContext(Compute(), store, spending=spending or Spending())
     participants = Participants(models, rerankers or {}, fusions or {})
     return measure([task], participants, candidates=2, context=context, limits=Limits(**{**BRIEFLY, **limits}))
+
+
+def test_of_cells_that_are_not_wanted_nothing_is_measured(clock):
+    """A model reads the documents of those tasks alone that a wanted cell has, of its own or of a fusion."""
+    other = {name: f"{text} once more" for name, text in CORPUS.items()}
+    tasks = [replace(retrieval_task(corpus, QUERIES), split=split) for corpus, split in ((CORPUS, "a"), (other, "b"))]
+    wanted = {("one", "none", "a"), ("both", "reads", "b"), ("two", "none", "a"), ("two", "none", "b")}
+
+    def cells(wanted):
+        models = {"one": Embeds(clock), "two": Embeds(clock, -1), "never": Embeds(clock)}
+        participants = Participants(
+            given(ranks=Ranks(clock), **models), given(reads=Reads(clock)),
+            {"both": FusionSpec("rrf", ("two", "ranks"), RrfOptions())},
+        )  # fmt: skip
+        context, limits = RunContext(Compute(), None), Limits(queries=10, seconds=60)
+        found = measure(tasks, participants, candidates=2, context=context, limits=limits, wanted=wanted).cells
+        read = {
+            label: {text for role, texts in model.calls if role == "document" for text in texts}
+            for label, model in models.items()
+        }
+        return found.set_index(["model", "reranker", "split"]), read
+
+    every, _ = cells(None)
+    found, read = cells({Cell(tasks[0].name, split, model, reranker) for model, reranker, split in wanted})
+    assert len(every) == 20
+    assert set(found.index) == wanted
+    assert list(found["note"]) == [""] * 4
+    assert read == {"one": set(CORPUS.values()), "two": {*CORPUS.values(), *other.values()}, "never": set()}
+    for column in ("queries", "dim", "corpus_bytes", "pairs_truncated"):
+        assert found[column].equals(every.loc[found.index, column]), column
 
 
 def test_stages_of_a_query_are_added_before_percentiles_are_taken(clock):

@@ -5,10 +5,10 @@ for a while then shows as a spread. A turn more is a start more, since all model
 of all. One whose start is paid for, or takes longer than what is timed, has all its queries in one turn.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import compress, product
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +63,10 @@ def measure(
     context: RunContext,
     limits: Limits = Limits(),  # noqa: B008 - it is frozen
     kept: Path | None = None,
+    wanted: Container[Cell] | None = None,
 ) -> Measurements:
     """Tell what each cell costs: a row a task, first stage (fusions too) and reranker ("none" too); see
-    `Measurements`.
+    `Measurements`. With `wanted` it is these cells alone, and no model reads the documents of another.
 
     Single queries are answered as `LiveCell` answers them, one at a time, warm, within `limits`, those of all tasks
     side by side; a query that several tasks have is embedded once for all of them. What is timed never comes from the
@@ -81,30 +82,56 @@ def measure(
     MeasuringInterrupted after Ctrl-C.
     """
     models, rerankers, fusions = participants.models, participants.rerankers, participants.fusions
+
+    def wants(task: RetrievalTask, label: str, *behind: str) -> bool:
+        cells = (Cell.of(task, label, reranker) for reranker in behind or (NO_RERANKER, *rerankers))
+        return wanted is None or any(cell in wanted for cell in cells)
+
     work: dict[str, FirstWork | SecondWork] = {}
+    asked: dict[str, list[bool]] = {}
     for label in models:
-        fused_too = any(label in fusion.parts for fusion in fusions.values())
-        work[label] = FirstWork(tuple(tasks), max(candidates, LIST_DEPTH) if fused_too else candidates)
+        fused_too = [name for name, fusion in fusions.items() if label in fusion.parts]
+        asked[label] = [any(wants(task, stage) for stage in (label, *fused_too)) for task in tasks]
+        own = tuple(compress(tasks, asked[label]))
+        work[label] = FirstWork(own, max(candidates, LIST_DEPTH) if fused_too else candidates)
     of_model = partial(_measured, context=context, limits=limits, kept=kept)
-    first, interrupted = _each(models, work, context.progress, of_model)
+    first, interrupted = _each({label: model for label, model in models.items() if any(asked[label])}, work,
+                               context.progress, of_model)  # fmt: skip
+    first = {label: _by_row(first.get(label, NOT_MEASURED), asked[label]) for label in models}
     first |= {label: _fused(fusion, first, tasks, candidates, context.compute) for label, fusion in fusions.items()}
     parts = [
         (row, label, measured.stages[row])
         for row, (label, measured) in product(range(len(tasks)), first.items())
-        if isinstance(measured, Measured)
+        if isinstance(measured, Measured) and measured.stages[row] is not None
     ]
-    handed_on = tuple(
-        (row, stage.asked, tuple(of_query[:candidates] for of_query in stage.found)) for row, _, stage in parts
-    )
+    before = {
+        reranker: [part for part in parts if wants(tasks[part[0]], part[1], reranker)] for reranker in rerankers
+    }
     second: dict[str, Measured | str] = dict.fromkeys(rerankers, NOT_MEASURED)
-    if parts and not interrupted:
-        behind_all = dict.fromkeys(rerankers, SecondWork(tuple(tasks), handed_on))
-        second, interrupted = _each(rerankers, behind_all, context.progress, of_model)
+    if not interrupted:
+        behind_all: dict[str, FirstWork | SecondWork] = {
+            reranker: SecondWork(
+                tuple(tasks),
+                tuple(
+                    (row, stage.asked, tuple(found[:candidates] for found in stage.found)) for row, _, stage in own
+                ),
+            )
+            for reranker, own in before.items()
+        }
+        ahead_of = {reranker: model for reranker, model in rerankers.items() if before[reranker]}
+        of_rerankers, interrupted = _each(ahead_of, behind_all, context.progress, of_model)
+        second |= of_rerankers
     made_of = {**{label: (label,) for label in models}, **{label: fusion.parts for label, fusion in fusions.items()}}
-    place = {(row, label): number for number, (row, label, _) in enumerate(parts)}
+    place = {
+        (reranker, row, label): number
+        for reranker, own in before.items()
+        for number, (row, label, _) in enumerate(own)
+    }
     rows: list[dict[str, Any]] = []
     truncated: dict[tuple[str, ...], None] = {}
     for (row, task), label, reranker in product(enumerate(tasks), first, (NO_RERANKER, *rerankers)):
+        if not wants(task, label, reranker):
+            continue
         ahead_models = [models[part] for part in made_of[label]]
         behind_models = [] if reranker == NO_RERANKER else [rerankers[reranker]]
         cell = {**vars(Cell.of(task, label, reranker)), **_prices(ahead_models, behind_models)}
@@ -112,7 +139,7 @@ def measure(
         if isinstance(ahead, str) or isinstance(behind, str):
             rows.append({**cell, "note": ahead if isinstance(ahead, str) else behind})
             continue
-        stages = [ahead.stages[row], *([] if behind is None else [behind.stages[place[row, label]]])]
+        stages = [ahead.stages[row], *([] if behind is None else [behind.stages[place[reranker, row, label]]])]
         peak = ahead.peak_megabytes + (0 if behind is None else behind.peak_megabytes)
         known = all(model.charges_are_known for model in [*ahead_models, *behind_models])
         charged = 1000 * sum(stage.usd / len(stage.asked) for stage in stages) if known else np.nan
@@ -152,6 +179,14 @@ def _each(
     return found, False
 
 
+def _by_row(measured: Measured | str, asked: Sequence[bool]) -> Measured | str:
+    """Return what was measured with a stage for each task, None for one that was not asked."""
+    if isinstance(measured, str):
+        return measured
+    stages = iter(measured.stages)
+    return replace(measured, stages=tuple(next(stages) if of_task else None for of_task in asked))
+
+
 def _measured(
     model: ModelRef,
     work: FirstWork | SecondWork,
@@ -185,7 +220,9 @@ def _fused(
     if len(measured) < len(parts):
         return next(part for part in parts if isinstance(part, str))
     stages = tuple(
-        fused([part.stages[row] for part in measured], fusion.fusion, task, candidates, compute)
+        None
+        if any(part.stages[row] is None for part in measured)
+        else fused([part.stages[row] for part in measured], fusion.fusion, task, candidates, compute)
         for row, task in enumerate(tasks)
     )
     return Measured(sum(part.peak_megabytes for part in measured), stages, complete=True)
