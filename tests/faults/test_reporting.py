@@ -143,7 +143,7 @@ def raises(*_, **__):
 
 CHOICE = {
     "recommendation.md": ("evalkit.picking.pick.recommend", {"chunkings.csv", "recommendation.md"}),
-    "the recommendation on the terminal": ("rich.markdown.Markdown.__init__", set()),
+    "the tables of the pick on the terminal": ("evalkit.picking.chunkings.chunking_table", set()),
 }
 
 
@@ -151,7 +151,7 @@ CHOICE = {
 def test_a_fault_after_a_pick_was_measured(name, evalkit, documents, tmp_path, monkeypatch):
     out = tmp_path / "out"
     asked = ["pick", documents, "--questions", tmp_path / "questions.csv", "--models", "bow", "--no-hybrid"]
-    asked += ["--store", tmp_path / "store", "--out", out]
+    asked += ["--store", tmp_path / "store", "--out", out, "--verbose"]
     place, lost = CHOICE[name]
     with monkeypatch.context() as patched:
         patched.setattr(place, raises)

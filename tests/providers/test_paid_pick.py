@@ -25,7 +25,7 @@ def test_prices_are_in_the_tables_and_can_be_required(evalkit, tmp_path, command
     with serving() as server:
         models, rerankers = f"bm25,{spec_of('openai', server)}", spec_of("cohere-rerank", server)
         status, out, err = evalkit(
-            *command, "--models", models, "--rerankers", rerankers, "--require", "price<=0.01,cost<1"
+            *command, "--models", models, "--rerankers", rerankers, "--require", "price<=0.01,cost<1", "--verbose"
         )
     assert status == 0, err
     assert "USD/M tokens" in out
