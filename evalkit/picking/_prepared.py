@@ -111,6 +111,7 @@ def prepared(
     config = configured(models=keys.get("models") or "bm25")
     requirements = parse_requirements(require)
     check_margin(margin)
+    _check_measuring(measure_queries, measure_seconds)
     decides = cast(str, config.main_metric)
     if not Metric.named(decides).higher_is_better:
         raise ConfigError(f"of {decides} less is better; a pick needs a metric of which more is, such as nDCG@10.")
@@ -155,6 +156,13 @@ def prepared(
         Limits(measure_queries, measure_seconds, config.seed),
         reasons,
     )
+
+
+def _check_measuring(queries: int, seconds: float) -> None:
+    if queries < 1:
+        raise ConfigError(f"measure_queries={queries}: a pick times at least 1 query of each choice, by default 50.")
+    if not seconds >= 0:
+        raise ConfigError(f"measure_seconds={seconds:g}: give the seconds of each stage, 0 or more, by default 5.")
 
 
 def _refuse_beside_a_task(config: RunConfig, given: object) -> None:

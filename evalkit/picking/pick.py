@@ -164,7 +164,9 @@ class Expected:
         return sum(seconds for _, seconds in self.steps)
 
     def __str__(self) -> str:
-        told = f"{self.choices} choices on {self.questions} questions: about {in_words(self.seconds)}"
+        things = ((self.choices, "choice"), (self.questions, "question"))
+        counted = [f"{count} {thing}{'' if count == 1 else 's'}" for count, thing in things]
+        told = f"{' on '.join(counted)}: about {in_words(self.seconds)}"
         return f"{told}, without {', '.join(self.unknown)}." if self.unknown else f"{told}."
 
 

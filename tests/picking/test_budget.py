@@ -6,6 +6,7 @@ from evalkit.errors import ConfigError
 from evalkit.models.registry.selection import choose_participants
 from evalkit.picking import _budget
 from evalkit.picking._budget import SPARE, Work, fit
+from evalkit.picking.pick import Expected
 from evalkit.runner.grid import GridPlan
 from evalkit.runner.measure import Limits, _expected
 from evalkit.runner.pace import Pace
@@ -71,3 +72,8 @@ def test_the_least_that_is_possible_is_said():
         ConfigError, match=r"a budget of 20 s is too short: .* about 22 s, for bm25 alone\. Give more"
     ):
         fit(planned, 20, 1.0)
+
+
+def test_what_is_expected_is_told_in_the_singular_too():
+    assert str(Expected(1, 1, (("loading bm25", 4.0),), ())) == "1 choice on 1 question: about 4 s."
+    assert str(Expected(2, 12, (), ("paid",))) == "2 choices on 12 questions: about 0 s, without paid."

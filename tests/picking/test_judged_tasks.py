@@ -64,6 +64,8 @@ def test_a_task_is_known_however_it_is_given(given, tmp_path, data_dir):
     ("documents", "options", "told"),
     [
         ("rag-mini", {"questions": "questions.csv"}, "rag-mini is a task, which has its own documents and questions"),
+        ("rag-mini", {"measure_queries": 0}, "measure_queries=0: a pick times at least 1 query"),
+        ("rag-mini", {"measure_seconds": -1}, "measure_seconds=-1: give the seconds of each stage, 0 or more"),
         ("rag-mini", {"chunk_size": 128}, "leave out questions, .* and how to cut chunks"),
         ("pets-sts", {}, "pets-sts: not a folder, and no judged retrieval task that is known"),
         ("rag-mni", {}, "rag-mni: not a folder, and no judged .*, or such a task .`evalkit tasks` lists them"),
