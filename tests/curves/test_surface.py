@@ -96,6 +96,7 @@ def test_halves_of_what_a_model_has_are_taken_by_default():
     assert {label for label, each in found.items() if not each.dim} == {"bm25", f"rrf({static}, bm25)"}
 
 
+@pytest.mark.slow
 def test_points_of_networks_are_their_cells_run_without_a_store(tmp_path, data_dir):
     minilm = f"sbert:{at_hand('sentence-transformers/all-MiniLM-L6-v2')}?max_length=8"
     reranker = f"ce:{data_dir / 'ce-minilm'}?max_length=32"
