@@ -171,7 +171,7 @@ def test_the_programs_of_a_pick_run_anywhere_and_rank_as_it_did(data_dir, tmp_pa
 def untimed(monkeypatch, **of_models: Pace) -> None:
     """Models are not timed before they run: those that are named take what is given, others nothing."""
 
-    def told(plan, context, seed):
+    def told(plan, context, seed, seconds):
         return {label: of_models.get(label.partition("?")[0], Pace()) for label in plan.participants.all}
 
     monkeypatch.setattr("evalkit.picking.pick.paces", told)

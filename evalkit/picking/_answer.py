@@ -25,13 +25,13 @@ def in_short(found: Recommendation, results: Results) -> list[str]:
     if not found.decide:
         parts += [WITHHELD, WHAT_TO_DO]
     elif found.undecided is not None:
-        return [*parts, *not_decided(found.undecided, found), *_not_there(results)]
+        return [*parts, *not_decided(found.undecided, found), *_not_there(results, tables=found.decide)]
     elif found.shown is not None:
         parts += [_how_sure(found, found.shown), f"It costs {costs(found.shown)}."]
     elif found.in_doubt:
         parts.append(MEASURE_AGAIN)
     parts += [f"{each.if_.capitalize()} it would be {named(each.choice)}." for each in found.alternatives[:1]]
-    return [*parts, *_not_there(results)]
+    return [*parts, *_not_there(results, tables=found.decide)]
 
 
 def _how_sure(found: Recommendation, shown: Choice) -> str:
@@ -54,17 +54,17 @@ def _how_sure(found: Recommendation, shown: Choice) -> str:
     return f"{has}. Ask more questions, and harder ones."
 
 
-def _not_there(results: Results) -> list[str]:
-    """Say what a budget left out, which fields of tables were read, and what was not read and not run."""
+def _not_there(results: Results, tables: bool) -> list[str]:
+    """Say what a budget left out, which fields of `tables` were read, and what was not read and not run."""
     documents = results.provenance.get("pick", {}).get("documents", {})
     # Where much was not read, the headline says so.
     skipped = 0 if Coverage(**documents.get("coverage", {})).warning else len(documents.get("skipped", ()))
     failed = len(results.failures)
-    tables = told_tables(documents)
-    more = f" (run.json has {len(tables) - 1} more)" if len(tables) > 1 else ""
+    of_tables = told_tables(documents) if tables else []
+    more = f" (run.json has {len(of_tables) - 1} more)" if len(of_tables) > 1 else ""
     return [
         *_left_out(results),
-        *([f"{tables[0]}{more}."] if tables else []),
+        *([f"{of_tables[0]}{more}."] if of_tables else []),
         *([f"{skipped} file{'s were' if skipped > 1 else ' was'} not read (run.json says why)."] if skipped else []),
         *([f"{failed} cell{'s' if failed > 1 else ''} failed (leaderboard.md says why)."] if failed else []),
     ]

@@ -14,7 +14,7 @@ from evalkit.models.registry.selection import Participants
 from evalkit.picking._languages import languages_of
 from evalkit.picking._recommend import check_margin
 from evalkit.picking._requirements import Requirement, parse_requirements
-from evalkit.picking._subject import Asked, Subject, fitting, is_task, of_documents, of_task
+from evalkit.picking._subject import Asked, Subject, context_of, fitting, is_task, of_documents, of_task
 from evalkit.picking.documents import SENTENCE, Chunking, read_folder
 from evalkit.runner.config import RunConfig, read_config
 from evalkit.runner.context import RunContext
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 SIZE, OVERLAP = 512, 64
 """Of chunks, in tokens, if not said otherwise."""
 CONTEXT_TOKENS = 2000
-"""Where chunks are compared, what a choice hands on has so many tokens at most, if not said otherwise."""
+"""Where chunks are compared, what a choice hands on has so many tokens at most, if not said otherwise; fewer where
+documents have few (see `_subject.context_of`).
+"""
 
 
 class PickKeys(RunKeys, total=False):
@@ -103,10 +105,10 @@ def prepared(
     What can be checked without reading anything is checked first. Raises EvalkitError.
     """
     chunkings = _chunkings(chunker, chunk_size, chunk_overlap)
-    context_tokens = _context(context_tokens, chunkings)
+    within = _context(context_tokens, chunkings)
 
     def configured(**more: Any) -> RunConfig:
-        return _ranked(read_config({**keys, **more, "tasks": documents}), metric, context_tokens)
+        return _ranked(read_config({**keys, **more, "tasks": documents}), metric, within)
 
     config = configured(models=keys.get("models") or "bm25")
     requirements = parse_requirements(require)
@@ -141,9 +143,13 @@ def prepared(
     if subject is None:
         asked = Asked(questions, llm, passages)
         subject = of_documents(read, asked, chunkings, config, context, languages)
-    if context_tokens is not None and config.candidates is None and subject.pieces is not None:
-        candidates = 2 * max(*config.top_k, fitting(context_tokens, subject.pieces.tokens.values()))
-        config = config.model_copy(update={"candidates": candidates})
+    if within is not None and subject.pieces is not None:
+        tokens = subject.pieces.tokens
+        within = context_of(context_tokens, CONTEXT_TOKENS, tokens)
+        config = configured(models=config.models, rerankers=config.rerankers)
+        if config.candidates is None:
+            candidates = 2 * max(*config.top_k, fitting(within, tokens.values()))
+            config = config.model_copy(update={"candidates": candidates})
     return Prepared(
         subject,
         config,
@@ -151,7 +157,7 @@ def prepared(
         context,
         requirements,
         margin,
-        decides,
+        cast(str, config.main_metric),
         budget,
         Limits(measure_queries, measure_seconds, config.seed),
         reasons,

@@ -161,7 +161,9 @@ def recommend(
     if not decide:
         return replace(found, choice=None, basis=None, alternatives=(), undecided=None, decide=False)
     are_fractions = values.min() >= 0 and values.max() <= 1
-    if found.basis in (None, "cheapest of a tie") or not are_fractions:
+    # A limit on a score has chosen by all of these questions: none is left that took no part.
+    by_score = any(required.is_score for required in requirements)
+    if found.basis in (None, "cheapest of a tie") or not are_fractions or by_score:
         return found
     groups = None if document_of is None else [document_of[str(question)] for question in table.index]
     of_allowed = _eligible(choices)

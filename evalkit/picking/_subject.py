@@ -78,14 +78,15 @@ class Pieces:
 
 
 def is_task(documents: object) -> bool:
-    """Tell whether a pick was given a retrieval task, and not a folder of documents.
+    """Tell whether a pick was given a task, and not a folder of documents.
 
     A folder is a task if it has a task's layout; another name is one if it names a task.
     """
     if isinstance(documents, GivenTask) or is_mteb(str(documents)):
         return True
     try:
-        return find_task(str(documents))[0].type == "retrieval"
+        find_task(str(documents))
+        return True
     except UnknownNameError:
         return False
     except ConfigError:
@@ -156,3 +157,22 @@ def _facts(questions: QuestionSet) -> dict[str, Any]:
 def fitting(context: int, tokens: Iterable[Sequence[int]]) -> int:
     """Return the most chunks that fit into so many tokens, by the median of each chunking's."""
     return max(math.ceil(context / max(1, statistics.median(counts))) for counts in tokens)
+
+
+def context_of(asked: int | None, most: int, tokens: Mapping[Chunking, Sequence[int]]) -> int:
+    """Return the tokens that choices are compared at: `asked`, or `most`, or of small documents a quarter.
+
+    Raises ConfigError if no way of cutting has chunks of so few tokens, or all documents together have fewer.
+    """
+    total = min(sum(counts) for counts in tokens.values())
+    of_chunks = [math.ceil(statistics.median(counts)) for counts in tokens.values()]
+    if asked is None:
+        return max(*of_chunks, min(most, total // 4))
+    if asked < min(of_chunks):
+        raise ConfigError(f"context_tokens={asked}: most chunks have more than that; give at least {max(of_chunks)}.")
+    if asked >= total:
+        raise ConfigError(
+            f"context_tokens={asked}: all documents together have {total}, so that every choice would hand on "
+            f"everything. Give fewer, such as {max(*of_chunks, total // 4)}."
+        )
+    return asked

@@ -124,7 +124,7 @@ def pick(documents: AnyTask, **keys: Unpack[PickKeys]) -> Pick:
     prepare(todo.participants)
     out = todo.config.out
     with todo.context.progress as progress:
-        found = paces(todo.plan, todo.context, todo.config.seed)
+        found = paces(todo.plan, todo.context, todo.config.seed, _left(todo, laps))
         laps.end("timing the models")
         fit, results = _computed(todo, found, laps)
         if results.missing:
@@ -214,6 +214,11 @@ def _computed(todo: Prepared, found: Mapping[str, Pace], laps: Laps) -> tuple[Fi
     return fit, replace(results, provenance={**results.provenance, "pick": told})
 
 
+def _left(todo: Prepared, laps: Laps) -> float:
+    """Return the seconds that are left of the budget, without end if there is none."""
+    return math.inf if todo.budget is None else todo.budget - laps.total
+
+
 def _plan(todo: Prepared, fit: Fitted | None) -> GridPlan:
     return todo.plan if fit is None else replace(todo.plan, wanted=fit.wanted)
 
@@ -221,7 +226,7 @@ def _plan(todo: Prepared, fit: Fitted | None) -> GridPlan:
 def _measured(todo: Prepared, fit: Fitted | None, found: Mapping[str, Pace], results: Results, laps: Laps) -> Results:
     """Return the results with what their cells cost, in the time that is left. Raises Interrupted after Ctrl-C."""
     plan, out = _plan(todo, fit), todo.config.out
-    left = math.inf if todo.budget is None else todo.budget - laps.total - CHOOSING
+    left = _left(todo, laps) - CHOOSING
     limits = within(plan, found, todo.limits, left)
 
     def of_cells(measurements: Measurements) -> Results:
@@ -238,6 +243,7 @@ def _measured(todo: Prepared, fit: Fitted | None, found: Mapping[str, Pace], res
                 limits=limits,
                 kept=None if out is None else out / MEASURED,
                 wanted=frozenset(plan.cells()),
+                seconds=left,
             )
         )
     except MeasuringInterrupted as interrupted:

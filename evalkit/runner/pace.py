@@ -1,5 +1,6 @@
 """How long a grid takes: each model is timed on a few texts and pairs, and the rest is taken in proportion."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from evalkit.contracts import Embedder, Fittable, ListReranker, Reranker, Retriever
+from evalkit.errors import ConfigError
 from evalkit.models.registry.reference import ModelRef
 from evalkit.runner.context import RunContext
 from evalkit.runner.grid.encoding import fitted, for_task, in_context
@@ -45,10 +47,19 @@ class Pace:
         return self.corpora.get(task.content_hash, 0.0)
 
 
-def paces(plan: GridPlan, context: RunContext, seed: int) -> dict[str, Pace]:
-    """Tell the pace of each model and reranker, by label: each is loaded, and reads a sample of the texts."""
-    found = {}
-    for label, model in plan.participants.all.items():
+def paces(plan: GridPlan, context: RunContext, seed: int, seconds: float = math.inf) -> dict[str, Pace]:
+    """Tell the pace of each model and reranker, by label: each is loaded, and reads a sample of the texts.
+
+    Raises ConfigError if so many `seconds` are over before the last of them.
+    """
+    found: dict[str, Pace] = {}
+    started, models = time.perf_counter(), plan.participants.all
+    for label, model in models.items():
+        if time.perf_counter() - started > seconds:
+            raise ConfigError(
+                f"the budget was over when {len(found)} of {len(models)} models were timed, before {label}. Give "
+                "more time, or name fewer models."
+            )
         with context.progress.step(f"timing {label}", 1, "models"):
             found[label] = _pace(plan, label, model, context, seed)
     return found

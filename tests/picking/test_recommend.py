@@ -68,6 +68,12 @@ def decide(require: str = "", margin: float = 0.03, **more):
     return recommend(results(**more), parse_requirements(require), metric="hit_rate@5", margin=margin)
 
 
+def test_a_limit_on_a_score_leaves_no_question_that_took_no_part():
+    assert decide().confirmed is not None
+    found = decide("hit_rate@5>=0.1")
+    assert (found.basis, found.confirmed) == (decide().basis, None)
+
+
 def test_the_cheapest_that_is_not_measurably_worse():
     found = decide()
     assert (found.best.model, found.choice.model) == ("large", "middle")

@@ -9,6 +9,8 @@ from llama_index.core.utils import get_tokenizer
 import evalkit as package
 from evalkit.errors import ConfigError
 from evalkit.metrics.metric import Metric
+from evalkit.picking._subject import context_of
+from evalkit.picking.documents import Chunking
 from evalkit.runner.config import read_config
 from evalkit.types import Run
 
@@ -119,10 +121,10 @@ def test_one_size_is_compared_at_the_rank(folder):
 
 def test_sizes_are_compared_at_two_thousand_tokens_unless_a_metric_is_named(folder):
     told = {"chunk_size": [64, 128], "chunk_overlap": 0, "questions": folder / "questions.jsonl"}
-    assert package.pick(folder / "docs", **told, **KEYS).recommendation.metric == "hit_rate@2000tokens"
+    assert package.pick(folder / "docs", **told, **KEYS).recommendation.metric == "hit_rate@732tokens"
     found = package.pick(folder / "docs", **told, metric="nDCG@5", **KEYS)
     assert found.recommendation.metric == "nDCG@5"
-    assert {"hit_rate@2000tokens", "MRR@5"} <= set(found.results.records["metric"].unique())
+    assert {"hit_rate@732tokens", "MRR@5"} <= set(found.results.records["metric"].unique())
 
 
 @pytest.mark.parametrize("tokens", [0, -5])
@@ -158,3 +160,44 @@ def test_nothing_comes_after_what_does_not_fit():
     found = run.within(10, np.array([4, 11, 6]))
     assert found.documents.tolist() == [[0, -1, -1, -1], [2, 0, -1, -1], [-1, -1, -1, -1]]
     assert np.array_equal(np.isnan(found.scores), found.documents < 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [(10, r"context_tokens=10: most chunks have more than that; give at least \d+"),
+     (10**6, r"all documents together have \d+, .* Give fewer, such as \d+")],
+)  # fmt: skip
+def test_a_context_that_compares_nothing_is_refused(asked, told, tmp_path):
+    documents, questions = small(tmp_path)
+    with pytest.raises(ConfigError, match=told):
+        package.pick(
+            documents, questions=questions, models="bm25", chunk_size=[16, 32], chunk_overlap=0, context_tokens=asked
+        )
+
+
+def test_of_few_documents_a_quarter_is_handed_on(tmp_path):
+    documents, questions = small(tmp_path)
+    picked = package.pick(
+        documents, questions=questions, models="bm25", chunk_size=[16, 32], chunk_overlap=0, device="cpu",
+        measure_queries=2, measure_seconds=0.1,
+    )  # fmt: skip
+    total = min(picked.chunkings.groupby("chunking")[["chunks", "tokens_p50"]].first().prod(axis=1))
+    metric = Metric.parse(picked.recommendation.metric)
+    assert 32 <= metric.tokens <= max(33, 0.3 * total)
+
+
+def test_two_thousand_tokens_are_handed_on_where_documents_have_four_times_as_many():
+    chunkings = {Chunking(64): [64] * 200, Chunking(128): [128] * 100}
+    assert context_of(None, 2000, chunkings) == 2000
+    assert context_of(None, 2000, {Chunking(4096): [4096] * 9}) == 4096
+    assert context_of(300, 2000, chunkings) == 300
+
+
+def small(top):
+    """Some facts, and questions on them."""
+    (top / "docs").mkdir()
+    facts = [f"Number {n} of the cats sleeps for {n * n + 2} hours and runs {n} miles. " for n in range(30)]
+    (top / "docs" / "cats.md").write_text("".join(facts))
+    rows = [f"How long does number {n} sleep?,Number {n} of the cats sleeps" for n in range(0, 30, 3)]
+    (top / "questions.csv").write_text("\n".join(["question,quote", *rows]))
+    return top / "docs", top / "questions.csv"

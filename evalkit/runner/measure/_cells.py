@@ -5,6 +5,8 @@ for a while then shows as a spread. A turn more is a start more, since all model
 of all. One whose start is paid for, or takes longer than what is timed, has all its queries in one turn.
 """
 
+import math
+import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -64,9 +66,11 @@ def measure(
     limits: Limits = Limits(),  # noqa: B008 - it is frozen
     kept: Path | None = None,
     wanted: Container[Cell] | None = None,
+    seconds: float = math.inf,
 ) -> Measurements:
     """Tell what each cell costs: a row a task, first stage (fusions too) and reranker ("none" too); see
-    `Measurements`. With `wanted` it is these cells alone, and no model reads the documents of another.
+    `Measurements`. With `wanted` it is these cells alone, and no model reads the documents of another. Once so many
+    `seconds` are over, a model that was measured has no second turn.
 
     Single queries are answered as `LiveCell` answers them, one at a time, warm, within `limits`, those of all tasks
     side by side; a query that several tasks have is embedded once for all of them. What is timed never comes from the
@@ -87,6 +91,7 @@ def measure(
         cells = (Cell.of(task, label, reranker) for reranker in behind or (NO_RERANKER, *rerankers))
         return wanted is None or any(cell in wanted for cell in cells)
 
+    until = time.perf_counter() + seconds
     work: dict[str, FirstWork | SecondWork] = {}
     asked: dict[str, list[bool]] = {}
     for label in models:
@@ -96,7 +101,7 @@ def measure(
         work[label] = FirstWork(own, max(candidates, LIST_DEPTH) if fused_too else candidates)
     of_model = partial(_measured, context=context, limits=limits, kept=kept)
     first, interrupted = _each({label: model for label, model in models.items() if any(asked[label])}, work,
-                               context.progress, of_model)  # fmt: skip
+                               context.progress, of_model, until)  # fmt: skip
     first = {label: _by_row(first.get(label, NOT_MEASURED), asked[label]) for label in models}
     first |= {label: _fused(fusion, first, tasks, candidates, context.compute) for label, fusion in fusions.items()}
     parts = [
@@ -119,7 +124,7 @@ def measure(
             for reranker, own in before.items()
         }
         ahead_of = {reranker: model for reranker, model in rerankers.items() if before[reranker]}
-        of_rerankers, interrupted = _each(ahead_of, behind_all, context.progress, of_model)
+        of_rerankers, interrupted = _each(ahead_of, behind_all, context.progress, of_model, until)
         second |= of_rerankers
     made_of = {**{label: (label,) for label in models}, **{label: fusion.parts for label, fusion in fusions.items()}}
     place = {
@@ -160,13 +165,17 @@ def _each(
     work: Mapping[str, FirstWork | SecondWork],
     progress: Progress,
     of_model: Callable[[ModelRef, FirstWork | SecondWork], Measured | str],
+    until: float,
 ) -> tuple[dict[str, Measured | str], bool]:
-    """Tell what was measured of each model, or why it was not; and whether Ctrl-C came. One alone has one turn."""
+    """Tell what was measured of each model, or why it was not; and whether Ctrl-C came.
+
+    One alone has one turn, and there is no second one after `until`.
+    """
     found: dict[str, Measured | str] = dict.fromkeys(models, NOT_MEASURED)
     turns = TURNS if len(models) > 1 else 1
     for number, (label, model) in product(range(turns), models.items()):
         earlier = found[label]
-        if number > 0 and (isinstance(earlier, str) or earlier.complete):
+        if number > 0 and (isinstance(earlier, str) or earlier.complete or time.perf_counter() > until):
             continue
         try:
             with progress.step(f"measuring {label}", 1, "models"):

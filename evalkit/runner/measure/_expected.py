@@ -9,7 +9,7 @@ from evalkit.runner.pace import Pace
 from evalkit.types import RetrievalTask
 
 STARTING = 1.0
-"""Seconds for a process and the weights of its model, whose libraries are imported while the grid is computed."""
+"""Seconds for a process, beside what its model takes to be ready; its libraries are imported before."""
 ALONE = 3
 """A query by itself takes about so many times as long as one of many."""
 LEAST_SECONDS = 0.5
@@ -32,12 +32,12 @@ def expected(plan: GridPlan, paces: Mapping[str, Pace], limits: Limits) -> list[
         pace = paces[label]
         each = sum(pace.of_corpus(task) * min(1.0, MOST_DOCUMENTS / len(task.corpus)) for task in of_model)
         queries = asked * ALONE * pace.query * len(of_model)
-        seconds = STARTING + min(limits.seconds, each) + min(limits.seconds * len(of_model), queries)
-        told += _in_turns(f"measuring {label}", seconds, models) if of_model else []
+        seconds = min(limits.seconds, each) + min(limits.seconds * len(of_model), queries)
+        told += _in_turns(f"measuring {label}", STARTING + pace.ready, seconds, models) if of_model else []
     for label in rerankers:
         lists = sum(len(plan.stages_before(task, label)) for task in tasks)
-        seconds = STARTING + min(limits.seconds * lists, asked * plan.candidates * paces[label].pair * lists)
-        told += _in_turns(f"measuring {label}", seconds, rerankers) if lists else []
+        seconds = min(limits.seconds * lists, asked * plan.candidates * paces[label].pair * lists)
+        told += _in_turns(f"measuring {label}", STARTING + paces[label].ready, seconds, rerankers) if lists else []
     return told
 
 
@@ -53,6 +53,6 @@ def within(plan: GridPlan, paces: Mapping[str, Pace], limits: Limits, seconds: f
     return fitting
 
 
-def _in_turns(name: str, seconds: float, models: Mapping[str, object]) -> list[tuple[str, float]]:
+def _in_turns(name: str, starting: float, seconds: float, models: Mapping[str, object]) -> list[tuple[str, float]]:
     turns = TURNS if len(models) > 1 else 1
-    return [(name, STARTING + (seconds - STARTING) / turns)] * turns
+    return [(name, starting + seconds / turns)] * turns
