@@ -25,6 +25,8 @@ FIRST = 4
 MOST = 2000
 """Texts of a corpus that a model is fitted on, to tell how long it takes for all of them."""
 QUERIES = 32
+OFTEN = 8
+"""The pairs of one document that are timed, at most."""
 NEW_BEHIND = 0.5
 """Of what a further first stage hands to a reranker, about so much was not handed to it by those before."""
 
@@ -79,7 +81,11 @@ def _pace(plan: GridPlan, label: str, model: ModelRef, context: RunContext, seed
         ready = time.perf_counter() - started - sum(reader.fitting for reader in readers)
         corpora = {task.content_hash: reader.corpus() for task, reader in zip(tasks, readers, strict=True)}
         query = max(reader.query() for reader in readers) if label in plan.participants.models else 0.0
-        pair = max(reader.pair() for reader in readers) if label in plan.participants.rerankers else 0.0
+        pair = 0.0
+        if label in plan.participants.rerankers:
+            # Of each document so many times: some rerankers read one only once for all of its queries.
+            often = [min(OFTEN, max(1, int(_pairs(plan, task, label) / len(task.corpus)))) for task in tasks]
+            pair = max(reader.pair(times) for reader, times in zip(readers, often, strict=True))
         return Pace(ready, corpora, query, pair)
     except Exception:  # whatever it raises, its cells will fail for that reason, which is told there
         return Pace(known=False)
@@ -105,9 +111,15 @@ def steps(plan: GridPlan, found: Mapping[str, Pace], questions: int | None = Non
         lists = [(task, plan.stages_before(task, label)) for task in _retrieval(plan)]
         told += [(f"loading {label}", own.ready)] if any(before for _, before in lists) else []
         for task, before in lists:
-            pairs = _asked(task, questions) * plan.candidates * (1 + NEW_BEHIND * (len(before) - 1))
-            told += [(f"{task.name}: {label}", own.of_corpus(task) + pairs * own.pair)] if before else []
+            seconds = own.of_corpus(task) + _pairs(plan, task, label, questions) * own.pair
+            told += [(f"{task.name}: {label}", seconds)] if before else []
     return told
+
+
+def _pairs(plan: GridPlan, task: RetrievalTask, reranker: str, questions: int | None = None) -> float:
+    """Return about how many distinct pairs a reranker scores on a task: at most each query with all documents."""
+    lists = len(plan.stages_before(task, reranker))
+    return _asked(task, questions) * min(len(task.corpus), plan.candidates * (1 + NEW_BEHIND * (lists - 1)))
 
 
 def _asked(task: RetrievalTask, questions: int | None) -> int:
@@ -159,21 +171,24 @@ class _Reader:
             lambda part: model.search(self._questions[part], ids, min(10, len(ids))), len(self._questions)
         )
 
-    def pair(self) -> float:
-        """Return the seconds for one pair of a query and a document; an embedder needs none but for the corpus."""
-        model, texts = self._model, self._texts
+    def pair(self, times: int) -> float:
+        """Return the seconds for one pair of a query and a document, of which each is in so many.
+
+        An embedder needs none but for the corpus.
+        """
+        model, texts = self._model, [text for text in self._texts for _ in range(times)][:MOST]
         questions = [self._questions[row % len(self._questions)] for row in range(len(texts))]
         if isinstance(model, Embedder):
             return 0.0
         if isinstance(model, ListReranker):
             lists = min(len(texts), 2 * FIRST)
             return _each(lambda part: model.rerank(questions[0], texts[part], np.arange(lists, 0.0, -1)), lists)
-        return _each(lambda part: model.score(questions[part], texts[part]), len(texts))
+        return _each(lambda part: model.score(questions[part], texts[part]), len(texts), FIRST * times)
 
 
-def _each(do: Callable[[slice], object], most: int) -> float:
+def _each(do: Callable[[slice], object], most: int, first: int = FIRST) -> float:
     """Return the seconds for each of some items: of the last batch that was timed, at which caches are warm."""
-    at, size, seconds, started = 0, FIRST, 0.0, time.perf_counter()
+    at, size, seconds, started = 0, first, 0.0, time.perf_counter()
     while True:
         part = slice(at, min(at + size, most))
         before = time.perf_counter()

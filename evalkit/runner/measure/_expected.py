@@ -35,8 +35,10 @@ def expected(plan: GridPlan, paces: Mapping[str, Pace], limits: Limits) -> list[
         seconds = min(limits.seconds, each) + min(limits.seconds * len(of_model), queries)
         told += _in_turns(f"measuring {label}", STARTING + pace.ready, seconds, models) if of_model else []
     for label in rerankers:
-        lists = sum(len(plan.stages_before(task, label)) for task in tasks)
-        seconds = min(limits.seconds * lists, asked * plan.candidates * paces[label].pair * lists)
+        before = [(task, len(plan.stages_before(task, label))) for task in tasks]
+        lists = sum(number for _, number in before)
+        pairs = sum(asked * min(plan.candidates, len(task.corpus)) * number for task, number in before)
+        seconds = min(limits.seconds * lists, pairs * paces[label].pair)
         told += _in_turns(f"measuring {label}", STARTING + paces[label].ready, seconds, rerankers) if lists else []
     return told
 
