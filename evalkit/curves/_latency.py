@@ -1,4 +1,4 @@
-"""What a query takes, and costs, at every place of the surface: predicted from what was measured at its ends.
+"""Predict what a query takes and costs at every place of the surface, from what was measured at its ends.
 
 Each model is measured as it was given, alone and behind it each reranker with the fewest candidates and with the
 most; and once more with the fewest dimensions that it takes part with. In between everything is taken to be on a
@@ -56,7 +56,7 @@ class Ends:
             found = {name: _between(low, high, name, share) for name in PREDICTED}
             wide = deep.get(first, {})
             small = narrow.get(replace(first, model=least.get(variant.of, "")), {})
-            if variant.dim is not None and wide and small:
+            if variant.dim is not None and wide and small and variant.dim < wide["dim"]:
                 share = (variant.dim - wide["dim"]) / (small["dim"] - wide["dim"])
                 moved = share * (small["search_p50_ms"] - wide["search_p50_ms"])
                 # Whatever the noise, it takes no less than embedding, and searching the fewest dimensions.
