@@ -208,3 +208,16 @@ def some_of_ten_k(data_dir: Path, folder: Path) -> str:
     file = folder / "ten-k.json"
     file.write_text(json.dumps({**saved, "corpus": corpus, "relevant_docs": relevant, "queries": queries}))
     return str(file)
+
+
+def as_files(task: RetrievalTask, top: Path) -> None:
+    """Write the documents of a task as the files of a folder docs, and its queries as questions.jsonl beside it."""
+    (top / "docs").mkdir()
+    for document in task.corpus:
+        (top / "docs" / f"{document.id}.txt").write_bytes(document.text.encode())
+    rows = [
+        {"id": query.id, "question": query.text, "file": f"{document}.txt"}
+        for query in task.queries
+        for document in task.qrels[query.id]
+    ]
+    (top / "questions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fakes import some_of_ten_k
+from fakes import as_files, some_of_ten_k
 
 import evalkit as package
 from evalkit.errors import ConfigError
@@ -26,15 +26,7 @@ def of_files(data_dir, tmp_path_factory):
     """A hundred of the 10-K passages as a task and as files, and their questions with the files that answer them."""
     top = tmp_path_factory.mktemp("ten-k")
     task = load_task(some_of_ten_k(data_dir, top))
-    (top / "docs").mkdir()
-    for document in task.corpus:
-        (top / "docs" / f"{document.id}.txt").write_bytes(document.text.encode())
-    rows = [
-        {"id": query.id, "question": query.text, "file": f"{document}.txt"}
-        for query in task.queries
-        for document in task.qrels[query.id]
-    ]
-    (top / "questions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    as_files(task, top)
     return top
 
 

@@ -20,7 +20,7 @@ from evalkit.stats.paired import compare_means
 from evalkit.types import FloatArray
 
 NOTHING = 1e-9
-"""What a point is above the diagonal by rounding."""
+"""A point may stand so far above the diagonal by rounding alone."""
 FEWEST = 3
 """Points that a curve needs to have a knee."""
 

@@ -20,7 +20,7 @@ from evalkit.search.ranking import among
 from evalkit.types import RetrievalTask, Run
 
 KEYS = [*CELL_KEYS, "candidates"]
-"""What names a place of the surface: a cell, and the candidates that its reranker got, 0 where there is none."""
+"""These name a place of the surface: a cell, and the candidates that its reranker got, 0 where there is none."""
 
 
 def records_of(

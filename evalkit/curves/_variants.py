@@ -12,7 +12,7 @@ from evalkit.models.registry.selection import Participants
 LEAST_DIM = 64
 """Dimensions are halved down to this, where none are named."""
 BITS: Mapping[Precision, int] = {"float32": 32, "int8": 8, "binary": 1}
-"""Of one dimension."""
+"""One dimension has so many bits at each precision."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from evalkit.errors import ConfigError
 from evalkit.metrics.metric import Metric
 from evalkit.models.registry.options import Precision
 from evalkit.models.registry.selection import Participants
-from evalkit.progress import Progress
 from evalkit.reporting.table import Table, to_markdown
 from evalkit.reporting.write import CURVES, POINTS, write_run
 from evalkit.results import Results
@@ -126,9 +125,8 @@ def surface(
     if measure_queries:
         limits = Limits(measure_queries, measure_seconds, config.seed)
         try:
-            with Progress() as progress:
-                measuring = replace(context, progress=progress)
-                ends = measure_ends(tasks, kept, everyone, variants, shown, measuring, limits)
+            with context.progress:
+                ends = measure_ends(tasks, kept, everyone, variants, shown, context, limits)
         except MeasuringInterrupted as interrupted:
             raise _interrupted(replace(results, measurements=interrupted.measurements), config) from None
         points, results = ends.predict(points, variants), replace(results, measurements=ends.deep)

@@ -18,7 +18,7 @@ from evalkit.contracts import Advance
 from evalkit.types import FloatArray, IntArray, Part
 
 OVERLAP = 1 / 4
-"""Of a window: the tokens that it shares with the one before, where a text is longer than the model reads."""
+"""A window shares this part of its tokens with the one before, where a text is longer than the model reads."""
 Hidden = Callable[[Mapping[str, Tensor]], Tensor]
 """Gives the token vectors of one text, (1, length, dim), of its features."""
 

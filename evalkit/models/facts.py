@@ -18,7 +18,7 @@ from evalkit.results.facts import NO_WEIGHTS, ModelFacts
 
 MEGABYTE = 1e6
 ASKED = ("licence", "languages", "parameters")
-"""What mteb's registry is asked for where nothing else says it."""
+"""mteb's registry is asked for these where nothing else says them."""
 
 
 def look_up(model: ModelRef) -> ModelFacts:

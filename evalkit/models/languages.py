@@ -1,4 +1,4 @@
-"""Which models were made for a language. Codes are those of ISO 639; `langcodes` says which of them are near."""
+"""Tell which models were made for a language. Codes are those of ISO 639; `langcodes` says which of them are near."""
 
 from collections.abc import Iterable
 

@@ -21,7 +21,7 @@ from evalkit.runner.grid import GridPlan
 from evalkit.runner.measure import Limits, expected, within
 from evalkit.runner.pace import Pace, steps
 from evalkit.runner.run import Interrupted, run_tasks
-from evalkit.types import FloatArray, IntArray, RetrievalTask
+from evalkit.types import FloatArray, IntArray
 
 Item = TypeVar("Item")
 LAST = 2
@@ -110,14 +110,9 @@ class Work:
     limits: Limits
 
     @property
-    def tasks(self) -> list[RetrievalTask]:
-        """The tasks, all with the same questions."""
-        return [task for task in self.plan.tasks if isinstance(task, RetrievalTask)]
-
-    @property
     def questions(self) -> int:
-        """The number of questions."""
-        return len(self.tasks[0].queries)
+        """The number of questions, which all tasks have."""
+        return len(self.plan.retrieval_tasks[0].queries)
 
     def seconds(self, cells: Sequence[Cell], questions: int | None = None) -> float:
         """Return the seconds for these cells, on so many questions or on all, with what they stand on."""
@@ -189,7 +184,9 @@ def fitted(
         return Fitted(None, (), {}, f"All {len(tried)} choices fit into the budget of {in_words(budget)}.")
 
     def score(items: Sequence[Cell], rows: IntArray) -> FloatArray:
-        sample = [replace(task, queries=tuple(task.queries[row] for row in rows)) for task in work.tasks]
+        sample = [
+            replace(task, queries=tuple(task.queries[row] for row in rows)) for task in work.plan.retrieval_tasks
+        ]
         results = run_tasks(config, work.plan.participants, sample, context, wanted=frozenset(items))
         if results.missing:
             raise Interrupted(results)

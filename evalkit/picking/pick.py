@@ -197,7 +197,7 @@ def _computed(todo: Prepared, found: Mapping[str, Pace], laps: Laps) -> tuple[Fi
     try:
         if todo.budget is not None:
             work = Work(todo.plan, found, todo.limits)
-            fit = fitted(todo.config, work, todo.context, todo.metric, todo.budget, todo.budget - laps.total)
+            fit = fitted(todo.config, work, todo.context, todo.metric, todo.budget, _left(todo, laps))
         will_take = _expected(todo, _plan(todo, fit), found)
         progress.say(str(will_take))
         progress.expect(will_take.steps)

@@ -68,7 +68,7 @@ def paces(plan: GridPlan, context: RunContext, seed: int, seconds: float = math.
 
 
 def _pace(plan: GridPlan, label: str, model: ModelRef, context: RunContext, seed: int) -> Pace:
-    tasks = _retrieval(plan)
+    tasks = plan.retrieval_tasks
     try:
         for library in () if model.family is None else model.family.libraries:
             import_module(library)
@@ -100,15 +100,14 @@ def steps(plan: GridPlan, found: Mapping[str, Pace], questions: int | None = Non
     told: list[tuple[str, float]] = []
     for label in participants.models:
         own = found[label]
-        stages = (label, *plan.fusions_of(label))
-        tasks = [task for task in _retrieval(plan) if any(plan.cells_of(task, stage) for stage in stages)]
+        tasks = [task for task in plan.retrieval_tasks if plan.runs(label, task)]
         told += [(f"loading {label}", own.ready)] if tasks else []
         told += [
             (f"{task.name}: {label}", own.of_corpus(task) + _asked(task, questions) * own.query) for task in tasks
         ]
     for label in participants.rerankers:
         own = found[label]
-        lists = [(task, plan.stages_before(task, label)) for task in _retrieval(plan)]
+        lists = [(task, plan.stages_before(task, label)) for task in plan.retrieval_tasks]
         told += [(f"loading {label}", own.ready)] if any(before for _, before in lists) else []
         for task, before in lists:
             seconds = own.of_corpus(task) + _pairs(plan, task, label, questions) * own.pair
@@ -124,10 +123,6 @@ def _pairs(plan: GridPlan, task: RetrievalTask, reranker: str, questions: int | 
 
 def _asked(task: RetrievalTask, questions: int | None) -> int:
     return len(task.queries) if questions is None else questions
-
-
-def _retrieval(plan: GridPlan) -> list[RetrievalTask]:
-    return [task for task in plan.tasks if isinstance(task, RetrievalTask)]
 
 
 class _Reader:

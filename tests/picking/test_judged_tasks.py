@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import as_files
 
 import evalkit as package
 from evalkit.errors import ConfigError
@@ -113,15 +114,7 @@ def test_a_choice_on_half_of_the_questions_holds_on_the_other_half(data_dir, tmp
     on the questions about half of the passages, the score on new questions is borne out by the other half.
     """
     task = load_task(str(data_dir / "llamaindex-10k-val"))
-    (tmp_path / "docs").mkdir()
-    for document in task.corpus:
-        (tmp_path / "docs" / f"{document.id}.txt").write_bytes(document.text.encode())
-    rows = [
-        {"id": query.id, "question": query.text, "file": f"{document}.txt"}
-        for query in task.queries
-        for document in task.qrels[query.id]
-    ]
-    (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    as_files(task, tmp_path)
     models = ["bm25", "tfidf", "bow", f"static:{data_dir / 'potion-base-4m-int8'}", "lsa?dim=64"]
     picked = package.pick(
         tmp_path / "docs", questions=tmp_path / "questions.jsonl", chunk_size=None, models=models, metric="nDCG@5",

@@ -90,10 +90,6 @@ class _Grid:
     outcome: Outcome = field(default_factory=Outcome)
     deep: dict[Cell, Run] = field(default_factory=dict)
 
-    @property
-    def retrieval_tasks(self) -> list[RetrievalTask]:
-        return [task for task in self.plan.tasks if isinstance(task, RetrievalTask)]
-
     def run(self) -> None:
         for model in self.plan.participants.models.values():
             self._first_stages(model)
@@ -105,8 +101,7 @@ class _Grid:
     def _first_stages(self, model: ModelRef) -> None:
         """Run one model on every task."""
         fusions = self.plan.fusions_of(model.label)
-        labels = (model.label, *fusions)
-        tasks = [task for task in self.plan.tasks if any(self.plan.cells_of(task, label) for label in labels)]
+        tasks = [task for task in self.plan.tasks if self.plan.runs(model.label, task)]
         depth = max(self.plan.kept, LIST_DEPTH) if fusions else self.plan.kept
         loaded = self._load(model, [cell for task in tasks for cell in self._cells_of(task, model.label)])
         if loaded is None:
@@ -135,7 +130,7 @@ class _Grid:
         """Run one fusion on every retrieval task."""
         fusion = self.plan.participants.fusions[label]
         failed = {failure.cell: failure.reason for failure in self.outcome.failures}
-        for task in self.retrieval_tasks:
+        for task in self.plan.retrieval_tasks:
             cells = self.plan.cells_of(task, label)
             parts = [Cell.of(task, part) for part in fusion.parts]
             lost = next((part for part in parts if part in failed), None)
@@ -153,7 +148,7 @@ class _Grid:
 
     def _second_stages(self, reranker: ModelRef) -> None:
         """Run one reranker behind every first stage of every retrieval task."""
-        before = ((task, self._runs_before(task, reranker.label)) for task in self.retrieval_tasks)
+        before = ((task, self._runs_before(task, reranker.label)) for task in self.plan.retrieval_tasks)
         lists = [(task, ranked) for task, ranked in before if ranked]
         everywhere = [Cell.of(task, model, reranker.label) for task, ranked in lists for model in ranked]
         loaded = self._load(reranker, everywhere)

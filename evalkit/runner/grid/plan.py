@@ -11,7 +11,7 @@ from evalkit.contracts import Coverage, Fittable
 from evalkit.models.registry.selection import Participants
 from evalkit.runner.grid._description import Description
 from evalkit.tasks.kinds import kind_of
-from evalkit.types import FloatArray, Run, Task
+from evalkit.types import FloatArray, RetrievalTask, Run, Task
 
 ROUNDING = 1e-6
 """Scores of one query that differ by no more than this fraction of the largest count as one score."""
@@ -149,6 +149,15 @@ class GridPlan:
     def wants(self, cell: Cell) -> bool:
         """Tell whether a cell is to be computed."""
         return self.wanted is None or cell in self.wanted
+
+    @property
+    def retrieval_tasks(self) -> list[RetrievalTask]:
+        """The tasks that have rankings of a corpus."""
+        return [task for task in self.tasks if isinstance(task, RetrievalTask)]
+
+    def runs(self, model: str, task: Task) -> bool:
+        """Tell whether a model runs on a task: for a cell of its own, or of a fusion that it is a part of."""
+        return any(self.cells_of(task, stage) for stage in (model, *self.fusions_of(model)))
 
     def cells_of(self, task: Task, first_stage: str) -> list[Cell]:
         """List the cells that a first stage has on a task: itself, and with each reranker where rankings count."""

@@ -27,6 +27,7 @@ from evalkit.models.registry.selection import FusionSpec, Participants
 from evalkit.progress import Progress
 from evalkit.results.records import MEASUREMENT_COLUMNS, TRUNCATED_COLUMNS, Measurements
 from evalkit.runner.context import RunContext
+from evalkit.runner.grid import GridPlan
 from evalkit.runner.measure._child import SERVER, Job, attempt, in_child, kept_or_measured
 from evalkit.runner.measure._rounds import TURNS, Limits, Turn
 from evalkit.runner.measure._stages import Measured, figures, fused
@@ -86,19 +87,14 @@ def measure(
     MeasuringInterrupted after Ctrl-C.
     """
     models, rerankers, fusions = participants.models, participants.rerankers, participants.fusions
-
-    def wants(task: RetrievalTask, label: str, *behind: str) -> bool:
-        cells = (Cell.of(task, label, reranker) for reranker in behind or (NO_RERANKER, *rerankers))
-        return wanted is None or any(cell in wanted for cell in cells)
-
+    plan = GridPlan(tasks, participants, candidates, candidates, wanted)
     until = time.perf_counter() + seconds
     work: dict[str, FirstWork | SecondWork] = {}
     asked: dict[str, list[bool]] = {}
     for label in models:
-        fused_too = [name for name, fusion in fusions.items() if label in fusion.parts]
-        asked[label] = [any(wants(task, stage) for stage in (label, *fused_too)) for task in tasks]
+        asked[label] = [plan.runs(label, task) for task in tasks]
         own = tuple(compress(tasks, asked[label]))
-        work[label] = FirstWork(own, max(candidates, LIST_DEPTH) if fused_too else candidates)
+        work[label] = FirstWork(own, max(candidates, LIST_DEPTH) if plan.fusions_of(label) else candidates)
     of_model = partial(_measured, context=context, limits=limits, kept=kept)
     first, interrupted = _each({label: model for label, model in models.items() if any(asked[label])}, work,
                                context.progress, of_model, until)  # fmt: skip
@@ -110,7 +106,8 @@ def measure(
         if isinstance(measured, Measured) and measured.stages[row] is not None
     ]
     before = {
-        reranker: [part for part in parts if wants(tasks[part[0]], part[1], reranker)] for reranker in rerankers
+        reranker: [part for part in parts if plan.wants(Cell.of(tasks[part[0]], part[1], reranker))]
+        for reranker in rerankers
     }
     second: dict[str, Measured | str] = dict.fromkeys(rerankers, NOT_MEASURED)
     if not interrupted:
@@ -135,7 +132,7 @@ def measure(
     rows: list[dict[str, Any]] = []
     truncated: dict[tuple[str, ...], None] = {}
     for (row, task), label, reranker in product(enumerate(tasks), first, (NO_RERANKER, *rerankers)):
-        if not wants(task, label, reranker):
+        if not plan.wants(Cell.of(task, label, reranker)):
             continue
         ahead_models = [models[part] for part in made_of[label]]
         behind_models = [] if reranker == NO_RERANKER else [rerankers[reranker]]

@@ -6,7 +6,6 @@ from dataclasses import replace
 from evalkit.runner.grid.plan import GridPlan
 from evalkit.runner.measure._rounds import MOST_DOCUMENTS, TURNS, WARM_UP, Limits
 from evalkit.runner.pace import Pace
-from evalkit.types import RetrievalTask
 
 STARTING = 1.0
 """Seconds for a process, beside what its model takes to be ready; its libraries are imported before."""
@@ -18,17 +17,12 @@ LEAST_SECONDS = 0.5
 
 def expected(plan: GridPlan, paces: Mapping[str, Pace], limits: Limits) -> list[tuple[str, float]]:
     """Return the steps of measuring the cells that a plan wants, as `Progress` names them, with their seconds."""
-    tasks = [task for task in plan.tasks if isinstance(task, RetrievalTask)]
+    tasks = plan.retrieval_tasks
     asked = min(limits.queries, max(len(task.queries) for task in tasks)) + WARM_UP
     told: list[tuple[str, float]] = []
     models, rerankers = plan.participants.models, plan.participants.rerankers
-    wanted = {
-        label: [
-            task for task in tasks if any(plan.cells_of(task, stage) for stage in (label, *plan.fusions_of(label)))
-        ]
-        for label in models
-    }
-    for label, of_model in wanted.items():
+    for label in models:
+        of_model = [task for task in tasks if plan.runs(label, task)]
         pace = paces[label]
         each = sum(pace.of_corpus(task) * min(1.0, MOST_DOCUMENTS / len(task.corpus)) for task in of_model)
         queries = asked * ALONE * pace.query * len(of_model)
